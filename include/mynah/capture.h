@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Where frames come from: robots, cameras and simulators behind one table of functions.
+ *
+ * Owns:    a device owns the memory its values point to; they stay valid until the next observe or close.
+ * Threads: one device, one thread at a time; different devices are independent.
+ * A simulator advances by one control period in `act`; a real device sends the command and returns. */
+#ifndef MYNAH_CAPTURE_H
+#define MYNAH_CAPTURE_H
+
+#include <mynah/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mynah_device mynah_device;
+
+/* One feature's value now. data: elements in the feature's dtype, row-major. */
+typedef struct mynah_value {
+  const void *data;
+  size_t bytes;
+  int64_t time_ns; /* true capture time; simulators count simulated time */
+} mynah_value;
+
+/* What an episode achieved, by name; how many episodes are put together is said by `kind`. */
+typedef enum mynah_metric_kind {
+  MYNAH_METRIC_MEAN,     /* mean over episodes with a bootstrap interval */
+  MYNAH_METRIC_RATE,     /* value is 0 or 1: k of n with a Wilson interval */
+  MYNAH_METRIC_RATIO,    /* sum of value / sum of weight over episodes */
+  MYNAH_METRIC_SPREAD    /* of |trace column of this name|, all steps pooled: mean and p95 */
+} mynah_metric_kind;
+typedef struct mynah_metric {
+  const char *name; /* static text */
+  mynah_metric_kind kind;
+  double value, weight;
+} mynah_metric;
+#define MYNAH_METRICS_MAX 16
+#define MYNAH_TRACE_MAX 16
+
+/* What a kind of device can do; one row of a table. NULL members are not supported by it. */
+typedef struct mynah_device_type {
+  const char *name;                 /* "track": sim=track */
+  const char *summary;              /* one line for help */
+  const mynah_config_table *config; /* its keys; NULL: none */
+  /* Opens with a config of that table (NULL: defaults). */
+  mynah_status (*open)(const void *config, mynah_device **out);
+  void (*close)(mynah_device *device);
+  /* Starts an episode; the same seed gives the same episode. */
+  mynah_status (*reset)(mynah_device *device, uint64_t seed);
+  /* Fills n_observations values, in the order of device->features. */
+  void (*observe)(mynah_device *device, mynah_value *values);
+  /* Executes one action for one control period. Shape: action (action size) */
+  void (*act)(mynah_device *device, const float *action);
+  /* The clean action the expert would take now. */
+  void (*expert)(mynah_device *device, float *action);
+  /* Fills at most MYNAH_METRICS_MAX; returns how many. */
+  int (*metrics)(const mynah_device *device, mynah_metric *out);
+  /* Named numbers of the present step, e.g. x_m, y_m, offset_m: what reports and drift meters draw. */
+  const char *const *trace_names; /* NULL-terminated, at most MYNAH_TRACE_MAX */
+  void (*trace)(const mynah_device *device, double *row);
+} mynah_device_type;
+
+/* Every device begins with this; its type's open fills it. */
+struct mynah_device {
+  const mynah_device_type *type;
+  mynah_feature features[16]; /* observations first, then the action as the last */
+  int n_features;
+  int n_observations; /* n_features - 1 */
+  double rate_hz;     /* control rate */
+  int64_t max_steps;  /* an episode ends here at the latest */
+  bool is_done;       /* the episode has ended (set by reset and act) */
+  int64_t step;       /* actions executed in this episode */
+};
+
+/* The action feature of a device. */
+static inline const mynah_feature *mynah_device_action(const mynah_device *d) { return &d->features[d->n_observations]; }
+
+#ifdef __cplusplus
+}
+#endif
+#endif
