@@ -102,7 +102,7 @@ MYNAH_API int64_t mynah_alloc_trap(bool is_on);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_grow(void **data, size_t *capacity, size_t need, size_t bytes_each);
 
 /* False when a*b overflows; otherwise writes the product. */
-static inline bool mynah_mul(size_t a, size_t b, size_t *product) { return !__builtin_mul_overflow(a, b, product); }
+static inline bool mynah_mul_size(size_t a, size_t b, size_t *product) { return !__builtin_mul_overflow(a, b, product); }
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
 
@@ -252,7 +252,7 @@ MYNAH_API MYNAH_RT uint64_t mynah_rng_below(mynah_rng *r, uint64_t n); /* unbias
 MYNAH_API MYNAH_RT double mynah_rng_normal(mynah_rng *r);              /* Box-Muller, two draws a value pair */
 MYNAH_API MYNAH_RT void mynah_rng_fill_normal(mynah_rng *r, float *out, size_t n);
 /* The i-th element (i < n) of a seeded permutation of 0 … n-1, without storing it (Feistel network with cycle walk). */
-MYNAH_API MYNAH_RT uint64_t mynah_permute(uint64_t i, uint64_t n, uint64_t seed);
+MYNAH_API MYNAH_RT uint64_t mynah_rng_permute(uint64_t i, uint64_t n, uint64_t seed);
 
 /* ---- log ------------------------------------------------------------------------------------------------------- */
 

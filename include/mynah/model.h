@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Network blocks: functions that add layers to a graph. Weights are named under the given prefix.
+ *
+ * Threads: as the graph's. Fails: through the graph's sticky error; a null node comes back.
+ * Initial values are PyTorch's defaults unless said: U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases. */
+#ifndef MYNAH_MODEL_H
+#define MYNAH_MODEL_H
+
+#include <mynah/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* PREFIX.weight (out,in), PREFIX.bias (out). x (…,in) -> (…,out) */
+MYNAH_API mynah_node mynah_model_linear(mynah_graph *g, const char *prefix, mynah_node x, int64_t n_out);
+/* The same, starting at zero: a residual branch that begins as the identity. */
+MYNAH_API mynah_node mynah_model_linear_zero(mynah_graph *g, const char *prefix, mynah_node x, int64_t n_out);
+/* PREFIX.weight, PREFIX.bias (C), eps 1e-5. */
+MYNAH_API mynah_node mynah_model_layer_norm(mynah_graph *g, const char *prefix, mynah_node x);
+/* PREFIX.weight (out,in,kernel,kernel), PREFIX.bias (out); padding "same" for odd kernels when is_padded, else none.
+ * x (B,H,W,in) -> (B,H',W',out) */
+typedef struct mynah_model_conv_config {
+  int64_t n_out;
+  int kernel, stride;
+  bool is_padded;
+} mynah_model_conv_config;
+MYNAH_API mynah_node mynah_model_conv(mynah_graph *g, const char *prefix, mynah_node x,
+                                      const mynah_model_conv_config *config);
+
+/* A stack of linear layers with an activation after each: PREFIX.0, PREFIX.1, … x (B,in) -> (B,widths[n-1]) */
+typedef struct mynah_mlp_config {
+  const int64_t *widths;
+  int n_layers;
+  const char *activation; /* a unary function's name */
+  float dropout;          /* after each activation; 0: none */
+} mynah_mlp_config;
+MYNAH_API mynah_node mynah_model_mlp(mynah_graph *g, const char *prefix, mynah_node x, const mynah_mlp_config *config);
+
+/* Residual trunk: h = Linear(x); n_blocks times h += Linear0(silu(Linear(LayerNorm(h)))); LayerNorm(h).
+ * Linear0 starts at zero. x (B,in) -> (B,width) */
+typedef struct mynah_residual_config {
+  int64_t width, hidden;
+  int n_blocks;
+  float dropout; /* inside each branch */
+} mynah_residual_config;
+MYNAH_API mynah_node mynah_model_residual(mynah_graph *g, const char *prefix, mynah_node x,
+                                          const mynah_residual_config *config);
+
+/* Convolutions without padding, an activation after each, flattened: the encoder of DAVE-2 (Bojarski et al. 2016, fig. 4)
+ * and its donkeycar relatives. x (B,H,W,3) -> (B,features) */
+typedef struct mynah_cnn_config {
+  const int64_t *filters, *kernels, *strides;
+  int n_layers;
+  const char *activation;
+} mynah_cnn_config;
+MYNAH_API mynah_node mynah_model_cnn(mynah_graph *g, const char *prefix, mynah_node x, const mynah_cnn_config *config);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Policies: observation in, action out. A policy describes its graphs; a clone is a policy with trained weights, ready to
+ * run; an actor is one clone at work in one episode.
+ *
+ * Owns:    a clone owns its policy, weights, program and binding; actors borrow the clone.
+ * Threads: policy and clone are const once made and shared by threads; an actor belongs to one thread.
+ * Normalisation is part of the graphs, so training and acting cannot disagree. A new policy is one new file (config +
+ * graphs + decoding) and one row of the table in policy.c. */
+#ifndef MYNAH_POLICY_H
+#define MYNAH_POLICY_H
+
+#include <mynah/dataset.h>
+#include <mynah/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MYNAH_POLICY_KEYS(K)                                                                       \
+  K(STRING, inputs, "inputs", "", 0, 0, "", "observation features, comma-separated; empty: all of the dataset but side cameras") \
+  K(INT, n_obs, "n_obs", 1, 1, 64, "frames", "frames of observation, the present one last")        \
+  K(INT, chunk, "chunk", 1, 1, 512, "actions", "actions predicted at once")                        \
+  K(INT, execute, "execute", 0, 0, 512, "actions", "actions executed before predicting again; 0: all of a chunk") \
+  K(CHOICE, normalize, "normalize", "minmax", 0, 0, "minmax|meanstd|none", "how observations are normalised") \
+  K(CHOICE, normalize_action, "normalize.action", "minmax", 0, 0, "minmax|meanstd|none", "how actions are normalised") \
+  K(FLOAT, obs_noise, "obs_noise", 0, 0, 10, "", "standard deviation of noise on normalised observations while training") \
+  K(INT, image_width, "image.width", 160, 8, 4096, "px", "pictures are brought to this width")     \
+  K(INT, image_height, "image.height", 120, 8, 4096, "px", "and this height")                      \
+  K(FLOAT, crop_top, "image.crop.top", 0, 0, 0.9, "", "share of a picture cut away at the top, before resizing") \
+  K(FLOAT, crop_bottom, "image.crop.bottom", 0, 0, 0.9, "", "at the bottom")                       \
+  K(FLOAT, crop_left, "image.crop.left", 0, 0, 0.9, "", "at the left")                             \
+  K(FLOAT, crop_right, "image.crop.right", 0, 0, 0.9, "", "at the right")                          \
+  K(BOOL, is_masked, "mask", false, 0, 1, "", "actions beyond an episode's end do not count in the loss")
+
+typedef struct mynah_policy_config {
+#define MYNAH_POLICY_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH_POLICY_KEYS(MYNAH_POLICY_FIELD)
+#undef MYNAH_POLICY_FIELD
+} mynah_policy_config;
+MYNAH_API extern const mynah_config_table mynah_policy_table;
+enum { MYNAH_NORMALIZE_MINMAX, MYNAH_NORMALIZE_MEANSTD, MYNAH_NORMALIZE_NONE };
+
+#define MYNAH_POLICY_INPUTS_MAX 12
+
+/* Statistics of one feature over the training episodes. Shape: each (size of the feature) */
+typedef struct mynah_norm {
+  int64_t size;
+  float *min, *max, *mean, *std;
+} mynah_norm;
+
+typedef struct mynah_policy mynah_policy;
+typedef struct mynah_policy_type {
+  const char *name;                 /* "mlp" */
+  const char *summary;              /* one line for help */
+  const mynah_config_table *config; /* its own keys, beside MYNAH_POLICY_KEYS */
+  /* Config against features: all that can be wrong is said here. */
+  mynah_status (*check)(const mynah_policy *p);
+  /* The loss for a batch; inputs are named as mynah_policy_windows says. */
+  mynah_status (*build_train)(const mynah_policy *p, mynah_graph *g, int64_t batch, mynah_node *loss);
+  /* The graph for acting on one observation; its outputs are what decode reads. */
+  mynah_status (*build_act)(const mynah_policy *p, mynah_graph *g);
+  /* One chunk of actions in their own units from the outputs of a run. Shape: chunk (config.chunk, action size) */
+  void (*decode)(const mynah_policy *p, const mynah_state *outputs, mynah_rng *rng, float *chunk);
+} mynah_policy_type;
+
+struct mynah_policy {
+  const mynah_policy_type *type;
+  mynah_policy_config common;
+  void *config; /* of type->config */
+  mynah_feature inputs[MYNAH_POLICY_INPUTS_MAX];
+  int n_inputs;
+  mynah_feature action;
+  mynah_norm input_norms[MYNAH_POLICY_INPUTS_MAX]; /* size 0 for pictures */
+  mynah_norm action_norm;
+  double rate_hz;
+  char dataset_hash[65];
+};
+
+MYNAH_API const mynah_policy_type *const *mynah_policy_types(void); /* NULL-terminated */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_find(const char *name, const mynah_policy_type **out);
+
+/* Chooses inputs from the dataset's features, takes statistics over the given episodes (NULL: all), checks the config.
+ * Fails: NOT_FOUND (an input the dataset lacks), INVALID, MISMATCH, what statistics fail with. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_create(const mynah_policy_type *type,
+                                                         const mynah_policy_config *common, const void *config,
+                                                         mynah_dataset *d, const int64_t *episodes, int64_t n_episodes,
+                                                         mynah_policy **out);
+MYNAH_API void mynah_policy_destroy(mynah_policy *p);
+/* The windows of training: observations, "action", and "action.mask" when the loss is masked. Returns how many. */
+MYNAH_API int mynah_policy_windows(const mynah_policy *p, mynah_window *out, int max);
+/* Writes one safetensors file: weights + config, features, normaliser, dataset hash and summary as metadata. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w,
+                                                       const mynah_json *summary, const char *path);
+
+/* ---- acting ------------------------------------------------------------------------------------------------------- */
+
+typedef struct mynah_clone mynah_clone;
+/* Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (a policy this program does not know), MISMATCH. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_clone **out);
+/* From a policy and weights that stay the caller's (and must not change while it acts). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
+MYNAH_API void mynah_clone_destroy(mynah_clone *c);
+MYNAH_API const mynah_policy *mynah_clone_policy(const mynah_clone *c);
+MYNAH_API const mynah_program *mynah_clone_program(const mynah_clone *c);
+MYNAH_API const mynah_binding *mynah_clone_binding(const mynah_clone *c);
+
+typedef struct mynah_actor mynah_actor;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_actor_create(const mynah_clone *c, mynah_actor **out);
+MYNAH_API void mynah_actor_destroy(mynah_actor *a);
+/* A new episode: forgets observations and actions; draws come from this seed. */
+MYNAH_API MYNAH_RT void mynah_actor_reset(mynah_actor *a, uint64_t seed);
+/* Observes and acts. values: one for each of the policy's inputs, in their order, in the features' dtypes and shapes.
+ * Shape: action (action size) */
+MYNAH_API MYNAH_RT void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action);
+/* Nanoseconds the last prediction took; 0 when the last act used up a chunk made before. */
+MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
+/* Fits a policy to what gives observations: order[i] is the index in `features` of input i.
+ * Fails: MISMATCH, NOT_FOUND: names the feature and both shapes. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *features, int n,
+                                                        int *order);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
