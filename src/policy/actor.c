@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* An actor: history of observations, prediction, execution of a chunk. */
+#include "policy_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+struct mynah_actor {
+  const mynah_policy *policy;
+  mynah_state *state;
+  void *memory[MYNAH_POLICY_INPUTS_MAX];      /* inputs in the state: n_obs frames, oldest first */
+  size_t frame_bytes[MYNAH_POLICY_INPUTS_MAX];
+  mynah_window geometry;
+  float *chunk, *last; /* (chunk, A) and (A): the predicted actions, the last good action */
+  int64_t action_size, n_execute, next; /* next: of the chunk's actions; n_execute: none left */
+  bool is_first;
+  mynah_rng rng;
+  int64_t infer_ns;
+};
+
+static mynah_status prepare(mynah_actor *a, const mynah_clone *c) {
+  const mynah_policy *p = a->policy;
+  MYNAH_TRY(mynah_state_create(mynah_clone_binding(c), &a->state));
+  mynah__policy_geometry(p, &a->geometry);
+  for (int i = 0; i < p->n_inputs; i++) {
+    a->memory[i] = mynah_state_input(a->state, p->inputs[i].name);
+    if (!a->memory[i]) return mynah_fail(MYNAH_INTERNAL, "policy: the graph lacks the input '%s'", p->inputs[i].name);
+    a->frame_bytes[i] = p->inputs[i].is_image ? (size_t)a->geometry.width * (size_t)a->geometry.height * 3
+                                              : (size_t)mynah_feature_size(&p->inputs[i]) * sizeof(float);
+  }
+  a->action_size = mynah_feature_size(&p->action);
+  a->n_execute = p->common.execute > 0 ? p->common.execute : p->common.chunk;
+  a->chunk = mynah_calloc((size_t)((p->common.chunk + 1) * a->action_size), sizeof(float));
+  if (!a->chunk) return MYNAH_NO_MEMORY;
+  a->last = a->chunk + p->common.chunk * a->action_size;
+  mynah_actor_reset(a, 0);
+  return MYNAH_OK;
+}
+
+mynah_status mynah_actor_create(const mynah_clone *c, mynah_actor **out) {
+  mynah_actor *a = mynah_calloc(1, sizeof *a);
+  if (!a) return MYNAH_NO_MEMORY;
+  a->policy = mynah_clone_policy(c);
+  mynah_status status = prepare(a, c);
+  if (status != MYNAH_OK) {
+    mynah_actor_destroy(a);
+    return status;
+  }
+  *out = a;
+  return MYNAH_OK;
+}
+
+void mynah_actor_destroy(mynah_actor *a) {
+  if (!a) return;
+  mynah_state_destroy(a->state);
+  mynah_free(a->chunk);
+  mynah_free(a);
+}
+
+void mynah_actor_reset(mynah_actor *a, uint64_t seed) {
+  a->rng = mynah_rng_make(seed, 1);
+  mynah_state_seed(a->state, seed, 0);
+  a->next = a->n_execute;
+  a->is_first = true;
+  memset(a->last, 0, (size_t)a->action_size * sizeof(float));
+}
+
+/* One value as the network takes it: floats, or a cropped and resized picture. */
+static void copy_value(const mynah_actor *a, int i, const mynah_value *v, uint8_t *out) {
+  const mynah_feature *f = &a->policy->inputs[i];
+  int64_t n = mynah_feature_size(f);
+  if (f->is_image) {
+    const mynah_window *w = &a->geometry;
+    int width = (int)f->dims[1], height = (int)f->dims[0];
+    int x = (int)(w->crop[0] * width + 0.5), y = (int)(w->crop[1] * height + 0.5);
+    mynah_image in = {(uint8_t *)(uintptr_t)v->data, width, height}, small = {out, w->width, w->height};
+    mynah_image_resample(&in, x, y, width - x - (int)(w->crop[2] * width + 0.5),
+                         height - y - (int)(w->crop[3] * height + 0.5), &small);
+    return;
+  }
+  float *to = (float *)(void *)out;
+  for (int64_t k = 0; k < n; k++) {
+    if (f->dtype == MYNAH_F64) to[k] = (float)((const double *)v->data)[k];
+    else if (f->dtype == MYNAH_I64) to[k] = (float)((const int64_t *)v->data)[k];
+    else if (f->dtype == MYNAH_I32) to[k] = (float)((const int32_t *)v->data)[k];
+    else if (f->dtype == MYNAH_U8 || f->dtype == MYNAH_BOOL) to[k] = (float)((const uint8_t *)v->data)[k];
+    else to[k] = ((const float *)v->data)[k];
+  }
+}
+
+/* Moves the history by one frame and puts the new one last; the first frame of an episode stands for all before it. */
+static void observe(mynah_actor *a, const mynah_value *values) {
+  size_t n_obs = (size_t)a->policy->common.n_obs;
+  for (int i = 0; i < a->policy->n_inputs; i++) {
+    uint8_t *memory = a->memory[i];
+    size_t bytes = a->frame_bytes[i];
+    if (n_obs > 1 && !a->is_first) memmove(memory, memory + bytes, (n_obs - 1) * bytes);
+    copy_value(a, i, &values[i], memory + (n_obs - 1) * bytes);
+    for (size_t t = 0; a->is_first && t + 1 < n_obs; t++) memcpy(memory + t * bytes, memory + (n_obs - 1) * bytes, bytes);
+  }
+  a->is_first = false;
+}
+
+void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action) {
+  observe(a, values);
+  a->infer_ns = 0;
+  if (a->next >= a->n_execute) {
+    int64_t start = mynah_now_ns();
+    mynah_state_run(a->state);
+    a->policy->type->decode(a->policy, a->state, &a->rng, a->chunk);
+    a->next = 0;
+    a->infer_ns = mynah_now_ns() - start;
+  }
+  const float *row = a->chunk + a->next++ * a->action_size;
+  bool is_finite = true;
+  for (int64_t k = 0; k < a->action_size; k++) is_finite &= isfinite(row[k]) != 0;
+  if (is_finite) memcpy(a->last, row, (size_t)a->action_size * sizeof(float)); /* else the last good action again */
+  memcpy(action, a->last, (size_t)a->action_size * sizeof(float));
+}
+
+int64_t mynah_actor_infer_ns(const mynah_actor *a) { return a->infer_ns; }

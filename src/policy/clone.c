@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A clone: a policy with weights, compiled and bound once, shared by any number of actors. */
+#include "policy_internal.h"
+
+#include <string.h>
+
+struct mynah_clone {
+  const mynah_policy *policy;
+  mynah_weights *weights;
+  mynah_policy *own_policy;   /* of a clone that was loaded; NULL when borrowed */
+  mynah_weights *own_weights;
+  mynah_program *program;
+  mynah_binding *binding;
+};
+
+static mynah_status describe(const mynah_policy *p, mynah_graph **out) {
+  mynah_graph *g;
+  MYNAH_TRY(mynah_graph_create(&g));
+  mynah_status status = p->type->build_act(p, g);
+  if (status != MYNAH_OK) {
+    mynah_graph_destroy(g);
+    return status;
+  }
+  *out = g;
+  return MYNAH_OK;
+}
+
+static mynah_status bind(mynah_clone *c, const mynah_graph *g) {
+  mynah_compile_config config = mynah_compile_default();
+  config.is_frozen = true;
+  MYNAH_TRY(mynah_compile(g, &config, &c->program));
+  return mynah_binding_create(c->program, c->weights, &c->binding);
+}
+
+mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out) {
+  mynah_clone *c = mynah_calloc(1, sizeof *c);
+  if (!c) return MYNAH_NO_MEMORY;
+  c->policy = p;
+  c->weights = w;
+  mynah_graph *g = NULL;
+  mynah_status status = describe(p, &g);
+  if (status == MYNAH_OK) status = bind(c, g);
+  mynah_graph_destroy(g);
+  if (status != MYNAH_OK) {
+    mynah_clone_destroy(c);
+    return status;
+  }
+  *out = c;
+  return MYNAH_OK;
+}
+
+/* Policy, weights, program from an open file; what was made stays in c for destroy. */
+static mynah_status load(mynah_clone *c, const mynah_safetensors *f) {
+  const char *text = mynah_safetensors_metadata(f, "mynah");
+  if (!text) return mynah_fail(MYNAH_UNSUPPORTED, "no policy of this program: the metadata has no entry 'mynah'");
+  mynah_json *j;
+  MYNAH_TRY(mynah_json_parse(text, strlen(text), &j));
+  mynah_status status = mynah__policy_from_json(j, &c->own_policy);
+  mynah_json_destroy(j);
+  if (status != MYNAH_OK) return status;
+  c->policy = c->own_policy;
+  mynah_graph *g = NULL;
+  MYNAH_TRY(describe(c->policy, &g));
+  status = mynah_weights_create(g, 0, &c->own_weights);
+  if (status == MYNAH_OK) status = mynah_weights_load(c->own_weights, f, false);
+  c->weights = c->own_weights;
+  if (status == MYNAH_OK) status = bind(c, g);
+  mynah_graph_destroy(g);
+  return status;
+}
+
+mynah_status mynah_clone_load(const char *path, mynah_clone **out) {
+  mynah_safetensors *f;
+  MYNAH_TRY(mynah_safetensors_open(path, &f));
+  mynah_clone *c = mynah_calloc(1, sizeof *c);
+  mynah_status status = c ? load(c, f) : MYNAH_NO_MEMORY;
+  mynah_safetensors_close(f);
+  if (status != MYNAH_OK) {
+    mynah_clone_destroy(c);
+    return mynah_error_context(status, "%s", path);
+  }
+  *out = c;
+  return MYNAH_OK;
+}
+
+void mynah_clone_destroy(mynah_clone *c) {
+  if (!c) return;
+  mynah_binding_destroy(c->binding);
+  mynah_program_destroy(c->program);
+  mynah_weights_destroy(c->own_weights);
+  mynah_policy_destroy(c->own_policy);
+  mynah_free(c);
+}
+
+const mynah_policy *mynah_clone_policy(const mynah_clone *c) { return c->policy; }
+const mynah_program *mynah_clone_program(const mynah_clone *c) { return c->program; }
+const mynah_binding *mynah_clone_binding(const mynah_clone *c) { return c->binding; }

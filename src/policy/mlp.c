@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The policy `mlp`: an encoder for each observation, a trunk, a head that predicts a chunk of actions. */
+#include "policy_internal.h"
+
+#include <mynah/model.h>
+
+#include <math.h>
+#include <string.h>
+
+#define MLP_KEYS(K)                                                                                \
+  K(STRING, encoder, "encoder.widths", "", 0, 0, "", "layers each vector observation passes first; empty: none") \
+  K(STRING, cnn_filters, "cnn.filters", "24,36,48,64,64", 0, 0, "", "filters of the picture encoder's layers") \
+  K(STRING, cnn_kernels, "cnn.kernels", "5,5,5,3,3", 0, 0, "px", "their kernels")                  \
+  K(STRING, cnn_strides, "cnn.strides", "2,2,2,1,1", 0, 0, "px", "their strides")                  \
+  K(CHOICE, trunk, "trunk", "plain", 0, 0, "plain|residual", "linear layers, or residual blocks with layer norm") \
+  K(STRING, widths, "widths", "256,256", 0, 0, "", "trunk=plain: the layers")                      \
+  K(INT, width, "width", 256, 1, 65536, "", "trunk=residual: width of the stream")                 \
+  K(INT, hidden, "hidden", 512, 1, 65536, "", "trunk=residual: width inside a block")              \
+  K(INT, blocks, "blocks", 3, 1, 64, "", "trunk=residual: number of blocks")                       \
+  K(CHOICE, activation, "activation", "relu", 0, 0, "relu|silu|tanh|elu|gelu", "of plain layers and convolutions") \
+  K(FLOAT, dropout, "dropout", 0, 0, 0.95, "", "in the trunk, while training")                     \
+  K(CHOICE, head, "head", "mse", 0, 0, "mse|l1|huber|gaussian|gmm|categorical", "what is predicted and how it is judged") \
+  K(FLOAT, huber_delta, "huber.delta", 1, 1e-6, 1e6, "", "head=huber: where the square becomes a line") \
+  K(INT, modes, "modes", 5, 1, 64, "", "head=gmm: Gaussians in the mixture")                       \
+  K(FLOAT, log_std_min, "log_std.min", -4.6, -20, 10, "", "head=gaussian, gmm: smallest log standard deviation") \
+  K(FLOAT, log_std_max, "log_std.max", 2, -20, 10, "", "and largest")                              \
+  K(CHOICE, act, "act", "sample", 0, 0, "sample|best", "mixtures and classes: draw one, or take the most likely")
+
+typedef struct mlp_config {
+#define MLP_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MLP_KEYS(MLP_FIELD)
+} mlp_config;
+#define MLP_ROW(type, field, name, value, low, high, unit, help)                                   \
+  MYNAH_KEY_OF(mlp_config, type, field, name, value, low, high, unit, help)
+static const mynah_key mlp_keys[] = {MLP_KEYS(MLP_ROW)};
+static const mynah_config_table mlp_table = {"mlp policy", mlp_keys, sizeof mlp_keys / sizeof *mlp_keys,
+                                             sizeof(mlp_config)};
+
+enum { TRUNK_PLAIN, TRUNK_RESIDUAL };
+enum { HEAD_MSE, HEAD_L1, HEAD_HUBER, HEAD_GAUSSIAN, HEAD_GMM, HEAD_CATEGORICAL };
+enum { ACT_SAMPLE, ACT_BEST };
+#define MAX_LAYERS 16
+
+static const char *const activations[] = {"relu", "silu", "tanh", "elu", "gelu_erf"};
+
+static int64_t action_size(const mynah_policy *p) { return mynah_feature_size(&p->action); }
+static int64_t chunk_size(const mynah_policy *p) { return p->common.chunk * action_size(p); }
+/* A Gaussian head is a mixture of one. */
+static int64_t n_modes(const mlp_config *c) { return c->head == HEAD_GAUSSIAN ? 1 : c->modes; }
+static int64_t n_classes(const mynah_policy *p) { return (int64_t)p->action_norm.max[0] + 1; }
+
+static mynah_status check(const mynah_policy *p) {
+  const mlp_config *c = p->config;
+  int64_t list[MAX_LAYERS];
+  size_t n[3];
+  const char *const cnn[3] = {c->cnn_filters, c->cnn_kernels, c->cnn_strides};
+  for (int i = 0; i < 3; i++)
+    if (mynah_parse_ints(cnn[i], list, MAX_LAYERS, &n[i]) != MYNAH_OK)
+      return mynah_error_context(MYNAH_INVALID, "cnn.filters, cnn.kernels, cnn.strides");
+  if (n[0] != n[1] || n[0] != n[2])
+    return mynah_fail(MYNAH_INVALID, "cnn.filters, cnn.kernels and cnn.strides must have the same number of layers");
+  if (mynah_parse_ints(c->widths, list, MAX_LAYERS, &n[0]) != MYNAH_OK)
+    return mynah_error_context(MYNAH_INVALID, "widths");
+  if (c->encoder[0] && mynah_parse_ints(c->encoder, list, MAX_LAYERS, &n[0]) != MYNAH_OK)
+    return mynah_error_context(MYNAH_INVALID, "encoder.widths");
+  bool is_class = p->action.dtype == MYNAH_I64 || p->action.dtype == MYNAH_I32;
+  if (is_class != (c->head == HEAD_CATEGORICAL))
+    return mynah_fail(MYNAH_MISMATCH, "head=%s: the dataset's actions are %s", is_class ? "mse …" : "categorical",
+                      is_class ? "classes: use head=categorical" : "real numbers: use another head");
+  if (c->head == HEAD_CATEGORICAL &&
+      (action_size(p) != 1 || p->action_norm.min[0] < 0 || p->action_norm.max[0] > 4095))
+    return mynah_fail(MYNAH_UNSUPPORTED, "head=categorical: takes one class in 0 … 4095");
+  if (c->log_std_min >= c->log_std_max)
+    return mynah_fail(MYNAH_INVALID, "log_std.min=%g must be below log_std.max=%g", c->log_std_min, c->log_std_max);
+  return MYNAH_OK;
+}
+
+/* ---- graphs -------------------------------------------------------------------------------------------------------- */
+
+/* Picture observation i -> (B, n_obs * features). */
+static mynah_node encode_image(const mynah_policy *p, mynah_graph *g, mynah_node x, const char *prefix, int64_t batch) {
+  const mlp_config *c = p->config;
+  int64_t filters[MAX_LAYERS], kernels[MAX_LAYERS], strides[MAX_LAYERS];
+  size_t n = 0;
+  if (mynah_parse_ints(c->cnn_filters, filters, MAX_LAYERS, &n) != MYNAH_OK ||
+      mynah_parse_ints(c->cnn_kernels, kernels, MAX_LAYERS, &n) != MYNAH_OK ||
+      mynah_parse_ints(c->cnn_strides, strides, MAX_LAYERS, &n) != MYNAH_OK)
+    return mynah_graph_fail(g, "%s", mynah_error());
+  mynah_cnn_config cnn = {filters, kernels, strides, (int)n, activations[c->activation]};
+  x = mynah_model_cnn(g, prefix, x, &cnn);
+  return mynah_reshape(g, x, MYNAH_SHAPE(batch, -1));
+}
+
+static mynah_node encode_vector(const mynah_policy *p, mynah_graph *g, mynah_node x, const char *prefix, int64_t batch) {
+  const mlp_config *c = p->config;
+  x = mynah_reshape(g, x, MYNAH_SHAPE(batch, -1));
+  if (!c->encoder[0]) return x;
+  int64_t widths[MAX_LAYERS];
+  size_t n = 0;
+  if (mynah_parse_ints(c->encoder, widths, MAX_LAYERS, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
+  mynah_mlp_config mlp = {widths, (int)n, activations[c->activation], 0};
+  return mynah_model_mlp(g, prefix, x, &mlp);
+}
+
+/* All observations, encoded and joined, through the trunk -> (B,width). */
+static mynah_node build_trunk(const mynah_policy *p, mynah_graph *g, int64_t batch) {
+  const mlp_config *c = p->config;
+  mynah_node parts[MYNAH_POLICY_INPUTS_MAX];
+  for (int i = 0; i < p->n_inputs; i++) {
+    mynah_node x = mynah__policy_observe(p, g, i, batch);
+    mynah_str prefix = {0};
+    mynah_str_printf(&prefix, "encoder.%d", i);
+    parts[i] = p->inputs[i].is_image ? encode_image(p, g, x, mynah_str_text(&prefix), batch)
+                                     : encode_vector(p, g, x, mynah_str_text(&prefix), batch);
+    mynah_str_deinit(&prefix);
+  }
+  mynah_node h = p->n_inputs == 1 ? parts[0] : mynah_concat(g, parts, p->n_inputs, -1);
+  if (c->trunk == TRUNK_RESIDUAL) {
+    mynah_residual_config residual = {c->width, c->hidden, (int)c->blocks, (float)c->dropout};
+    return mynah_model_residual(g, "trunk", h, &residual);
+  }
+  int64_t widths[MAX_LAYERS];
+  size_t n = 0;
+  if (mynah_parse_ints(c->widths, widths, MAX_LAYERS, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
+  mynah_mlp_config mlp = {widths, (int)n, activations[c->activation], (float)c->dropout};
+  return mynah_model_mlp(g, "trunk", h, &mlp);
+}
+
+/* Width of the head's linear layer. */
+static int64_t head_size(const mynah_policy *p) {
+  const mlp_config *c = p->config;
+  if (c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM) return n_modes(c) * (1 + 2 * chunk_size(p));
+  return c->head == HEAD_CATEGORICAL ? p->common.chunk * n_classes(p) : chunk_size(p);
+}
+
+/* The head's parts. out (B,K + 2KD) -> logits (B,K), mean (B,K,D), log_std (B,K,D) with D = chunk * action size */
+static void split_mixture(const mynah_policy *p, mynah_graph *g, mynah_node out, int64_t batch, mynah_node parts[3]) {
+  const mlp_config *c = p->config;
+  int64_t k = n_modes(c), d = chunk_size(p);
+  parts[0] = mynah_slice(g, out, -1, 0, k);
+  parts[1] = mynah_reshape(g, mynah_slice(g, out, -1, k, k * d), MYNAH_SHAPE(batch, k, d));
+  mynah_node log_std = mynah_reshape(g, mynah_slice(g, out, -1, k + k * d, k * d), MYNAH_SHAPE(batch, k, d));
+  parts[2] = mynah_clamp(g, log_std, (float)c->log_std_min, (float)c->log_std_max);
+}
+
+/* action.mask (B,chunk) -> (B,chunk*A), or null. */
+static mynah_node build_mask(const mynah_policy *p, mynah_graph *g, int64_t batch) {
+  if (!p->common.is_masked) return MYNAH_NO_NODE;
+  int64_t chunk = p->common.chunk, size = action_size(p);
+  mynah_node mask = mynah_input(g, "action.mask", MYNAH_F32, MYNAH_SHAPE(batch, chunk));
+  mask = mynah_broadcast(g, mynah_reshape(g, mask, MYNAH_SHAPE(batch, chunk, 1)), MYNAH_SHAPE(batch, chunk, size));
+  return mynah_reshape(g, mask, MYNAH_SHAPE(batch, chunk * size));
+}
+
+static mynah_status build_train(const mynah_policy *p, mynah_graph *g, int64_t batch, mynah_node *loss) {
+  const mlp_config *c = p->config;
+  int64_t chunk = p->common.chunk, d = chunk_size(p);
+  mynah_node out = mynah_model_linear(g, "head", build_trunk(p, g, batch), head_size(p));
+  if (c->head == HEAD_CATEGORICAL) {
+    mynah_node target = mynah_input(g, "action", MYNAH_I32, MYNAH_SHAPE(batch, chunk));
+    *loss = mynah_cross_entropy(g, mynah_reshape(g, out, MYNAH_SHAPE(batch, chunk, n_classes(p))), target, 0);
+    return mynah_graph_status(g);
+  }
+  mynah_node target = mynah_input(g, "action", MYNAH_F32, MYNAH_SHAPE(batch, chunk, action_size(p)));
+  target = mynah_reshape(g, mynah__policy_normalize_action(p, g, target), MYNAH_SHAPE(batch, d));
+  mynah_node mask = build_mask(p, g, batch);
+  if (c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM) {
+    mynah_node m[3];
+    split_mixture(p, g, out, batch, m);
+    *loss = mynah_affine(g, mynah_gmm_nll(g, m[0], m[1], m[2], target, mask), 1 / (float)d, 0);
+  } else if (c->head == HEAD_MSE) {
+    *loss = mynah_mse(g, out, target, mask);
+  } else if (c->head == HEAD_L1) {
+    *loss = mynah_l1(g, out, target, mask);
+  } else {
+    *loss = mynah_huber(g, out, target, mask, (float)c->huber_delta);
+  }
+  return mynah_graph_status(g);
+}
+
+/* Normalised actions (…,chunk,A) -> their own units; min-max actions stay inside the demonstrated range. */
+static mynah_node finish_action(const mynah_policy *p, mynah_graph *g, mynah_node x) {
+  if (p->common.normalize_action == MYNAH_NORMALIZE_MINMAX) x = mynah_clamp(g, x, -1, 1);
+  return mynah__policy_restore_action(p, g, x);
+}
+
+static mynah_status build_act(const mynah_policy *p, mynah_graph *g) {
+  const mlp_config *c = p->config;
+  int64_t chunk = p->common.chunk, size = action_size(p);
+  mynah_node out = mynah_model_linear(g, "head", build_trunk(p, g, 1), head_size(p));
+  if (c->head == HEAD_CATEGORICAL) {
+    mynah_output(g, "logits", out);
+  } else if (c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM) {
+    int64_t k = n_modes(c);
+    mynah_output(g, "logits", mynah_slice(g, out, -1, 0, k));
+    mynah_node mean = mynah_slice(g, out, -1, k, k * chunk * size);
+    mynah_output(g, "mean", finish_action(p, g, mynah_reshape(g, mean, MYNAH_SHAPE(k, chunk, size))));
+  } else {
+    mynah_output(g, "action", finish_action(p, g, mynah_reshape(g, out, MYNAH_SHAPE(chunk, size))));
+  }
+  return mynah_graph_status(g);
+}
+
+/* ---- acting -------------------------------------------------------------------------------------------------------- */
+
+/* An index drawn from softmax(logits), or the largest. Shape: logits (n) */
+static int64_t choose(const float *logits, int64_t n, bool is_drawn, mynah_rng *rng) {
+  int64_t best = 0;
+  for (int64_t i = 1; i < n; i++)
+    if (logits[i] > logits[best]) best = i;
+  if (!is_drawn || n == 1) return best;
+  double total = 0;
+  for (int64_t i = 0; i < n; i++) total += exp((double)logits[i] - logits[best]);
+  double rest = mynah_rng_uniform(rng) * total;
+  for (int64_t i = 0; i < n; i++) {
+    rest -= exp((double)logits[i] - logits[best]);
+    if (rest < 0) return i;
+  }
+  return best;
+}
+
+static void decode(const mynah_policy *p, const mynah_state *s, mynah_rng *rng, float *chunk) {
+  const mlp_config *c = p->config;
+  bool is_drawn = c->act == ACT_SAMPLE;
+  int64_t d = chunk_size(p);
+  if (c->head == HEAD_CATEGORICAL) {
+    const float *logits = mynah_state_output(s, "logits");
+    int64_t n = n_classes(p);
+    for (int64_t t = 0; t < p->common.chunk; t++) chunk[t] = (float)choose(logits + t * n, n, is_drawn, rng);
+  } else if (c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM) {
+    int64_t k = choose(mynah_state_output(s, "logits"), n_modes(c), is_drawn, rng);
+    const float *mean = mynah_state_output(s, "mean");
+    memcpy(chunk, mean + k * d, (size_t)d * sizeof(float));
+  } else {
+    memcpy(chunk, mynah_state_output(s, "action"), (size_t)d * sizeof(float));
+  }
+}
+
+const mynah_policy_type mynah__policy_mlp = {
+    .name = "mlp",
+    .summary = "encoders for vectors and pictures, an MLP, a head for actions, mixtures or classes",
+    .config = &mlp_table,
+    .check = check,
+    .build_train = build_train,
+    .build_act = build_act,
+    .decode = decode,
+};
