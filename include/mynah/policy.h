@@ -74,6 +74,7 @@ struct mynah_policy {
   mynah_norm action_norm;
   double rate_hz;
   char dataset_hash[65];
+  mynah_json *training; /* how it was trained: settings, split, seed; NULL when unknown */
 };
 
 MYNAH_API const mynah_policy_type *const *mynah_policy_types(void); /* NULL-terminated */
@@ -88,9 +89,9 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_create(const mynah_policy_type
 MYNAH_API void mynah_policy_destroy(mynah_policy *p);
 /* The windows of training: observations, "action", and "action.mask" when the loss is masked. Returns how many. */
 MYNAH_API int mynah_policy_windows(const mynah_policy *p, mynah_window *out, int max);
-/* Writes one safetensors file: weights + config, features, normaliser, dataset hash and summary as metadata. */
-MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w,
-                                                       const mynah_json *summary, const char *path);
+/* Writes one safetensors file: weights + config, features, normaliser, dataset hash and p->training as metadata. The
+ * same policy and weights give the same bytes. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w, const char *path);
 
 /* ---- acting ------------------------------------------------------------------------------------------------------- */
 

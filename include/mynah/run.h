@@ -70,6 +70,25 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_eval_to_json(const mynah_eval_result 
 MYNAH_API MYNAH_CHECKED mynah_status mynah_eval_compare(const mynah_eval_result *a, const mynah_eval_result *b,
                                                         mynah_json *object);
 
+/* ---- open loop ------------------------------------------------------------------------------------------------------- */
+
+/* Frames [from,to) of episode index. */
+typedef struct mynah_frame_range {
+  int64_t episode, from, to;
+} mynah_frame_range;
+/* How well the clone's present action agrees with the recorded one, for one element of the action. */
+typedef struct mynah_agreement {
+  int64_t n_frames;
+  double correlation;   /* Pearson's */
+  double mse;           /* in the action's units squared */
+  double constant_mse;  /* of always answering the mean action of the training episodes */
+} mynah_agreement;
+/* Shows recorded observations to the clone, frame by frame. Shape: out (action size)
+ * Fails: MISMATCH when the dataset's features are not the policy's. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate_recorded(const mynah_clone *c, mynah_dataset *d,
+                                                             const mynah_frame_range *ranges, int64_t n_ranges,
+                                                             const mynah_progress *progress, mynah_agreement *out);
+
 /* ---- recording ------------------------------------------------------------------------------------------------------ */
 
 #define MYNAH_RECORD_KEYS(K)                                                                       \

@@ -17,7 +17,7 @@ static mynah_json *feature_entry(const mynah_feature *f, const mynah_norm *norm)
   return j;
 }
 
-static mynah_json *describe(const mynah_policy *p, const mynah_json *summary) {
+static mynah_json *describe(const mynah_policy *p) {
   mynah_json *j = mynah_json_object(), *config = mynah_json_object(), *inputs = mynah_json_array();
   mynah_json_set(j, "format", mynah_json_integer(FORMAT));
   mynah_json_set(j, "policy", mynah_json_string(p->type->name));
@@ -29,13 +29,12 @@ static mynah_json *describe(const mynah_policy *p, const mynah_json *summary) {
   mynah_json_set(j, "action", feature_entry(&p->action, &p->action_norm));
   mynah_json_set(j, "rate_hz", mynah_json_number(p->rate_hz));
   mynah_json_set(j, "dataset_hash", mynah_json_string(p->dataset_hash));
-  if (summary) mynah_json_set(j, "training", mynah_json_copy(summary));
+  if (p->training) mynah_json_set(j, "training", mynah_json_copy(p->training));
   return j;
 }
 
-mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w, const mynah_json *summary,
-                               const char *path) {
-  mynah_json *description = describe(p, summary);
+mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w, const char *path) {
+  mynah_json *description = describe(p);
   mynah_str text = {0};
   mynah_status status = mynah_json_dump(description, 0, &text);
   mynah_json_destroy(description);
@@ -76,6 +75,8 @@ static mynah_status read_description(const mynah_json *j, mynah_policy *p) {
   p->rate_hz = mynah_json_to_number(mynah_json_get(j, "rate_hz"), 0);
   const char *hash = mynah_json_to_string(mynah_json_get(j, "dataset_hash"), "");
   MYNAH_TRY(mynah_copy_text(p->dataset_hash, sizeof p->dataset_hash, hash));
+  const mynah_json *training = mynah_json_get(j, "training");
+  if (training && !(p->training = mynah_json_copy(training))) return MYNAH_NO_MEMORY;
   if (p->common.execute > p->common.chunk || p->action.is_image)
     return mynah_fail(MYNAH_CORRUPT, "policy: execute is over chunk, or the action is a picture");
   return p->type->check(p);
