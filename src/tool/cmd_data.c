@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* mynah data: look at a dataset. */
+#include "tool.h"
+
+#include <math.h>
+#include <string.h>
+
+static mynah_status data_info(mynah_dataset *d, mynah_json *result) {
+  char hash[65];
+  int64_t size = 0;
+  MYNAH_TRY(mynah_dataset_hash(d, hash));
+  MYNAH_TRY(mynah_file_size(mynah_dataset_path(d), &size));
+  mynah_json *features = mynah_json_object();
+  tool_say("%s: %lld episodes, %lld frames, %.3g Hz, %.1f MB, robot '%s'", mynah_dataset_path(d),
+           (long long)mynah_dataset_n_episodes(d), (long long)mynah_dataset_n_frames(d), mynah_dataset_rate_hz(d),
+           (double)size * 1e-6, mynah_dataset_robot(d));
+  for (int i = 0; i < mynah_dataset_n_features(d); i++) {
+    const mynah_feature *f = mynah_dataset_feature(d, i);
+    mynah_json_set(features, f->name, mynah_feature_to_json(f));
+    tool_say("  %-32s %s (%lld)%s%s", f->name, f->is_image ? "picture" : mynah_dtype_name(f->dtype),
+             (long long)mynah_feature_size(f), f->names[0] ? "  " : "", f->names);
+  }
+  mynah_json_set(result, "path", mynah_json_string(mynah_dataset_path(d)));
+  mynah_json_set(result, "episodes", mynah_json_integer(mynah_dataset_n_episodes(d)));
+  mynah_json_set(result, "frames", mynah_json_integer(mynah_dataset_n_frames(d)));
+  mynah_json_set(result, "rate_hz", mynah_json_number(mynah_dataset_rate_hz(d)));
+  mynah_json_set(result, "robot", mynah_json_string(mynah_dataset_robot(d)));
+  mynah_json_set(result, "bytes", mynah_json_integer(size));
+  mynah_json_set(result, "features", features);
+  mynah_json_set(result, "hash", mynah_json_string(hash));
+  return MYNAH_OK;
+}
+
+static mynah_status data_list(mynah_dataset *d, mynah_json *result) {
+  mynah_json *list = mynah_json_array();
+  for (int64_t i = 0; i < mynah_dataset_n_episodes(d); i++) {
+    const mynah_episode *e = mynah_dataset_episode(d, i);
+    mynah_json *j = mynah_json_object();
+    mynah_json_set(j, "id", mynah_json_integer(e->id));
+    mynah_json_set(j, "frames", mynah_json_integer(e->n_frames));
+    mynah_json_set(j, "seed", mynah_json_integer((int64_t)e->seed));
+    mynah_json_set(j, "success", e->success < 0 ? mynah_json_null() : mynah_json_bool(e->success == 1));
+    mynah_json_set(j, "task", mynah_json_string(e->task));
+    mynah_json_set(j, "expert", mynah_json_string(e->expert));
+    mynah_json_set(j, "hash", mynah_json_string(e->hash));
+    mynah_json_append(list, j);
+    tool_say("%6lld  %7lld frames  %-8s %-16s %-16s %.12s", (long long)e->id, (long long)e->n_frames,
+             e->success < 0 ? "" : e->success ? "success" : "failure", e->task, e->expert, e->hash);
+  }
+  mynah_json_set(result, "episodes", list);
+  return MYNAH_OK;
+}
+
+static mynah_status data_stats(mynah_dataset *d, mynah_json *result) {
+  for (int i = 0; i < mynah_dataset_n_features(d); i++) {
+    const mynah_feature *f = mynah_dataset_feature(d, i);
+    mynah_stats s;
+    MYNAH_TRY(mynah_dataset_stats(d, f->name, NULL, 0, 500, &s));
+    mynah_json *j = mynah_json_object();
+    mynah_json_set(j, "min", mynah_json_numbers(s.min, (size_t)s.size));
+    mynah_json_set(j, "max", mynah_json_numbers(s.max, (size_t)s.size));
+    mynah_json_set(j, "mean", mynah_json_numbers(s.mean, (size_t)s.size));
+    mynah_json_set(j, "std", mynah_json_numbers(s.std, (size_t)s.size));
+    mynah_json_set(j, "frames", mynah_json_integer(s.n_frames));
+    mynah_json_set(result, f->name, j);
+    tool_say("%s (%lld frames)", f->name, (long long)s.n_frames);
+    for (int64_t k = 0; k < s.size; k++)
+      tool_say("  [%2lld]  min %12.6g  max %12.6g  mean %12.6g  std %12.6g", (long long)k, s.min[k], s.max[k], s.mean[k],
+               s.std[k]);
+    mynah_stats_deinit(&s);
+  }
+  return MYNAH_OK;
+}
+
+static mynah_status data_verify(mynah_dataset *d, mynah_json *result) {
+  mynah_verify_report r;
+  MYNAH_TRY(mynah_dataset_verify(d, tool_progress(), &r));
+  mynah_json_set(result, "episodes", mynah_json_integer(r.n_episodes));
+  mynah_json_set(result, "frames", mynah_json_integer(r.n_frames));
+  mynah_json_set(result, "blobs", mynah_json_integer(r.n_blobs));
+  mynah_json_set(result, "damaged", mynah_json_integer(r.n_damaged));
+  if (r.n_damaged > 0)
+    return mynah_fail(MYNAH_CORRUPT, "%s: %lld of %lld episodes are damaged; first: %s", mynah_dataset_path(d),
+                      (long long)r.n_damaged, (long long)r.n_episodes, r.first_damage);
+  tool_say("%s: %lld episodes, %lld frames, %lld pictures: every checksum is right", mynah_dataset_path(d),
+           (long long)r.n_episodes, (long long)r.n_frames, (long long)r.n_blobs);
+  return MYNAH_OK;
+}
+
+static const struct {
+  const char *name;
+  mynah_status (*run)(mynah_dataset *d, mynah_json *result);
+} actions[] = {{"info", data_info}, {"list", data_list}, {"stats", data_stats}, {"verify", data_verify}};
+
+static mynah_status run(const tool_args *args, mynah_json *result) {
+  if (args->n_positional != 2) return tool_usage_error("name what to do and a dataset");
+  const char *names[8];
+  size_t n = sizeof actions / sizeof *actions;
+  if (args->n_settings > 0) return tool_usage_error("unknown key in '%s'", args->settings[0]);
+  for (size_t i = 0; i < n; i++) {
+    names[i] = actions[i].name;
+    if (strcmp(actions[i].name, args->positional[0]) != 0) continue;
+    mynah_dataset *d;
+    MYNAH_TRY(mynah_dataset_open(args->positional[1], MYNAH_OPEN_READ, &d));
+    mynah_status status = actions[i].run(d, result);
+    mynah_dataset_close(d);
+    return status;
+  }
+  const char *near = mynah_nearest(args->positional[0], names, n);
+  return tool_usage_error("data %s: there is no such action%s%s%s", args->positional[0], near ? "; did you mean '" : "",
+                          near ? near : "", near ? "'?" : "");
+}
+
+const tool_command tool_data = {"data", "data info|list|stats|verify X.demos", "look after a dataset", run, NULL};

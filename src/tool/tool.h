@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The program: a table of commands, each in its own cmd_NAME.c, and what they share. */
+#ifndef MYNAH_TOOL_H
+#define MYNAH_TOOL_H
+
+#include <mynah/mynah.h>
+
+#define TOOL_MAX_ARGS 256
+#define TOOL_MAX_BINDS 12
+
+/* Exit statuses. */
+enum { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_INTERRUPTED = 130 };
+
+/* What was typed after the command's name. */
+typedef struct tool_args {
+  const char *command;
+  const char *positional[TOOL_MAX_ARGS];
+  int n_positional;
+  const char *settings[TOOL_MAX_ARGS]; /* "key=value" */
+  int n_settings;
+  bool is_json, is_help, is_quiet;
+} tool_args;
+
+typedef struct tool_command {
+  const char *name;
+  const char *usage;   /* "train POLICY data=X.demos out=DIR [key=value…]" */
+  const char *summary; /* one line */
+  /* Fills result (an object, printed on stdout under --json). */
+  mynah_status (*run)(const tool_args *args, mynah_json *result);
+  /* The tables of its keys, for --help; returns how many. NULL: no keys. */
+  int (*tables)(const tool_args *args, const mynah_config_table **out);
+} tool_command;
+
+extern const tool_command tool_demo, tool_import, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
+extern const tool_command *const tool_commands[]; /* NULL-terminated */
+
+/* A mistake in how a command was typed: exit status 2. */
+mynah_status tool_usage_error(const char *format, ...) MYNAH_PRINTF(1, 2);
+bool tool_is_usage_error(void);
+
+/* Applies all settings to the binds; a wrong one is a usage error. */
+mynah_status tool_apply(const tool_args *args, const mynah_config_bind *binds, int n_binds);
+/* The value of a setting typed, or NULL. */
+const char *tool_setting(const tool_args *args, const char *key);
+/* Applies the preset NAME: a path to a JSON file, or one of those compiled in. */
+mynah_status tool_apply_preset(const char *name, const mynah_config_bind *binds, int n_binds);
+/* Names of the presets compiled in, NULL-terminated, and the text of one (NULL: none). */
+const char *const *tool_preset_names(void);
+const char *tool_preset_text(const char *name);
+
+/* People's text: to stderr, dropped under --quiet. */
+void tool_say(const char *format, ...) MYNAH_PRINTF(1, 2);
+/* A progress line on a terminal, plain lines every few seconds elsewhere. */
+const mynah_progress *tool_progress(void);
+void tool_progress_end(void);
+/* Sets how tool_say and progress behave. */
+void tool_output_begin(const tool_args *args);
+
+/* ---- training, shared by train and demo (train_job.c) ---- */
+
+#define TRAIN_COMMAND_KEYS(K)                                                                      \
+  K(STRING, data, "data", "", 0, 0, "", "the dataset, NAME.demos")                                 \
+  K(STRING, out, "out", "", 0, 0, "", "the run folder, made if missing")                           \
+  K(STRING, preset, "preset", "", 0, 0, "", "settings to begin with: a name or a JSON file")       \
+  K(STRING, resume, "resume", "", 0, 0, "", "continue the run in this folder")                     \
+  K(STRING, eval_sim, "eval.sim", "", 0, 0, "", "closed-loop evaluation while training: the simulator") \
+  K(INT, eval_episodes, "eval.episodes", 50, 1, 1000000, "episodes", "episodes of each such evaluation") \
+  K(INT, eval_seed, "eval.seed", 50000, 0, 9.0e15, "", "its first seed: never a test seed")
+
+typedef struct train_command_config {
+#define TRAIN_COMMAND_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  TRAIN_COMMAND_KEYS(TRAIN_COMMAND_FIELD)
+#undef TRAIN_COMMAND_FIELD
+} train_command_config;
+extern const mynah_config_table train_command_table;
+
+/* All settings of one training; init fills defaults. */
+typedef struct train_job {
+  const mynah_policy_type *type;
+  train_command_config command;
+  mynah_train_config train;
+  mynah_feed_config feed;
+  mynah_policy_config policy;
+  void *policy_config; /* of type->config */
+} train_job;
+mynah_status train_job_init(train_job *job, const char *policy_name);
+void train_job_deinit(train_job *job);
+/* Binds for applying settings; returns how many. */
+int train_job_binds(train_job *job, mynah_config_bind *binds);
+/* Trains; fills the report and, when policy_path is not NULL, the path of the policy file. */
+mynah_status train_job_run(train_job *job, mynah_train_report *report, char policy_path[MYNAH_PATH_MAX]);
+/* The report as JSON under the names that the page and scripts rely on. */
+mynah_status train_report_to_json(const mynah_train_report *report, const char *policy_path, mynah_json *object);
+
+/* ---- simulators by settings, shared by eval, record, train (sims.c) ---- */
+
+/* A simulator type and a config of it with the settings that are its own applied. */
+typedef struct sim_choice {
+  const mynah_device_type *type;
+  void *config; /* NULL when the type has no keys */
+} sim_choice;
+mynah_status sim_choice_init(sim_choice *s, const char *name);
+void sim_choice_deinit(sim_choice *s);
+
+#endif
