@@ -8,25 +8,23 @@ import pathlib
 import sys
 
 
-def literal(text):
-    """C string literals, a line each (ISO C allows 4095 characters a literal at least; pieces are joined)."""
-    rows = []
-    for line in text.splitlines(keepends=True) or [""]:
-        for start in range(0, len(line), 2000) or [0]:
-            piece = line[start:start + 2000]
-            quoted = piece.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-            rows.append('"' + quoted.replace("\r", "\\r").replace("??", "?\\?") + '"')
-    return "\n    ".join(rows)
+def numbers(text):
+    """The bytes as numbers, 32 a line: string literals have a length limit in ISO C."""
+    data = [str(b) for b in text.encode("utf-8")] + ["0"]
+    return ",\n".join(",".join(data[i:i + 32]) for i in range(0, len(data), 32))
 
 
 def main():
     array, out, files = sys.argv[1], pathlib.Path(sys.argv[2]), [pathlib.Path(f) for f in sys.argv[3:]]
-    rows = []
-    for f in sorted(files):
+    bodies, rows = [], []
+    for i, f in enumerate(sorted(files, key=lambda f: f.name)):
+        text = "".join(line for line in f.read_text(encoding="utf-8").splitlines(keepends=True)
+                       if not line.startswith("//# sourceMappingURL"))
         name = f.name[:-5] if f.name.endswith(".json") else f.name
-        rows.append('  {"%s",\n    %s}' % (name, literal(f.read_text(encoding="utf-8"))))
-    out.write_text("/* Made at build time; not kept. */\nstatic const struct {\n  const char *name, *text;\n} %s[] = {\n%s};\n"
-                   % (array, ",\n".join(rows)), encoding="utf-8")
+        bodies.append("static const char %s_%d[] = {\n%s};\n" % (array, i, numbers(text)))
+        rows.append('  {"%s", %s_%d},\n' % (name, array, i))
+    out.write_text("/* Made at build time. */\n%sstatic const struct {\n  const char *name, *text;\n} %s[] = {\n%s};\n"
+                   % ("".join(bodies), array, "".join(rows)), encoding="utf-8")
 
 
 main()
