@@ -10,7 +10,7 @@ import sys
 
 def numbers(text):
     """The bytes as numbers, 32 a line: string literals have a length limit in ISO C."""
-    data = [str(b) for b in text.encode("utf-8")] + ["0"]
+    data = [str(b) if b < 128 else "'\\x%02x'" % b for b in text.encode("utf-8")] + ["0"]
     return ",\n".join(",".join(data[i:i + 32]) for i in range(0, len(data), 32))
 
 
