@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What the reference kernels share: loops a student can read, compiled once at float and once at double. */
+#ifndef MYNAH_GRAPH_REF_H
+#define MYNAH_GRAPH_REF_H
+
+#include "../internal.h"
+#include "../kernels.h"
+
+typedef MYNAH_REAL real;
+
+/* The double build serves double programs, the float build all others. */
+static inline bool mynah__ref_accepts(const mynah__step *step) {
+  return (step->precision == MYNAH_F64) == (MYNAH__REF_DTYPE == MYNAH_F64);
+}
+
+/* The kernel of op `op` whose run function is run_OP. */
+#define MYNAH__REF_KERNEL(op)                                                                                          \
+  const mynah__kernel MYNAH__REF(op) = {                                                                               \
+      .name = "ref:" #op, .is_rt = true, .accepts = mynah__ref_accepts, .run = run_##op}
+
+#endif
