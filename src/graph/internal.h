@@ -105,6 +105,8 @@ struct mynah__op {
   const mynah__kernel *const *kernels;
   bool is_view;        /* output 0 is input 0's memory under another shape */
   uint32_t in_place;   /* bit i: output 0 may overwrite input i (same size) */
+  bool is_random;      /* call->seed and position are set anew for each run */
+  bool is_training_only; /* outside training, output 0 is input 0 and the node vanishes */
 };
 
 /* Generic node builder used by ops/ and autodiff: adds a node, runs the op's shape rule; output k of it. */
@@ -113,6 +115,8 @@ mynah_node mynah__add_node(mynah_graph *g, const mynah__op *op, const mynah__att
 mynah_node mynah__node_output(const mynah_graph *g, mynah_node n, int k); /* k-th output of n's node */
 mynah_node mynah__node_input(const mynah_graph *g, mynah_node n, int k);
 const mynah__attributes *mynah__node_attributes(const mynah_graph *g, mynah_node n);
+/* The name of the weight or buffer that n is; NULL when it is something else. */
+const char *mynah__weight_name(const mynah_graph *g, mynah_node n);
 
 /* Ref kernels are compiled twice, at float and at double: MYNAH_REAL is the type, MYNAH__REF(name) the kernel's name. */
 #ifdef MYNAH_REF_DOUBLE
