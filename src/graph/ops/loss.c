@@ -54,18 +54,17 @@ static void huber_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
   pointwise_loss_gradient(g, n, &mynah__op_huber_grad, dy, needs, dx);
 }
 
-#define POINTWISE_LOSS(op, OP)                                                                                         \
-  static const mynah__kernel *const op##_kernels[] = {MYNAH__KERNELS_##OP &mynah__ref32_##op, &mynah__ref64_##op,      \
-                                                      NULL};                                                           \
+#define POINTWISE_LOSS(op)                                                                                             \
+  static const mynah__kernel *const op##_kernels[] = {&mynah__ref32_##op, &mynah__ref64_##op, NULL};                   \
   const mynah__op mynah__op_##op = {.name = #op, .shape = pointwise_loss_shape, .gradient = op##_gradient,             \
                                     .flops = pointwise_loss_flops, .kernels = op##_kernels};                           \
-  static const mynah__kernel *const op##_grad_kernels[] = {MYNAH__KERNELS_##OP##_GRAD &mynah__ref32_##op##_grad,       \
-                                                           &mynah__ref64_##op##_grad, NULL};                           \
+  static const mynah__kernel *const op##_grad_kernels[] = {&mynah__ref32_##op##_grad, &mynah__ref64_##op##_grad,       \
+                                                           NULL};                                                      \
   const mynah__op mynah__op_##op##_grad = {.name = #op "_grad", .shape = pointwise_loss_grad_shape,                    \
                                            .flops = pointwise_loss_flops, .kernels = op##_grad_kernels}
-POINTWISE_LOSS(mse, MSE);
-POINTWISE_LOSS(l1, L1);
-POINTWISE_LOSS(huber, HUBER);
+POINTWISE_LOSS(mse);
+POINTWISE_LOSS(l1);
+POINTWISE_LOSS(huber);
 
 static mynah_node add_pointwise_loss(mynah_graph *g, const mynah__op *op, const mynah__attributes *a, mynah_node p,
                                      mynah_node target, mynah_node mask) {

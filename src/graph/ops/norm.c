@@ -11,6 +11,8 @@
 
 #include "check.h"
 
+#include <stdio.h>
+
 /* x read twice (mean, variance) and once more to normalise. */
 static double norm_flops(const mynah__step *step) { return 8.0 * (double)mynah_shape_size(step->in[0].shape); }
 
