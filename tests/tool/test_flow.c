@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The program end to end, as typed: record, look, train, resume, evaluate, and what it says when typed wrongly. */
+#include <mynah/base.h>
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char folder[64];
+
+/* Runs `mynah ARGUMENTS` in a shell; what it printed on both channels goes to out. Returns the exit status. */
+static int run(char *out, size_t size, const char *format, ...) {
+  char arguments[1024], command[2048];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(arguments, sizeof arguments, format, list);
+  va_end(list);
+  const char *program = getenv("MYNAH_PROGRAM");
+  snprintf(command, sizeof command, "cd %s && %s %s", folder, program ? program : "mynah", arguments);
+  FILE *pipe = popen(command, "r");
+  assert_non_null(pipe);
+  size_t n = fread(out, 1, size - 1, pipe);
+  out[n] = 0;
+  char rest[512];
+  while (fread(rest, 1, sizeof rest, pipe) > 0) continue;
+  int status = pclose(pipe);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Runs with --json, expects success, returns the object. */
+static mynah_json *run_json(const char *format, ...) {
+  static char out[1 << 20];
+  char arguments[1000];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(arguments, sizeof arguments, format, list);
+  va_end(list);
+  int status = run(out, sizeof out, "%s --json --quiet", arguments);
+  if (status != 0) fail_msg("mynah %s: exit status %d: %s", arguments, status, out);
+  mynah_json *j;
+  if (mynah_json_parse(out, strlen(out), &j) != MYNAH_OK) fail_msg("mynah %s: no JSON: %s", arguments, out);
+  return j;
+}
+
+static void take_text(const mynah_json *j, const char *key, char *out, size_t size) {
+  snprintf(out, size, "%s", mynah_json_to_string(mynah_json_get(j, key), ""));
+}
+
+static int set_up(void **state) {
+  (void)state;
+  snprintf(folder, sizeof folder, "/tmp/mynah-flow-XXXXXX");
+  if (!mkdtemp(folder)) return -1;
+  mynah_json_destroy(run_json("record sim=track out=d.demos episodes=2 seed=1 max_frames=300"));
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  return mynah_remove_tree(folder) == MYNAH_OK ? 0 : -1;
+}
+
+#define SMALL "preset=track data=d.demos image.width=40 image.height=32 cnn.filters=8,8 cnn.kernels=5,3 cnn.strides=2,2 widths=16 side.share=0 valid.by=time"
+
+static void dataset_is_there(void **state) {
+  (void)state;
+  mynah_json *j = run_json("data info d.demos");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "frames"), 0), 300);
+  assert_true(mynah_json_to_integer(mynah_json_get(j, "episodes"), 0) >= 1);
+  assert_non_null(mynah_json_get(mynah_json_get(j, "features"), "observation.images.front"));
+  mynah_json_destroy(j);
+  j = run_json("data verify d.demos");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "damaged"), -1), 0);
+  mynah_json_destroy(j);
+}
+
+static void threads_give_the_same_file(void **state) {
+  (void)state;
+  char one[80], two[80];
+  mynah_json *j = run_json("train mlp " SMALL " out=t1 steps=40 threads=1");
+  take_text(j, "sha256", one, sizeof one);
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "steps"), 0), 40);
+  assert_true(mynah_json_to_number(mynah_json_get(j, "samples_per_s"), 0) > 0);
+  assert_true(isfinite(mynah_json_to_number(mynah_json_get(j, "val_loss"), NAN)));
+  mynah_json_destroy(j);
+  j = run_json("train mlp " SMALL " out=t2 steps=40 threads=2");
+  take_text(j, "sha256", two, sizeof two);
+  mynah_json_destroy(j);
+  assert_int_equal(strlen(one), 64);
+  assert_string_equal(one, two);
+}
+
+/* Killed in the middle and resumed, a run ends in the same file as one left alone. */
+static void killed_runs_resume(void **state) {
+  (void)state;
+  char whole[80], resumed[80], out[512];
+  mynah_json *j = run_json("train mlp " SMALL " out=w steps=400 checkpoint.every=20");
+  take_text(j, "sha256", whole, sizeof whole);
+  mynah_json_destroy(j);
+  int status = run(out, sizeof out, "train mlp " SMALL " out=k steps=400 checkpoint.every=20 --quiet & sleep 0.6; kill -9 $!; wait 2>/dev/null; "
+                                    "test -f k/config.json");
+  if (status != 0) { /* killed before it began: begin again */
+    j = run_json("train mlp " SMALL " out=k2 steps=400 checkpoint.every=20");
+  } else {
+    j = run_json("train resume=k");
+  }
+  take_text(j, "sha256", resumed, sizeof resumed);
+  mynah_json_destroy(j);
+  assert_string_equal(whole, resumed);
+}
+
+static void evaluation_has_the_contract(void **state) {
+  (void)state;
+  mynah_json_destroy(run_json("train mlp " SMALL " out=e steps=30"));
+  mynah_json *j = run_json("eval e/policy.safetensors sim=track episodes=2");
+  const char *const keys[] = {"autonomy", "finished", "offset_m", "departures_per_km", "seconds", "infer_ms"};
+  for (size_t i = 0; i < 6; i++)
+    if (!mynah_json_get(j, keys[i])) fail_msg("'%s' is missing", keys[i]);
+  assert_int_equal(mynah_json_size(mynah_json_get(mynah_json_get(j, "autonomy"), "ci")), 2);
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(mynah_json_get(j, "finished"), "n"), 0), 2);
+  mynah_json_destroy(j);
+  j = run_json("eval e/policy.safetensors expert sim=track episodes=2");
+  assert_non_null(mynah_json_get(mynah_json_get(j, "difference"), "autonomy"));
+  mynah_json_destroy(j);
+  j = run_json("eval e/policy.safetensors data=d.demos");
+  assert_non_null(mynah_json_get(mynah_json_get(j, "steering"), "correlation"));
+  mynah_json_destroy(j);
+  char out[4096];
+  assert_int_equal(run(out, sizeof out, "eval e/policy.safetensors sim=pusht episodes=1 2>&1"), 1);
+  assert_non_null(strstr(out, "observation.images.front"));
+}
+
+static void mistakes_are_named(void **state) {
+  (void)state;
+  static const struct {
+    const char *typed;
+    int status;
+    const char *says;
+  } cases[] = {
+      {"trian", 2, "train"},
+      {"train mlp data=d.demos out=x lernrate=1", 2, "unknown key"},
+      {"train mlp data=d.demos out=x bacth=1", 2, "batch"},
+      {"train mlp data=d.demos out=x batch=-1", 2, "batch"},
+      {"train mlp out=x", 2, "data="},
+      {"train act2 data=d.demos out=x", 2, "mlp"},
+      {"train mlp data=none.demos out=x", 1, "none.demos"},
+      {"train mlp preset=trak data=d.demos out=x", 2, "track"},
+      {"eval none.safetensors sim=track", 1, "none.safetensors"},
+      {"eval none.safetensors sim=trak", 2, "track"},
+      {"import zarr none out=x.demos", 1, "none"},
+      {"import zaar none out=x.demos", 2, "zarr"},
+      {"data info none.demos", 1, "none.demos"},
+      {"data inof d.demos", 2, "info"},
+      {"record sim=pusht out=x.demos", 1, "expert"},
+      {"record sim=track out=x.demos cameras=7", 2, "cameras"},
+  };
+  char out[8192];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int status = run(out, sizeof out, "%s 2>&1", cases[i].typed);
+    if (status != cases[i].status || !strstr(out, cases[i].says))
+      fail_msg("mynah %s: exit status %d (expected %d), said: %s", cases[i].typed, status, cases[i].status, out);
+  }
+  char path[128];
+  snprintf(path, sizeof path, "%s/x.demos", folder);
+  assert_false(mynah_file_exists(path));
+}
+
+static void help_everywhere(void **state) {
+  (void)state;
+  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor"};
+  static char out[1 << 16];
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+    assert_int_equal(run(out, sizeof out, "%s --help", commands[i]), 0);
+    assert_non_null(strstr(out, "usage: mynah"));
+  }
+  assert_int_equal(run(out, sizeof out, "--version"), 0);
+  assert_int_equal(run(out, sizeof out, "doctor --json --quiet"), 0);
+  assert_null(strstr(out, "\"ref:"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(dataset_is_there),        cmocka_unit_test(threads_give_the_same_file),
+                                     cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(evaluation_has_the_contract),
+                                     cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_everywhere)};
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
