@@ -98,7 +98,8 @@ MYNAH_API mynah_node mynah_max_pool(mynah_graph *g, mynah_node x, const mynah_po
 MYNAH_API mynah_node mynah_avg_pool(mynah_graph *g, mynah_node x, const mynah_pool2d *cfg);
 MYNAH_API mynah_node mynah_adaptive_avg_pool(mynah_graph *g, mynah_node x, int out_h, int out_w);
 
-/* Pointwise on any shape. A unary function is a row of a table in ops/pointwise.c: name, f, f'. */
+/* Pointwise on any shape. A unary function is a row of the table in ops/unary.c: name, f, f'; "leaky_relu:0.1" gives its
+ * parameter. */
 MYNAH_API mynah_node mynah_unary(mynah_graph *g, const char *function, mynah_node x); /* "relu", "silu", "tanh", … */
 MYNAH_API mynah_node mynah_relu(mynah_graph *g, mynah_node x);
 MYNAH_API mynah_node mynah_silu(mynah_graph *g, mynah_node x);
@@ -227,12 +228,15 @@ typedef struct mynah_safetensor {
 } mynah_safetensor;
 /* Fails: NOT_FOUND, CORRUPT (says which rule), UNSUPPORTED (a dtype). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_open(const char *path, mynah_safetensors **out);
+/* The same of a file in memory, which must outlive it. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_parse(const void *data, size_t size, mynah_safetensors **out);
 MYNAH_API void mynah_safetensors_close(mynah_safetensors *f);
 MYNAH_API int mynah_safetensors_count(const mynah_safetensors *f);
 MYNAH_API const mynah_safetensor *mynah_safetensors_at(const mynah_safetensors *f, int i);
 MYNAH_API const mynah_safetensor *mynah_safetensors_find(const mynah_safetensors *f, const char *name);
 MYNAH_API const char *mynah_safetensors_metadata(const mynah_safetensors *f, const char *key); /* NULL: none */
-/* Writes tensors (sorted by name) and string metadata; atomic. */
+/* Writes tensors and string metadata: the same content gives the same bytes, in whatever order it is passed (tensors by
+ * element size, largest first, then by name; metadata by key). Atomic. */
 typedef struct mynah_metadata {
   const char *key, *value;
 } mynah_metadata;
@@ -259,7 +263,8 @@ MYNAH_API void *mynah_state_input(mynah_state *s, const char *name);
 MYNAH_API const void *mynah_state_output(const mynah_state *s, const char *name);
 /* Seeds dropout and noise: the k-th run after a seeding with (seed, position) is a function of both and k. */
 MYNAH_API MYNAH_RT void mynah_state_seed(mynah_state *s, uint64_t seed, uint64_t position);
-/* All gradients as one flat array laid out as the weights' trained part; NULL in a program without them. */
+/* All gradients as one flat array laid out as the weights' trained part, zeros for weights that the loss does not depend
+ * on; NULL in a program without them and in an F64 program. */
 MYNAH_API const float *mynah_state_gradients(const mynah_state *s);
 MYNAH_API MYNAH_RT void mynah_state_run(mynah_state *s);
 /* As run, and adds each step's nanoseconds to ns[step]. */

@@ -36,7 +36,8 @@ struct mynah__unary {
   double (*f)(double x, const double *parameters);
   /* f'(x) given x and y = f(x). */
   double (*derivative)(double x, double y, const double *parameters);
-  bool is_from_output; /* the derivative needs y alone, so x need not be kept */
+  bool is_from_output; /* the derivative needs y alone, so x need not be kept; x is NaN then */
+  double parameter;    /* parameters[0] unless the builder is told another: "leaky_relu:0.1" */
 };
 const mynah__unary *mynah__unary_find(const char *name);
 

@@ -13,6 +13,11 @@ static inline bool mynah__ref_accepts(const mynah__step *step) {
   return (step->precision == MYNAH_F64) == (MYNAH__REF_DTYPE == MYNAH_F64);
 }
 
+/* The function fused to a step, of one number of output 0. */
+static inline real mynah__ref_post(const mynah__step *step, real x) {
+  return step->post ? (real)step->post->f((double)x, step->post_parameters) : x;
+}
+
 /* The kernel of op `op` whose run function is run_OP. */
 #define MYNAH__REF_KERNEL(op)                                                                                          \
   const mynah__kernel MYNAH__REF(op) = {                                                                               \

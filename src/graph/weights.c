@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Weights: one flat array of named tensors, trained ones first, gaps zero, so that equal weights are equal bytes. */
+#include "core.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#define FLOATS_ALIGN ((int64_t)(MYNAH__ALIGN / sizeof(float)))
+
+/* FNV-1a, 64 bits: the stream a tensor draws its first values from depends on its name alone. */
+static uint64_t name_hash(const char *name) {
+  uint64_t h = 0xcbf29ce484222325u;
+  for (; *name; name++) h = (h ^ (uint8_t)*name) * 0x100000001b3u;
+  return h;
+}
+
+static void tensor_init(const mynah_init *init, uint64_t seed, const mynah_tensor_info *t, float *data) {
+  mynah_rng r = mynah_rng_make(seed, name_hash(t->name));
+  switch (init->kind) {
+  case MYNAH_INIT_ZERO: break;
+  case MYNAH_INIT_CONSTANT:
+    for (int64_t i = 0; i < t->size; i++) data[i] = init->value;
+    break;
+  case MYNAH_INIT_UNIFORM:
+    for (int64_t i = 0; i < t->size; i++) data[i] = (float)mynah_rng_range(&r, -(double)init->value, (double)init->value);
+    break;
+  case MYNAH_INIT_NORMAL:
+    mynah_rng_fill_normal(&r, data, (size_t)t->size);
+    for (int64_t i = 0; i < t->size; i++) data[i] *= init->value;
+    break;
+  }
+}
+
+/* Room for n tensors and all their names. */
+static mynah_status weights_alloc(int n, size_t names_bytes, mynah_weights **out) {
+  mynah_weights *w = mynah_calloc(1, sizeof *w);
+  if (!w) return MYNAH_NO_MEMORY;
+  w->tensors = mynah_calloc((size_t)n + 1, sizeof *w->tensors);
+  w->names = mynah_calloc(names_bytes + 1, 1);
+  w->names_bytes = names_bytes;
+  if (!w->tensors || !w->names) {
+    mynah_weights_destroy(w);
+    return MYNAH_NO_MEMORY;
+  }
+  *out = w;
+  return MYNAH_OK;
+}
+
+/* Gives graph weight i its place at the end of the array. */
+static void lay_out(const mynah_graph *g, size_t i, mynah_weights *w, char **name) {
+  const mynah__weight *from = &g->weights[i];
+  mynah_tensor_info *t = &w->tensors[w->n_tensors++];
+  size_t length = strlen(from->name) + 1;
+  memcpy(*name, from->name, length);
+  mynah_shape shape = g->values[from->value].tensor.shape;
+  int64_t size = mynah_shape_size(shape);
+  *t = (mynah_tensor_info){*name, shape, w->n_floats, size, from->is_trained, from->is_trained && shape.n_dims >= 2};
+  *name += length;
+  w->n_floats += (size + FLOATS_ALIGN - 1) / FLOATS_ALIGN * FLOATS_ALIGN;
+  if (!from->is_trained) return;
+  w->n_parameters += size;
+  w->n_trained = w->n_floats;
+}
+
+mynah_status mynah_weights_create(const mynah_graph *g, uint64_t seed, mynah_weights **out) {
+  MYNAH_TRY(mynah_graph_status(g));
+  size_t names_bytes = 0;
+  for (size_t i = 0; i < g->n_weights; i++) names_bytes += strlen(g->weights[i].name) + 1;
+  mynah_weights *w;
+  MYNAH_TRY(weights_alloc((int)g->n_weights, names_bytes, &w));
+  char *name = w->names;
+  for (int pass = 0; pass < 2; pass++)
+    for (size_t i = 0; i < g->n_weights; i++)
+      if (g->weights[i].is_trained == (pass == 0)) lay_out(g, i, w, &name);
+  w->data = mynah_calloc((size_t)w->n_floats, sizeof *w->data);
+  if (!w->data) {
+    mynah_weights_destroy(w);
+    return MYNAH_NO_MEMORY;
+  }
+  int k = 0;
+  for (int pass = 0; pass < 2; pass++)
+    for (size_t i = 0; i < g->n_weights; i++) {
+      if (g->weights[i].is_trained != (pass == 0)) continue;
+      tensor_init(&g->weights[i].init, seed, &w->tensors[k], w->data + w->tensors[k].offset);
+      k++;
+    }
+  *out = w;
+  return MYNAH_OK;
+}
+
+mynah_status mynah_weights_copy(const mynah_weights *from, mynah_weights **out) {
+  mynah_weights *w;
+  MYNAH_TRY(weights_alloc(from->n_tensors, from->names_bytes, &w));
+  w->data = mynah_calloc((size_t)from->n_floats, sizeof *w->data);
+  if (!w->data) {
+    mynah_weights_destroy(w);
+    return MYNAH_NO_MEMORY;
+  }
+  memcpy(w->names, from->names, from->names_bytes);
+  memcpy(w->data, from->data, (size_t)from->n_floats * sizeof *w->data);
+  for (int i = 0; i < from->n_tensors; i++) {
+    w->tensors[i] = from->tensors[i];
+    w->tensors[i].name = w->names + (from->tensors[i].name - from->names);
+  }
+  w->n_tensors = from->n_tensors;
+  w->n_trained = from->n_trained;
+  w->n_floats = from->n_floats;
+  w->n_parameters = from->n_parameters;
+  *out = w;
+  return MYNAH_OK;
+}
+
+void mynah_weights_destroy(mynah_weights *w) {
+  if (!w) return;
+  mynah_free(w->tensors);
+  mynah_free(w->names);
+  mynah_free(w->data);
+  mynah_free(w);
+}
+
+int mynah_weights_n_tensors(const mynah_weights *w) { return w->n_tensors; }
+
+const mynah_tensor_info *mynah_weights_tensor(const mynah_weights *w, int i) {
+  return i >= 0 && i < w->n_tensors ? &w->tensors[i] : NULL;
+}
+
+const mynah_tensor_info *mynah_weights_find(const mynah_weights *w, const char *name) {
+  for (int i = 0; i < w->n_tensors; i++)
+    if (!strcmp(w->tensors[i].name, name)) return &w->tensors[i];
+  return NULL;
+}
+
+float *mynah_weights_data(mynah_weights *w) { return w->data; }
+const float *mynah_weights_const_data(const mynah_weights *w) { return w->data; }
+int64_t mynah_weights_n_trained(const mynah_weights *w) { return w->n_trained; }
+int64_t mynah_weights_n_floats(const mynah_weights *w) { return w->n_floats; }
+int64_t mynah_weights_n_parameters(const mynah_weights *w) { return w->n_parameters; }
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+int mynah_weights_tensors(const mynah_weights *w, mynah_safetensor *out, int max) {
+  for (int i = 0; i < w->n_tensors && i < max; i++) {
+    const mynah_tensor_info *t = &w->tensors[i];
+    out[i] = (mynah_safetensor){t->name, MYNAH_F32, t->shape, w->data + t->offset, (size_t)t->size * sizeof(float)};
+  }
+  return w->n_tensors;
+}
+
+/* Element i of a file's tensor as float; bfloat16 is the upper half of a float. */
+static float element(const mynah_safetensor *t, int64_t i) {
+  uint32_t bits;
+  float value;
+  switch (t->dtype) {
+  case MYNAH_F64: return (float)((const double *)t->data)[i];
+  case MYNAH_BF16:
+    bits = (uint32_t)((const uint16_t *)t->data)[i] << 16;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  default: return ((const float *)t->data)[i];
+  }
+}
+
+static mynah_status tensor_check(const mynah_tensor_info *t, const mynah_safetensors *f) {
+  const mynah_safetensor *from = mynah_safetensors_find(f, t->name);
+  char have[MYNAH__SHAPE_TEXT], want[MYNAH__SHAPE_TEXT];
+  if (!from) return mynah_fail(MYNAH_NOT_FOUND, "weights: the file has no tensor '%s'", t->name);
+  if (!mynah__shape_is(from->shape, t->shape))
+    return mynah_fail(MYNAH_MISMATCH, "weights: tensor '%s' is %s in the file, %s here", t->name,
+                      mynah__shape_text(from->shape, have), mynah__shape_text(t->shape, want));
+  if (from->dtype != MYNAH_F32 && from->dtype != MYNAH_F64 && from->dtype != MYNAH_BF16)
+    return mynah_fail(MYNAH_UNSUPPORTED, "weights: tensor '%s' holds %s: real numbers are needed", t->name,
+                      mynah_dtype_name(from->dtype));
+  for (int64_t i = 0; i < t->size; i++)
+    if (!isfinite(element(from, i)))
+      return mynah_fail(MYNAH_NONFINITE, "weights: tensor '%s': element %" PRId64 " is not finite", t->name, i);
+  return MYNAH_OK;
+}
+
+/* Everything is checked before the first value is replaced. */
+mynah_status mynah_weights_load(mynah_weights *w, const mynah_safetensors *f, bool allow_extra) {
+  for (int i = 0; i < w->n_tensors; i++) MYNAH_TRY(tensor_check(&w->tensors[i], f));
+  for (int i = 0; !allow_extra && i < mynah_safetensors_count(f); i++)
+    if (!mynah_weights_find(w, mynah_safetensors_at(f, i)->name))
+      return mynah_fail(MYNAH_MISMATCH, "weights: the file's tensor '%s' belongs nowhere here",
+                        mynah_safetensors_at(f, i)->name);
+  for (int i = 0; i < w->n_tensors; i++) {
+    const mynah_tensor_info *t = &w->tensors[i];
+    const mynah_safetensor *from = mynah_safetensors_find(f, t->name);
+    for (int64_t k = 0; k < t->size; k++) w->data[t->offset + k] = element(from, k);
+  }
+  return MYNAH_OK;
+}
