@@ -240,8 +240,7 @@ MYNAH_API MYNAH_RT bool mynah_is_interrupted(void);
 /* Counter-based Philox4x32-10 (Salmon et al. 2011): a value depends on (seed, stream, position) alone, so any thread
  * may draw any part of a stream. */
 typedef struct mynah_rng {
-  uint64_t seed, stream, position; /* position counts 32-bit draws */
-  uint32_t block[4];
+  uint64_t seed, stream, position; /* position counts 32-bit draws; set it to jump */
 } mynah_rng;
 MYNAH_API MYNAH_RT mynah_rng mynah_rng_make(uint64_t seed, uint64_t stream);
 MYNAH_API MYNAH_RT uint32_t mynah_rng_u32(mynah_rng *r);
@@ -250,6 +249,7 @@ MYNAH_API MYNAH_RT double mynah_rng_uniform(mynah_rng *r); /* [0,1), 53 bits */
 MYNAH_API MYNAH_RT double mynah_rng_range(mynah_rng *r, double low, double high);
 MYNAH_API MYNAH_RT uint64_t mynah_rng_below(mynah_rng *r, uint64_t n); /* unbiased, n > 0 */
 MYNAH_API MYNAH_RT double mynah_rng_normal(mynah_rng *r);              /* Box-Muller, two draws a value pair */
+/* The same n values as n calls of mynah_rng_normal, many times faster; the same on every machine. */
 MYNAH_API MYNAH_RT void mynah_rng_fill_normal(mynah_rng *r, float *out, size_t n);
 /* The i-th element (i < n) of a seeded permutation of 0 … n-1, without storing it (Feistel network with cycle walk). */
 MYNAH_API MYNAH_RT uint64_t mynah_rng_permute(uint64_t i, uint64_t n, uint64_t seed);
