@@ -22,4 +22,12 @@
 MYNAH__REF_KERNELS(MYNAH__DECLARE_REF)
 #undef MYNAH__DECLARE_REF
 
+/* fast/: vectorised, mynah__fast_NAME. */
+#define MYNAH__FAST_KERNELS(K)                                                                                         \
+  K(linear) K(linear_grad_x) K(linear_grad_w) K(matmul) K(conv2d) K(conv2d_grad_x) K(conv2d_grad_w)                    \
+  K(unary) K(unary_grad)
+#define MYNAH__DECLARE_FAST(name) extern const mynah__kernel mynah__fast_##name;
+MYNAH__FAST_KERNELS(MYNAH__DECLARE_FAST)
+#undef MYNAH__DECLARE_FAST
+
 #endif

@@ -35,12 +35,12 @@ static void unary_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_unary_grad, &a, in, 2);
 }
 
-static const mynah__kernel *const unary_kernels[] = {&mynah__ref32_unary, &mynah__ref64_unary, NULL};
+static const mynah__kernel *const unary_kernels[] = {&mynah__fast_unary, &mynah__ref32_unary, &mynah__ref64_unary, NULL};
 const mynah__op mynah__op_unary = {
     .name = "unary", .shape = same_shape, .gradient = unary_gradient, .kernels = unary_kernels, .in_place = 1};
 
 /* in: y when the derivative needs the output alone, else x; dy */
-static const mynah__kernel *const unary_grad_kernels[] = {&mynah__ref32_unary_grad, &mynah__ref64_unary_grad, NULL};
+static const mynah__kernel *const unary_grad_kernels[] = {&mynah__fast_unary_grad, &mynah__ref32_unary_grad, &mynah__ref64_unary_grad, NULL};
 const mynah__op mynah__op_unary_grad = {
     .name = "unary_grad", .shape = same_shape_grad, .kernels = unary_grad_kernels, .in_place = 3};
 

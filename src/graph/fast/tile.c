@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The inner loops under matrix products and convolutions: see tile.h.
+ *
+ * Each is one always-inlined function instantiated for every size that fits the registers; the compiler keeps the sums in
+ * registers because all loops over them have constant bounds. */
+#include "tile.h"
+
+/* ---- packing ----------------------------------------------------------------------------------------------------- */
+
+panel FAST(panel_at)(const pack_shape *s, int64_t i) {
+  panel p = {.nv = PANEL_VECTORS, .first = i * PANEL_COLUMNS, .width = PANEL_COLUMNS};
+  p.offset = i * panel_floats(s, PANEL_VECTORS, 0);
+  int64_t rest = s->n - p.first;
+  if (rest >= PANEL_COLUMNS) return p;
+  p.width = rest;
+  p.nv = (int)(rest / VL);
+  p.nt = (int)((rest % VL + QUARTER - 1) / QUARTER);
+  if (p.nt > 3 || p.nv + p.nt > PANEL_VECTORS + 1) p.nv++, p.nt = 0;
+  return p;
+}
+
+int64_t FAST(packed_floats)(const pack_shape *s) {
+  panel last = FAST(panel_at)(s, panel_count(s) - 1);
+  return last.offset + panel_floats(s, last.nv, last.nt);
+}
+
+/* Column c of the panel at one k; 0 beyond the width. */
+INLINE float element(const float *b, int64_t stride, int64_t c, int64_t width) { return c < width ? b[c * stride] : 0; }
+
+/* n columns from `first`, one k: contiguous columns are copied as vectors. */
+INLINE void pack_row(const float *b, int64_t stride, int64_t width, int nv, float *out) {
+  for (int j = 0; j < nv; j++, out += VL) {
+    int64_t left = width - j * VL;
+    if (stride == 1)
+      store(out, left >= VL ? load(b + j * VL) : load_part(b + j * VL, left > 0 ? left : 0));
+    else
+      for (int l = 0; l < VL; l++) out[l] = element(b, stride, j * VL + l, width);
+  }
+}
+
+/* Four k by QUARTER columns: lane 4 c + q holds column c at k + q. `only` < 4 keeps that q alone. */
+INLINE void pack_quarter(const float *b, const int64_t strides[3], int64_t first, int64_t width, int only, float *out) {
+  for (int c = 0; c < QUARTER; c++)
+    for (int q = 0; q < 4; q++)
+      out[4 * c + q] = only == 4    ? element(b + q * strides[1], strides[2], first + c, width)
+                       : only == q ? element(b, strides[2], first + c, width)
+                                   : 0;
+}
+
+static void pack_panel(const pack_shape *s, const panel *p, const float *b, const int64_t strides[3], float *out) {
+  b += p->first * strides[2];
+  for (int64_t g = 0; g < s->n_segments; g++) {
+    const float *segment = b + g * strides[0];
+    for (int64_t k = 0; k + 4 <= s->k; k += 4) {
+      for (int q = 0; q < 4; q++, out += p->nv * VL)
+        pack_row(segment + (k + q) * strides[1], strides[2], p->width, p->nv, out);
+      for (int j = 0; j < p->nt; j++, out += VL)
+        pack_quarter(segment + k * strides[1], strides, p->nv * VL + j * QUARTER, p->width, 4, out);
+    }
+    for (int64_t k = s->k / 4 * 4; k < s->k; k++) {
+      pack_row(segment + k * strides[1], strides[2], p->width, p->nv, out);
+      out += p->nv * VL;
+      for (int j = 0; j < p->nt; j++, out += VL)
+        pack_quarter(segment + k * strides[1], strides, p->nv * VL + j * QUARTER, p->width, (int)(k % 4), out);
+    }
+  }
+}
+
+void FAST(pack_panels)(const pack_shape *s, const float *b, const int64_t strides[3], const float *bias,
+                       float *packed) {
+  for (int64_t i = 0; i < panel_count(s); i++) {
+    panel p = FAST(panel_at)(s, i);
+    float *out = packed + p.offset;
+    int64_t n_bias = panel_bias_floats(p.nv, p.nt);
+    for (int64_t c = 0; c < n_bias; c++) out[c] = bias && c < p.width ? bias[p.first + c] : 0;
+    pack_panel(s, &p, b, strides, out + n_bias);
+  }
+}
+
+/* ---- rows times packed columns ----------------------------------------------------------------------------------- */
+
+/* Sums of the four neighbours: the QUARTER columns of a quarter vector. */
+INLINE void reduce_quarter(vec t, float out[QUARTER]) {
+#if VL == 16
+  t += __builtin_shufflevector(t, t, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+  t += __builtin_shufflevector(t, t, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  *(loose_quad *)out = __builtin_shufflevector(t, t, 0, 4, 8, 12);
+#elif VL == 8
+  t += __builtin_shufflevector(t, t, 1, 0, 3, 2, 5, 4, 7, 6);
+  t += __builtin_shufflevector(t, t, 2, 3, 0, 1, 6, 7, 4, 5);
+  out[0] = t[0], out[1] = t[4];
+#else
+  out[0] = (t[0] + t[1]) + (t[2] + t[3]);
+#endif
+}
+
+INLINE void finish_vector(const epilogue *e, vec sum, float *out, int64_t part) {
+  if (e->residual) sum += load_at(e->residual + (out - e->out), 0, part);
+  if (e->is_relu) sum = choose(sum < (vec){0}, (vec){0}, sum);
+  store_at(out, 0, part, sum);
+}
+
+INLINE void finish_quarter(const epilogue *e, const float *sum, float *out, int64_t n) {
+  for (int64_t c = 0; c < (n < QUARTER ? n : QUARTER); c++) {
+    float y = sum[c];
+    if (e->residual) y += e->residual[out - e->out + c];
+    out[c] = e->is_relu && y < 0 ? 0 : y;
+  }
+}
+
+typedef struct product {
+  int64_t n_segments, k, stride, width;
+  const float *b; /* the panel: bias, then B */
+} product;
+
+INLINE void multiply(const int R, const int NV, const int NT, const product *p, const row_tile *t, const epilogue *e) {
+  const float *b = p->b + panel_bias_floats(NV, NT), *a[TILE_ROWS_MAX];
+  vec sum[TILE_ROWS_MAX][PANEL_VECTORS + 1];
+  UNROLL for (int r = 0; r < R; r++) {
+    a[r] = t->rows[r];
+    UNROLL for (int j = 0; j < NV + NT; j++) sum[r][j] = (vec){0};
+  }
+  for (int64_t s = 0; s < p->n_segments; s++) {
+    int64_t i = 0;
+    for (; i + 4 <= p->k; i += 4) {
+      UNROLL for (int q = 0; q < 4; q++) {
+        vec bq[PANEL_VECTORS + 1];
+        UNROLL for (int j = 0; j < NV; j++) bq[j] = load(b + (q * NV + j) * VL);
+        UNROLL for (int r = 0; r < R; r++) {
+          vec x = splat(a[r][i + q]);
+          UNROLL for (int j = 0; j < NV; j++) sum[r][j] += x * bq[j];
+        }
+      }
+      if (NT > 0) {
+        vec bt[4];
+        UNROLL for (int j = 0; j < NT; j++) bt[j] = load(b + (4 * NV + j) * VL);
+        UNROLL for (int r = 0; r < R; r++) {
+          vec x = repeat_quad(a[r] + i);
+          UNROLL for (int j = 0; j < NT; j++) sum[r][NV + j] += x * bt[j];
+        }
+      }
+      b += (4 * NV + NT) * VL;
+    }
+    for (; i < p->k; i++) { /* B's other three lanes are 0, so A's number may stand in all four */
+      UNROLL for (int r = 0; r < R; r++) {
+        vec x = splat(a[r][i]);
+        UNROLL for (int j = 0; j < NV + NT; j++) sum[r][j] += x * load(b + j * VL);
+      }
+      b += (NV + NT) * VL;
+    }
+    UNROLL for (int r = 0; r < R; r++) a[r] += p->stride;
+  }
+  UNROLL for (int r = 0; r < R; r++) {
+    UNROLL for (int j = 0; j < NV; j++) {
+      int64_t left = p->width - j * VL;
+      finish_vector(e, sum[r][j] + load(p->b + j * VL), t->out[r] + j * VL, left < VL ? left : 0);
+    }
+    UNROLL for (int j = 0; j < NT; j++) {
+      float columns[QUARTER];
+      reduce_quarter(sum[r][NV + j], columns);
+      for (int c = 0; c < QUARTER; c++) columns[c] += p->b[NV * VL + j * QUARTER + c];
+      finish_quarter(e, columns, t->out[r] + NV * VL + j * QUARTER, p->width - NV * VL - j * QUARTER);
+    }
+  }
+}
+
+typedef void (*multiply_fn)(const product *p, const row_tile *t, const epilogue *e);
+
+#define MULTIPLY(R, NV, NT)                                                                                            \
+  static void multiply_##R##_##NV##_##NT(const product *p, const row_tile *t, const epilogue *e) {                     \
+    multiply(R, NV, NT, p, t, e);                                                                                      \
+  }
+/* Every panel with its best number of rows, and 4 and 1 for what is left. */
+#if VL == 16
+#define PANELS(P)                                                                                                      \
+  P(8, 0, 1) P(8, 0, 2) P(8, 0, 3) P(8, 1, 0) P(8, 1, 1) P(8, 1, 2) P(6, 1, 3) P(8, 2, 0) P(8, 2, 1) P(6, 2, 2)        \
+  P(5, 2, 3) P(8, 3, 0) P(6, 3, 1) P(5, 3, 2) P(6, 4, 0)
+#else
+#define PANELS(P) P(8, 0, 1) P(6, 0, 2) P(5, 0, 3) P(8, 1, 0) P(6, 1, 1) P(5, 1, 2) P(6, 2, 0) P(5, 2, 1)
+#endif
+#define INSTANTIATE(R, NV, NT) MULTIPLY(R, NV, NT) MULTIPLY(4, NV, NT) MULTIPLY(1, NV, NT)
+PANELS(INSTANTIATE)
+
+typedef struct panel_entry {
+  int rows;
+  multiply_fn most, four, one;
+} panel_entry;
+static const panel_entry panels[PANEL_VECTORS + 1][4] = {
+#define ENTRY(R, NV, NT)                                                                                               \
+  [NV][NT] = {R, multiply_##R##_##NV##_##NT, multiply_4_##NV##_##NT, multiply_1_##NV##_##NT},
+    PANELS(ENTRY)
+#undef ENTRY
+};
+
+int FAST(panel_rows)(const panel *p) { return panels[p->nv][p->nt].rows; }
+
+void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
+                     int n_rows, const epilogue *e) {
+  const panel_entry *entry = &panels[p->nv][p->nt];
+  product job = {s->n_segments, s->k, stride, p->width, packed + p->offset};
+  if (n_rows == entry->rows) {
+    entry->most(&job, t, e);
+    return;
+  }
+  row_tile rest = *t;
+  while (n_rows > 0) {
+    int n = n_rows >= 4 ? 4 : 1;
+    (n == 4 ? entry->four : entry->one)(&job, &rest, e);
+    n_rows -= n;
+    for (int r = 0; r < n_rows; r++) rest.rows[r] = rest.rows[r + n], rest.out[r] = rest.out[r + n];
+  }
+}
+
+/* ---- columns times columns --------------------------------------------------------------------------------------- */
+
+INLINE void outer(const int R, const int NV, const outer_tile *t) {
+  vec sum[OUTER_ROWS][OUTER_VECTORS];
+  const float *a = t->a;
+  UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) sum[r][j] = (vec){0};
+  for (int64_t o = 0; o < t->n_outer; o++) {
+    const float *b[OUTER_VECTORS];
+    UNROLL for (int j = 0; j < NV; j++) b[j] = t->b[j] + o * t->b_outer;
+    for (int64_t i = 0, at = 0; i < t->n_inner; i++, at += t->b_stride, a += t->a_stride) {
+      vec bi[OUTER_VECTORS];
+      UNROLL for (int j = 0; j < NV; j++) bi[j] = load(b[j] + at);
+      UNROLL for (int r = 0; r < R; r++) {
+        vec x = splat(a[r]);
+        UNROLL for (int j = 0; j < NV; j++) sum[r][j] += x * bi[j];
+      }
+    }
+  }
+  UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) {
+    float *c = t->c + r * t->ldc + j * VL;
+    store(c, t->is_first ? sum[r][j] : load(c) + sum[r][j]);
+  }
+}
+
+#define OUTER(R, NV)                                                                                                   \
+  static void outer_##R##_##NV(const outer_tile *t) { outer(R, NV, t); }
+#if VL == 16
+#define OUTERS(O, R) O(R, 1) O(R, 2) O(R, 3) O(R, 4) O(R, 5) O(R, 6)
+#else
+#define OUTERS(O, R) O(R, 1) O(R, 2)
+#endif
+OUTERS(OUTER, 1)
+OUTERS(OUTER, 4)
+
+void FAST(tile_outer)(const outer_tile *t, int n_rows, int nv) {
+#define OUTER_NAME(R, NV) outer_##R##_##NV,
+  static void (*const one[])(const outer_tile *) = {OUTERS(OUTER_NAME, 1)};
+  static void (*const four[])(const outer_tile *) = {OUTERS(OUTER_NAME, 4)};
+  (n_rows == OUTER_ROWS ? four : one)[nv - 1](t);
+}
+
+/* Four rows at a time in separate sums, so that the additions do not wait for each other. */
+INLINE void column_sum(const float *a, int64_t rows, int64_t n, int64_t part, float *out) {
+  vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    s0 += load_at(a + r * n, 0, part);
+    s1 += load_at(a + (r + 1) * n, 0, part);
+    s2 += load_at(a + (r + 2) * n, 0, part);
+    s3 += load_at(a + (r + 3) * n, 0, part);
+  }
+  for (; r < rows; r++) s0 += load_at(a + r * n, 0, part);
+  store_at(out, 0, part, load_at(out, 0, part) + ((s0 + s1) + (s2 + s3)));
+}
+
+/* In blocks of rows whose sums are added up: one running float sum over 10^5 rows would lose three digits. */
+#define SUM_ROWS 512
+
+void FAST(column_sums)(const float *a, int64_t rows, int64_t n, float *out) {
+  for (int64_t c = 0; c < n; c += VL) store_at(out, c, n - c < VL ? n - c : 0, (vec){0});
+  for (int64_t r = 0; r < rows; r += SUM_ROWS)
+    for (int64_t c = 0; c < n; c += VL)
+      column_sum(a + r * n + c, rows - r < SUM_ROWS ? rows - r : SUM_ROWS, n, n - c < VL ? n - c : 0, out + c);
+}

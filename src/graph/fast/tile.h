@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The two inner loops under every matrix product and convolution of this folder, and how weights are packed for them.
+ *
+ * A panel is a group of output columns that one call computes: nv whole vectors and nt quarter vectors. A quarter vector
+ * is VL/4 columns whose sums over k, k+1, k+2, k+3 stand side by side in one register (B's four rows interleaved, four
+ * numbers of A repeated), so that 36 or 24 columns cost 2.25 or 1.5 vectors of work instead of 3 or 2. */
+#ifndef MYNAH_GRAPH_FAST_TILE_H
+#define MYNAH_GRAPH_FAST_TILE_H
+
+#include "level.h"
+#include "vec.h"
+
+#define TILE_ROWS_MAX 8
+#if VL == 16
+#define PANEL_VECTORS 4 /* 32 registers: 24 sums, 4 of B, 1 of A */
+#else
+#define PANEL_VECTORS 2 /* 16 registers: 12 sums */
+#endif
+#define QUARTER (VL / 4)
+#define PANEL_COLUMNS (PANEL_VECTORS * VL)
+
+/* ---- rows times packed columns ----------------------------------------------------------------------------------- */
+
+/* B (n_segments * k, n) in panels. The rows of A are n_segments pieces of k contiguous floats, stride apart. */
+typedef struct pack_shape {
+  int64_t n;          /* columns */
+  int64_t n_segments; /* pieces of a row of A */
+  int64_t k;          /* floats in a piece */
+} pack_shape;
+
+typedef struct panel {
+  int nv, nt;
+  int64_t first, width; /* columns */
+  int64_t offset;       /* floats from the start of the packed memory: padded bias, then B */
+} panel;
+
+INLINE int64_t panel_count(const pack_shape *s) { return (s->n + PANEL_COLUMNS - 1) / PANEL_COLUMNS; }
+INLINE int64_t panel_bias_floats(int nv, int nt) { return (nv + (nt > 0)) * VL; }
+INLINE int64_t panel_floats(const pack_shape *s, int nv, int nt) {
+  return panel_bias_floats(nv, nt) +
+         s->n_segments * (s->k / 4 * (4 * nv + nt) + s->k % 4 * (nv + nt)) * VL;
+}
+panel FAST(panel_at)(const pack_shape *s, int64_t i);
+int64_t FAST(packed_floats)(const pack_shape *s);
+/* Packs B with B[(segment, k), column] = b[segment * strides[0] + k * strides[1] + column * strides[2]]; bias NULL: 0. */
+void FAST(pack_panels)(const pack_shape *s, const float *b, const int64_t strides[3], const float *bias, float *packed);
+
+/* What follows the sum: y = post(sum + bias + residual). */
+typedef struct epilogue {
+  bool is_relu;
+  const float *residual; /* laid out as the output, or NULL */
+  const float *out;      /* where the output begins, to find the place in residual */
+} epilogue;
+
+typedef struct row_tile {
+  const float *rows[TILE_ROWS_MAX]; /* of A */
+  float *out[TILE_ROWS_MAX];        /* of the output, column 0 */
+} row_tile;
+
+/* Computes n_rows rows of one panel; n_rows is at most panel_rows. */
+void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
+                     int n_rows, const epilogue *e);
+/* How many rows at once are best for this panel. */
+int FAST(panel_rows)(const panel *p);
+
+/* ---- columns times columns: weight gradients --------------------------------------------------------------------- */
+
+#define OUTER_ROWS 4
+#define OUTER_VECTORS (VL == 16 ? 6 : 2)
+
+/* c[r][j] (+)= sum over outer, inner of a[r] b[j]: a advances by a_stride at each of n_outer * n_inner steps, b by b_stride
+ * an inner and b_outer an outer step. */
+typedef struct outer_tile {
+  const float *a;
+  const float *b[6]; /* nv of them */
+  int64_t a_stride, b_stride, b_outer;
+  int64_t n_inner, n_outer;
+  float *c; /* rows ldc apart, nv * VL floats each */
+  int64_t ldc;
+  bool is_first; /* c is written, not added to */
+} outer_tile;
+void FAST(tile_outer)(const outer_tile *t, int n_rows, int nv); /* 1 or OUTER_ROWS rows, 1 … OUTER_VECTORS vectors */
+
+/* Sums of the columns of a (rows,n): db = sum over rows of dy. */
+void FAST(column_sums)(const float *a, int64_t rows, int64_t n, float *out);
+
+#endif
