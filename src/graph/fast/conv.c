@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Convolution, its data gradient and its weight gradient, on the tiles of tile.h, without im2col.
+ *
+ * In NHWC the KW pixels under one kernel row are KW*C contiguous floats, so one output pixel is a row of A in KH pieces
+ * and the whole convolution a matrix product of rows that overlap in memory. The data gradient is the same product over
+ * dy, once for each residue of the input position modulo the stride. Padded inputs are copied, sample by sample, into a
+ * frame of zeros. Taken are groups 1 and dilation 1. */
+#include "tile.h"
+
+typedef struct conv {
+  int64_t batch, h, w, c;  /* x (batch,h,w,c) */
+  int64_t out_h, out_w, o; /* y (batch,out_h,out_w,o) */
+  int64_t kh, kw;
+  int64_t sh, sw;          /* stride */
+  int64_t top, left;
+  int64_t ph, pw;          /* x with its frame: (ph,pw,c) */
+} conv;
+
+static conv conv_of(const mynah__step *step, const int64_t *x, const int64_t *w, const int64_t *y) {
+  const int64_t *i = step->a.i;
+  return (conv){x[0], x[1], x[2], x[3], y[1], y[2], y[3], w[2], w[3], i[0], i[1], i[4], i[5],
+                x[1] + i[4] + i[6], x[2] + i[5] + i[7]};
+}
+static conv forward_of(const mynah__step *s) {
+  return conv_of(s, s->in[0].shape.dims, s->in[1].shape.dims, s->out[0].shape.dims);
+}
+static conv grad_x_of(const mynah__step *s) {
+  return conv_of(s, s->out[0].shape.dims, s->in[1].shape.dims, s->in[0].shape.dims);
+}
+static conv grad_w_of(const mynah__step *s) {
+  return conv_of(s, s->in[0].shape.dims, s->out[0].shape.dims, s->in[1].shape.dims);
+}
+
+static bool has_frame(const conv *v) { return v->ph != v->h || v->pw != v->w; }
+
+/* x (h,w,c) into the middle of frame (fh,fw,c), which is zero elsewhere. */
+static void copy_framed(const float *x, int64_t h, int64_t w, int64_t c, int64_t top, int64_t left, int64_t fw,
+                        float *frame) {
+  for (int64_t i = 0; i < h; i++)
+    memcpy(frame + ((top + i) * fw + left) * c, x + i * w * c, (size_t)(w * c) * sizeof *x);
+}
+
+static void zero(float *x, int64_t n) {
+  if (n > 0) memset(x, 0, (size_t)n * sizeof *x);
+}
+
+/* ---- a rectangle of output pixels -------------------------------------------------------------------------------- */
+
+/* Output pixel (i,j): its A row begins at a + i a_row + j a_col, its result goes to y + i y_row + j y_col. */
+typedef struct raster {
+  int64_t rows, cols;
+  const float *a;
+  float *y;
+  int64_t a_row, a_col, y_row, y_col;
+  int64_t segment; /* between the pieces of an A row */
+} raster;
+
+/* Pixels in reading order, panel_rows at a time, tiles running on over line ends. */
+static void raster_panel(const pack_shape *s, const panel *p, const float *packed, const raster *v, const epilogue *e) {
+  int step = FAST(panel_rows)(p);
+  int64_t n = v->rows * v->cols, i = 0, j = 0;
+  for (int64_t m = 0; m < n; m += step) {
+    int n_rows = n - m < step ? (int)(n - m) : step;
+    row_tile t;
+    for (int r = 0; r < n_rows; r++) {
+      t.rows[r] = v->a + i * v->a_row + j * v->a_col;
+      t.out[r] = v->y + i * v->y_row + j * v->y_col + p->first;
+      if (++j == v->cols) j = 0, i++;
+    }
+    FAST(tile_rows)(s, p, v->segment, packed, &t, n_rows, e);
+  }
+}
+
+static void raster_all(const pack_shape *s, const float *packed, const raster *v, const epilogue *e) {
+  for (int64_t i = 0; i < panel_count(s); i++) {
+    panel p = FAST(panel_at)(s, i);
+    raster_panel(s, &p, packed, v, e);
+  }
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
+
+static pack_shape forward_shape(const conv *v) { return (pack_shape){v->o, v->kh, v->kw * v->c}; }
+
+/* w (o,c,kh,kw) -> (kh,kw,c,o), which packs by whole vectors; with frames, a sample's frame behind it is scratch. */
+void FAST(conv2d_plan)(const mynah__step *step, mynah__plan *plan) {
+  conv v = forward_of(step);
+  pack_shape s = forward_shape(&v);
+  plan->packed_bytes = (size_t)(FAST(packed_floats)(&s) + v.kh * v.kw * v.c * v.o) * sizeof(float);
+  plan->scratch_bytes = has_frame(&v) ? (size_t)(v.ph * v.pw * v.c) * sizeof(float) : 0;
+}
+
+void FAST(conv2d_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
+  conv v = forward_of(step);
+  pack_shape s = forward_shape(&v);
+  const float *w = in[1];
+  float *turned = (float *)packed + FAST(packed_floats)(&s), *out = turned;
+  for (int64_t i = 0; i < v.kh; i++)
+    for (int64_t j = 0; j < v.kw; j++)
+      for (int64_t c = 0; c < v.c; c++)
+        for (int64_t o = 0; o < v.o; o++) *out++ = w[((o * v.c + c) * v.kh + i) * v.kw + j];
+  FAST(pack_panels)(&s, turned, (int64_t[]){v.kw * v.c * v.o, v.o, 1}, in[2], packed);
+}
+
+/* y = post(sum_{i,j,c} x[oh sh + i - top, ow sw + j - left, c] w[o,c,i,j] + b + residual) */
+void FAST(conv2d)(const mynah__call *call) {
+  const mynah__step *step = call->step;
+  conv v = forward_of(step);
+  pack_shape s = forward_shape(&v);
+  const float *x = call->in[0]; /* (batch,h,w,c) */
+  float *y = call->out[0];      /* (batch,out_h,out_w,o) */
+  float *frame = call->scratch; /* (ph,pw,c) */
+  const mynah__fast_function *post = step->post ? FAST(find_unary)(step->post->name) : NULL;
+  bool is_relu = post && !strcmp(post->name, "relu");
+  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
+  int64_t sample = v.out_h * v.out_w * v.o;
+  if (has_frame(&v)) zero(frame, v.ph * v.pw * v.c);
+  for (int64_t b = 0; b < v.batch; b++, x += v.h * v.w * v.c, y += sample) {
+    const float *a = x;
+    if (has_frame(&v)) {
+      copy_framed(x, v.h, v.w, v.c, v.top, v.left, v.pw, frame);
+      a = frame;
+    }
+    raster r = {v.out_h, v.out_w, a, y, v.sh * v.pw * v.c, v.sw * v.c, v.out_w * v.o, v.o, v.pw * v.c};
+    raster_all(&s, call->packed, &r, &e);
+    if (post && !is_relu) post->apply(sample, y, y, (float)step->post_parameters[0]);
+  }
+}
+
+/* ---- data gradient ----------------------------------------------------------------------------------------------- */
+
+/* Input position p (in the padded frame) = stride q + residue; it was seen through kernel positions residue, residue +
+ * stride, …: `taps` of them, by outputs q, q - 1, …  One axis of that: */
+typedef struct taps {
+  int64_t residue, n;
+  int64_t first, count; /* the q of positions that lie in x */
+} taps;
+
+static taps taps_of(int64_t residue, int64_t kernel, int64_t stride, int64_t before, int64_t n) {
+  taps t = {residue, residue < kernel ? (kernel - residue + stride - 1) / stride : 0, 0, 0};
+  t.first = before > residue ? (before - residue + stride - 1) / stride : 0;
+  int64_t last = before + n - 1 - residue;
+  t.count = last < 0 ? 0 : last / stride + 1 - t.first;
+  if (t.count < 0) t.count = 0;
+  return t;
+}
+
+/* dy in a frame wide enough that no tap leaves it: `before` zeros on either side, more behind when x is larger. */
+typedef struct gradient_frame {
+  int64_t top, left, h, w;
+} gradient_frame;
+
+static gradient_frame gradient_frame_of(const conv *v) {
+  int64_t th = (v->kh + v->sh - 1) / v->sh, tw = (v->kw + v->sw - 1) / v->sw;
+  int64_t bottom = (v->ph - 1) / v->sh + 1 > v->out_h ? (v->ph - 1) / v->sh + 1 - v->out_h : 0;
+  int64_t right = (v->pw - 1) / v->sw + 1 > v->out_w ? (v->pw - 1) / v->sw + 1 - v->out_w : 0;
+  return (gradient_frame){th - 1, tw - 1, th - 1 + v->out_h + bottom, tw - 1 + v->out_w + right};
+}
+
+static pack_shape grad_x_shape(const conv *v, const taps *rows, const taps *cols) {
+  return (pack_shape){v->c, rows->n, cols->n * v->o};
+}
+
+static int64_t grad_x_packed_floats(const conv *v) {
+  int64_t floats = 0;
+  for (int64_t i = 0; i < v->sh; i++)
+    for (int64_t j = 0; j < v->sw; j++) {
+      taps rows = taps_of(i, v->kh, v->sh, v->top, v->h), cols = taps_of(j, v->kw, v->sw, v->left, v->w);
+      pack_shape s = grad_x_shape(v, &rows, &cols);
+      floats += FAST(packed_floats)(&s);
+    }
+  return floats;
+}
+
+void FAST(conv2d_grad_x_plan)(const mynah__step *step, mynah__plan *plan) {
+  conv v = grad_x_of(step);
+  gradient_frame f = gradient_frame_of(&v);
+  plan->packed_bytes = (size_t)(grad_x_packed_floats(&v) + v.kh * v.kw * v.c * v.o) * sizeof(float);
+  plan->scratch_bytes = (size_t)(f.h * f.w * v.o) * sizeof(float);
+}
+
+/* B of one residue: (rows.n, cols.n, o, c), taps from the last to the first, as dy's pixels stand in memory. */
+static void pack_residue(const conv *v, const taps *rows, const taps *cols, const float *w, float *turned,
+                         float *packed) {
+  pack_shape s = grad_x_shape(v, rows, cols);
+  float *out = turned;
+  for (int64_t i = rows->n - 1; i >= 0; i--)
+    for (int64_t j = cols->n - 1; j >= 0; j--)
+      for (int64_t o = 0; o < v->o; o++)
+        for (int64_t c = 0; c < v->c; c++)
+          *out++ = w[((o * v->c + c) * v->kh + rows->residue + i * v->sh) * v->kw + cols->residue + j * v->sw];
+  FAST(pack_panels)(&s, turned, (int64_t[]){cols->n * v->o * v->c, v->c, 1}, NULL, packed);
+}
+
+void FAST(conv2d_grad_x_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
+  conv v = grad_x_of(step);
+  float *out = packed, *turned = out + grad_x_packed_floats(&v);
+  for (int64_t i = 0; i < v.sh; i++)
+    for (int64_t j = 0; j < v.sw; j++) {
+      taps rows = taps_of(i, v.kh, v.sh, v.top, v.h), cols = taps_of(j, v.kw, v.sw, v.left, v.w);
+      pack_shape s = grad_x_shape(&v, &rows, &cols);
+      pack_residue(&v, &rows, &cols, in[1], turned, out);
+      out += FAST(packed_floats)(&s);
+    }
+}
+
+/* dx of one sample; dy in its frame */
+static void grad_x_sample(const conv *v, const gradient_frame *f, const float *frame, const float *packed, float *dx,
+                          const epilogue *e) {
+  for (int64_t i = 0; i < v->sh; i++)
+    for (int64_t j = 0; j < v->sw; j++) {
+      taps rows = taps_of(i, v->kh, v->sh, v->top, v->h), cols = taps_of(j, v->kw, v->sw, v->left, v->w);
+      pack_shape s = grad_x_shape(v, &rows, &cols);
+      /* The first output that sees input row q: q - (n - 1). Without taps any row does: it is not read. */
+      int64_t row = rows.n ? rows.first - (rows.n - 1) + f->top : 0;
+      int64_t col = cols.n ? cols.first - (cols.n - 1) + f->left : 0;
+      int64_t y = rows.first * v->sh + i - v->top, x = cols.first * v->sw + j - v->left;
+      raster r = {rows.count, cols.count, frame + (row * f->w + col) * v->o, dx + (y * v->w + x) * v->c,
+                  f->w * v->o, v->o, v->sh * v->w * v->c, v->sw * v->c, f->w * v->o};
+      raster_all(&s, packed, &r, e);
+      packed += FAST(packed_floats)(&s);
+    }
+}
+
+void FAST(conv2d_grad_x)(const mynah__call *call) {
+  conv v = grad_x_of(call->step);
+  gradient_frame f = gradient_frame_of(&v);
+  const float *dy = call->in[0]; /* (batch,out_h,out_w,o) */
+  float *dx = call->out[0];      /* (batch,h,w,c) */
+  float *frame = call->scratch;  /* (f.h,f.w,o) */
+  int residual = call->step->residual;
+  epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx};
+  zero(frame, f.h * f.w * v.o);
+  for (int64_t b = 0; b < v.batch; b++, dy += v.out_h * v.out_w * v.o, dx += v.h * v.w * v.c) {
+    copy_framed(dy, v.out_h, v.out_w, v.o, f.top, f.left, f.w, frame);
+    grad_x_sample(&v, &f, frame, call->packed, dx, &e);
+  }
+}
+
+/* ---- weight gradient --------------------------------------------------------------------------------------------- */
+
+/* The columns of dw are the floats under the kernel, (kh, kw*c), in vectors; the last vector of a kernel row begins early
+ * enough to end with the row, so no load leaves x. A kernel row shorter than a vector does read beyond: the last sample
+ * is then copied to where that is harmless. */
+static int64_t row_vectors(const conv *v) { return (v->kw * v->c + VL - 1) / VL; }
+static int64_t vector_start(const conv *v, int64_t j) {
+  int64_t last = v->kw * v->c - VL;
+  return j * VL > last && last > 0 ? last : j * VL;
+}
+static bool reads_beyond(const conv *v) { return v->kw * v->c < VL; }
+
+/* Lines of dy summed in registers before the sums go to memory: as many as keep their lines of x in the first cache. */
+static int64_t lines_at_once(const conv *v) {
+  int64_t n = 24 * 1024 / (int64_t)sizeof(float) / (v->sh * v->pw * v->c + v->out_w * v->o);
+  return n < 1 ? 1 : n > v->out_h ? v->out_h : n;
+}
+
+void FAST(conv2d_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
+  conv v = grad_w_of(step);
+  int64_t floats = v.o * v.kh * row_vectors(&v) * VL;
+  if (has_frame(&v) || reads_beyond(&v)) floats += v.ph * v.pw * v.c + VL;
+  plan->scratch_bytes = (size_t)floats * sizeof(float);
+}
+
+/* sums (o, vectors * VL) += dy^T x for one sample. dy (out_h,out_w,o), x (ph,pw,c) */
+static void grad_w_sample(const conv *v, const float *dy, const float *x, float *sums, bool is_first) {
+  int64_t n_row = row_vectors(v), vectors = v->kh * n_row, lines = lines_at_once(v);
+  int64_t n_groups = (vectors + OUTER_VECTORS - 1) / OUTER_VECTORS, per_group = (vectors + n_groups - 1) / n_groups;
+  outer_tile t = {.a_stride = v->o, .b_stride = v->sw * v->c, .b_outer = v->sh * v->pw * v->c, .n_inner = v->out_w,
+                  .ldc = vectors * VL};
+  for (int64_t oh = 0; oh < v->out_h; oh += lines) {
+    t.n_outer = v->out_h - oh < lines ? v->out_h - oh : lines;
+    t.is_first = is_first && oh == 0;
+    for (int64_t g = 0; g < vectors; g += per_group) {
+      int nv = (int)(vectors - g < per_group ? vectors - g : per_group);
+      for (int j = 0; j < nv; j++)
+        t.b[j] = x + (oh * v->sh + (g + j) / n_row) * v->pw * v->c + vector_start(v, (g + j) % n_row);
+      for (int64_t o = 0; o < v->o;) {
+        int n = v->o - o >= OUTER_ROWS ? OUTER_ROWS : 1;
+        t.a = dy + oh * v->out_w * v->o + o;
+        t.c = sums + o * t.ldc + g * VL;
+        FAST(tile_outer)(&t, n, nv);
+        o += n;
+      }
+    }
+  }
+}
+
+/* sums (o, kh, row_vectors, VL) -> dw (o,c,kh,kw) */
+static void unpack_sums(const conv *v, const float *sums, float *dw) {
+  int64_t n_row = row_vectors(v), k = v->kw * v->c;
+  for (int64_t o = 0; o < v->o; o++)
+    for (int64_t i = 0; i < v->kh; i++, sums += n_row * VL)
+      for (int64_t f = 0; f < k; f++) { /* f = j c + channel */
+        int64_t vector = f / VL, at = vector * VL + (f - vector_start(v, vector));
+        dw[((o * v->c + f % v->c) * v->kh + i) * v->kw + f / v->c] = sums[at];
+      }
+}
+
+/* dw[o,c,i,j] = sum over batch and pixels of dy[oh,ow,o] x[oh sh + i - top, ow sw + j - left, c] ; db = sum of dy */
+void FAST(conv2d_grad_w)(const mynah__call *call) {
+  conv v = grad_w_of(call->step);
+  const float *x = call->in[0];  /* (batch,h,w,c) */
+  const float *dy = call->in[1]; /* (batch,out_h,out_w,o) */
+  float *sums = call->scratch, *frame = sums + v.o * v.kh * row_vectors(&v) * VL;
+  if (has_frame(&v) || reads_beyond(&v)) zero(frame, v.ph * v.pw * v.c + VL);
+  for (int64_t b = 0; b < v.batch; b++) {
+    const float *sample = x + b * v.h * v.w * v.c;
+    if (has_frame(&v) || (reads_beyond(&v) && b == v.batch - 1)) {
+      copy_framed(sample, v.h, v.w, v.c, v.top, v.left, v.pw, frame);
+      sample = frame;
+    }
+    grad_w_sample(&v, dy + b * v.out_h * v.out_w * v.o, sample, sums, b == 0);
+  }
+  unpack_sums(&v, sums, call->out[0]);
+  if (call->step->n_out > 1) FAST(column_sums)(dy, v.batch * v.out_h * v.out_w, v.o, call->out[1]);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Linear layers, their gradients, and matrix products, on the tiles of tile.c. */
+#include "tile.h"
+
+/* Rows done for all panels before the next: their results are still in the cache when the post function follows. */
+#define ROW_BLOCK 128
+/* Rows of x packed at once for a weight gradient: with 96 columns they stay in the second-level cache. */
+#define OUTER_BLOCK 512
+
+static int64_t last_dim(const mynah__tensor *t) { return t->shape.dims[t->shape.n_dims - 1]; }
+static int64_t rows_of(const mynah__tensor *t) { return mynah_shape_size(t->shape) / last_dim(t); }
+
+/* y (rows,n) = a (rows,k) B, B packed */
+static void multiply_rows(const pack_shape *s, const float *a, int64_t rows, const float *packed, float *y,
+                          const epilogue *e) {
+  int64_t n_panels = panel_count(s);
+  for (int64_t i = 0; i < n_panels; i++) {
+    panel p = FAST(panel_at)(s, i);
+    int step = FAST(panel_rows)(&p);
+    for (int64_t m = 0; m < rows; m += step) {
+      int n = rows - m < step ? (int)(rows - m) : step;
+      row_tile t;
+      for (int r = 0; r < n; r++) {
+        t.rows[r] = a + (m + r) * s->k;
+        t.out[r] = y + (m + r) * s->n + p.first;
+      }
+      FAST(tile_rows)(s, &p, 0, packed, &t, n, e);
+    }
+  }
+}
+
+/* ---- linear ------------------------------------------------------------------------------------------------------ */
+
+static pack_shape linear_shape(const mynah__step *step) {
+  return (pack_shape){step->in[1].shape.dims[0], 1, step->in[1].shape.dims[1]};
+}
+
+void FAST(linear_plan)(const mynah__step *step, mynah__plan *plan) {
+  pack_shape s = linear_shape(step);
+  plan->packed_bytes = (size_t)FAST(packed_floats)(&s) * sizeof(float);
+}
+
+/* in: w (out,in): B = w^T */
+void FAST(linear_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
+  pack_shape s = linear_shape(step);
+  FAST(pack_panels)(&s, in[1], (int64_t[]){0, 1, s.k}, in[2], packed);
+}
+
+/* y = post(x w^T + b + residual) */
+void FAST(linear)(const mynah__call *call) {
+  const mynah__step *step = call->step;
+  pack_shape s = linear_shape(step);
+  int64_t rows = rows_of(&step->in[0]);
+  const float *x = call->in[0]; /* (rows,in) */
+  float *y = call->out[0];      /* (rows,out) */
+  const mynah__fast_function *post = step->post ? FAST(find_unary)(step->post->name) : NULL;
+  bool is_relu = post && !strcmp(post->name, "relu");
+  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
+  for (int64_t m = 0; m < rows; m += ROW_BLOCK) {
+    int64_t n = rows - m < ROW_BLOCK ? rows - m : ROW_BLOCK;
+    multiply_rows(&s, x + m * s.k, n, call->packed, y + m * s.n, &e);
+    if (post && !is_relu) post->apply(n * s.n, y + m * s.n, y + m * s.n, (float)step->post_parameters[0]);
+  }
+}
+
+static pack_shape grad_x_shape(const mynah__step *step) {
+  return (pack_shape){step->in[1].shape.dims[1], 1, step->in[1].shape.dims[0]};
+}
+
+void FAST(linear_grad_x_plan)(const mynah__step *step, mynah__plan *plan) {
+  pack_shape s = grad_x_shape(step);
+  plan->packed_bytes = (size_t)FAST(packed_floats)(&s) * sizeof(float);
+}
+
+/* in: w (out,in): B = w */
+void FAST(linear_grad_x_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
+  pack_shape s = grad_x_shape(step);
+  FAST(pack_panels)(&s, in[1], (int64_t[]){0, s.n, 1}, NULL, packed);
+}
+
+/* dx = dy w + residual */
+void FAST(linear_grad_x)(const mynah__call *call) {
+  pack_shape s = grad_x_shape(call->step);
+  int residual = call->step->residual;
+  epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, call->out[0]};
+  multiply_rows(&s, call->in[0], rows_of(&call->step->in[0]), call->packed, call->out[0], &e);
+}
+
+/* ---- weight gradient --------------------------------------------------------------------------------------------- */
+
+/* Vectors of a packed panel of x: the columns are shared out evenly over panels of at most OUTER_VECTORS. */
+static int outer_vectors(int64_t columns) {
+  int64_t vectors = (columns + VL - 1) / VL, n_panels = (vectors + OUTER_VECTORS - 1) / OUTER_VECTORS;
+  return (int)((vectors + n_panels - 1) / n_panels);
+}
+
+/* The gradient is summed in rows padded to whole panels, then copied, unless they are whole already. */
+static int64_t padded_columns(int64_t columns) {
+  int64_t width = (int64_t)outer_vectors(columns) * VL;
+  return (columns + width - 1) / width * width;
+}
+
+static int64_t outer_scratch_floats(int64_t out, int64_t in) {
+  int64_t padded = padded_columns(in);
+  return (int64_t)OUTER_BLOCK * outer_vectors(in) * VL + (padded == in ? 0 : out * padded);
+}
+
+void FAST(linear_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
+  const int64_t *w = step->out[0].shape.dims;
+  plan->scratch_bytes = (size_t)outer_scratch_floats(w[0], w[1]) * sizeof(float);
+}
+
+/* Columns first … first + width of x (rows,n), zeros behind column n. */
+static void pack_columns(const float *x, int64_t rows, int64_t n, int64_t first, int nv, float *out) {
+  for (int64_t r = 0; r < rows; r++, x += n)
+    for (int j = 0; j < nv; j++, out += VL) {
+      int64_t c = first + j * VL, left = n - c;
+      store(out, left >= VL ? load(x + c) : load_part(x + c, left > 0 ? left : 0));
+    }
+}
+
+/* c (out, padded) (+)= a^T x over one block of rows: a (rows,out), x packed */
+static void outer_block(const float *a, int64_t rows, int64_t out, const float *packed, int nv, float *c, int64_t ldc,
+                        bool is_first) {
+  outer_tile t = {.a_stride = out, .b_stride = nv * VL, .n_inner = rows, .n_outer = 1, .ldc = ldc,
+                  .is_first = is_first};
+  for (int j = 0; j < nv; j++) t.b[j] = packed + j * VL;
+  for (int64_t r = 0; r < out;) {
+    int n = out - r >= OUTER_ROWS ? OUTER_ROWS : 1;
+    t.a = a + r;
+    t.c = c + r * ldc;
+    FAST(tile_outer)(&t, n, nv);
+    r += n;
+  }
+}
+
+/* dw (out,in) = dy^T x; dy (rows,out), x (rows,in) */
+static void outer_product(const float *dy, const float *x, int64_t rows, int64_t out, int64_t in, float *scratch,
+                          float *dw) {
+  int nv = outer_vectors(in);
+  int64_t padded = padded_columns(in);
+  float *packed = scratch, *c = padded == in ? dw : scratch + (int64_t)OUTER_BLOCK * nv * VL;
+  for (int64_t m = 0; m < rows; m += OUTER_BLOCK) {
+    int64_t n = rows - m < OUTER_BLOCK ? rows - m : OUTER_BLOCK;
+    for (int64_t k = 0; k < padded; k += nv * VL) {
+      pack_columns(x + m * in, n, in, k, nv, packed);
+      outer_block(dy + m * out, n, out, packed, nv, c + k, padded, m == 0);
+    }
+  }
+  for (int64_t r = 0; c != dw && r < out; r++) memcpy(dw + r * in, c + r * padded, (size_t)in * sizeof *dw);
+}
+
+/* dw = dy^T x ; db = sum over rows of dy */
+void FAST(linear_grad_w)(const mynah__call *call) {
+  const mynah__step *step = call->step;
+  const int64_t *w = step->out[0].shape.dims;
+  int64_t rows = rows_of(&step->in[0]);
+  outer_product(call->in[1], call->in[0], rows, w[0], w[1], call->scratch, call->out[0]);
+  if (step->n_out > 1) FAST(column_sums)(call->in[1], rows, w[0], call->out[1]);
+}
+
+/* ---- matmul ------------------------------------------------------------------------------------------------------ */
+
+typedef struct matrices {
+  int64_t batch, m, k, n;
+  bool a_transposed, b_transposed, is_shared; /* one b for all of a */
+} matrices;
+
+static matrices matrices_of(const mynah__step *step) {
+  mynah_shape a = step->in[0].shape, b = step->in[1].shape;
+  matrices v = {.a_transposed = step->a.i[0], .b_transposed = step->a.i[1], .is_shared = b.n_dims == 2};
+  v.k = a.dims[a.n_dims - 1 - v.a_transposed];
+  v.m = a.dims[a.n_dims - 1 - !v.a_transposed];
+  v.n = last_dim(&step->out[0]);
+  v.batch = mynah_shape_size(a) / (v.m * v.k);
+  return v;
+}
+
+void FAST(matmul_plan)(const mynah__step *step, mynah__plan *plan) {
+  matrices v = matrices_of(step);
+  pack_shape s = {v.n, 1, v.k};
+  int64_t floats = FAST(packed_floats)(&s) + (v.a_transposed ? v.m * v.k : 0);
+  plan->scratch_bytes = (size_t)floats * sizeof(float);
+}
+
+/* a (k,m) -> out (m,k) */
+static void transpose(const float *a, int64_t k, int64_t m, float *out) {
+  for (int64_t i = 0; i < m; i += VL)
+    for (int64_t j = 0; j < k; j++)
+      for (int64_t l = i; l < m && l < i + VL; l++) out[l * k + j] = a[j * m + l];
+}
+
+/* y = A B for each of the batch, A = a or a^T, B = b or b^T */
+void FAST(matmul)(const mynah__call *call) {
+  matrices v = matrices_of(call->step);
+  pack_shape s = {v.n, 1, v.k};
+  const float *a = call->in[0], *b = call->in[1]; /* (batch,m,k) (batch,k,n), or transposed */
+  float *y = call->out[0];                        /* (batch,m,n) */
+  float *packed = call->scratch, *turned = packed + FAST(packed_floats)(&s);
+  epilogue e = {.out = y};
+  for (int64_t i = 0; i < v.batch; i++) {
+    if (i == 0 || !v.is_shared)
+      FAST(pack_panels)(&s, b + (v.is_shared ? 0 : i * v.k * v.n), (int64_t[]){0, v.b_transposed ? 1 : v.n,
+                        v.b_transposed ? v.k : 1}, NULL, packed);
+    const float *rows = a + i * v.m * v.k;
+    if (v.a_transposed) {
+      transpose(rows, v.k, v.m, turned);
+      rows = turned;
+    }
+    multiply_rows(&s, rows, v.m, packed, y + i * v.m * v.n, &e);
+  }
+}
