@@ -13,7 +13,7 @@
 
 /* ---- one step ---------------------------------------------------------------------------------------------------- */
 
-/* The next family of "dnnl,fast,ref" after *text; false at the end. */
+/* The next family of "fast,dnnl,ref" after *text; false at the end. */
 static bool next_family(const char **text, const char **name, size_t *length) {
   while (**text == ',' || **text == ' ') (*text)++;
   *name = *text;
@@ -30,7 +30,7 @@ static bool kernel_takes(const mynah__kernel *k, const mynah__step *step, const 
 
 /* The first kernel that takes the step, prepared when plan is given; rank counts families. Fails: UNSUPPORTED. */
 static mynah_status choose(const mynah__compiler *c, const mynah__step *step, mynah__program_step *out, int *rank) {
-  const char *text = c->config->kernels ? c->config->kernels : "dnnl,fast,ref", *family;
+  const char *text = c->config->kernels ? c->config->kernels : "fast,dnnl,ref", *family;
   size_t length;
   for (*rank = 0; next_family(&text, &family, &length); ++*rank) {
     for (const mynah__kernel *const *k = step->op->kernels; k && *k; k++) {
@@ -49,7 +49,7 @@ static mynah_status choose(const mynah__compiler *c, const mynah__step *step, my
 static mynah_status no_kernel(const mynah__compiler *c, const mynah__step *step) {
   char in[MYNAH__SHAPE_TEXT], out[MYNAH__SHAPE_TEXT];
   return mynah_fail(MYNAH_UNSUPPORTED, "compile: no kernel of '%s' takes %s %s -> %s in %s",
-                    c->config->kernels ? c->config->kernels : "dnnl,fast,ref", step->op->name,
+                    c->config->kernels ? c->config->kernels : "fast,dnnl,ref", step->op->name,
                     mynah__shape_text(step->in[0].shape, in), mynah__shape_text(step->out[0].shape, out),
                     mynah_dtype_name(step->precision));
 }

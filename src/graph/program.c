@@ -7,7 +7,7 @@
 #include <string.h>
 
 mynah_compile_config mynah_compile_default(void) {
-  return (mynah_compile_config){.kernels = "dnnl,fast,ref", .precision = MYNAH_F32, .n_threads = 1};
+  return (mynah_compile_config){.kernels = "fast,dnnl,ref", .precision = MYNAH_F32, .n_threads = 1};
 }
 
 /* ---- what is needed, and whose memory it is ---------------------------------------------------------------------- */
