@@ -38,15 +38,19 @@ static inline mynah_node case_input(mynah_graph *g, const char *name, mynah_shap
   return mynah_input(g, name, MYNAH_F32, shape);
 }
 
-/* Number i of a name: in [-1,1), a multiple of 2^-23, so that it is the same in float and double. */
-static inline double case_value(const char *name, int64_t i) {
+/* Word i of a name: FNV-1a of the name seeds the splitmix64 sequence. peer_training.py has the same. */
+static inline uint64_t case_word(const char *name, int64_t i) {
   uint64_t z = 0xCBF29CE484222325u;
   for (const char *p = name; *p; p++) z = (z ^ (uint8_t)*p) * 0x100000001B3u;
   z += (uint64_t)(i + 1) * 0x9E3779B97F4A7C15u;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  z ^= z >> 31;
-  return ((double)(int64_t)(z >> 40) - 8388608.0) / 8388608.0;
+  return z ^ (z >> 31);
+}
+
+/* Number i of a name: in [-1,1), a multiple of 2^-23, so that it is the same in float and double. */
+static inline double case_value(const char *name, int64_t i) {
+  return ((double)(int64_t)(case_word(name, i) >> 40) - 8388608.0) / 8388608.0;
 }
 
 /* A compiled case with its memory. */
