@@ -68,6 +68,13 @@ static mynah_status add_inputs(mynah__compiler *c) {
   return MYNAH_OK;
 }
 
+/* A weight whose gradient is a constant is needed too: it says where the gradient lies. */
+static bool has_gradient(const mynah_graph *g, size_t weight) {
+  for (size_t i = 0; i < g->n_outputs; i++)
+    if (g->outputs[i].weight == (int32_t)weight) return true;
+  return false;
+}
+
 static mynah_status add_weights(mynah__compiler *c) {
   const mynah_graph *g = c->g;
   mynah_program *p = c->p;
@@ -76,7 +83,7 @@ static mynah_status add_weights(mynah__compiler *c) {
   for (size_t i = 0; i < g->n_weights; i++) {
     const mynah__value *v = &g->values[g->weights[i].value];
     c->weight[i] = -1;
-    if (!c->is_live[v->node]) continue;
+    if (!c->is_live[v->node] && !has_gradient(g, i)) continue;
     c->weight[i] = p->n_weights;
     c->place[g->weights[i].value] = (mynah__place){MYNAH__AT_WEIGHT, p->n_weights, 0};
     mynah__program_weight *w = &p->weights[p->n_weights++];
