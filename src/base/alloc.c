@@ -12,7 +12,7 @@
 #define ALIGNMENT 64
 
 static atomic_int_fast64_t n_calls, live_blocks, live_bytes, peak_bytes;
-static atomic_bool is_armed;         /* mynah_alloc_fail_at is on */
+static atomic_bool is_armed;          /* mynah_alloc_fail_at is on */
 static atomic_int_fast64_t countdown; /* the call that finds it at 1 or below fails */
 static _Thread_local bool is_trapped;
 static _Thread_local int64_t n_trapped;
@@ -39,8 +39,8 @@ static void *count_block(void *block, size_t bytes) {
   atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
   int64_t now = atomic_fetch_add_explicit(&live_bytes, usable, memory_order_relaxed) + usable;
   int_fast64_t peak = atomic_load_explicit(&peak_bytes, memory_order_relaxed);
-  while (now > peak && !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, now, memory_order_relaxed,
-                                                              memory_order_relaxed)) {}
+  while (now > peak &&
+         !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, now, memory_order_relaxed, memory_order_relaxed)) {}
   return block;
 }
 

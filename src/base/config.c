@@ -16,7 +16,9 @@
 #define MAX_NESTING 8
 
 static void *field_of(const mynah_key *key, void *config) { return (char *)config + key->offset; }
-static const void *const_field_of(const mynah_key *key, const void *config) { return (const char *)config + key->offset; }
+static const void *const_field_of(const mynah_key *key, const void *config) {
+  return (const char *)config + key->offset;
+}
 
 /* The i-th word of "a|b|c"; NULL past the end. */
 static const char *choice_at(const char *choices, int64_t i, size_t *length) {
@@ -100,15 +102,16 @@ static mynah_status set_value(const mynah_key *key, void *config, const char *va
   return mynah_fail(MYNAH_INTERNAL, "%s: key of unknown type", key->name);
 }
 
-/* A default is written by us, in a table: a mistake in it is found by the first test that asks for defaults, which checks
- * that nothing was logged. Range is not asked of defaults: "0 = off" may lie outside. */
+/* A default is written by us, in a table: a mistake in it is found by the first test that asks for defaults, which
+ * checks that nothing was logged. Range is not asked of defaults: "0 = off" may lie outside. */
 void mynah_config_default(const mynah_config_table *table, void *config) {
   memset(config, 0, table->bytes);
   for (size_t i = 0; i < table->n_keys; i++) {
     mynah_key key = table->keys[i];
     key.min = -HUGE_VAL;
     key.max = HUGE_VAL;
-    if (set_value(&key, config, key.default_text) != MYNAH_OK) mynah_log(MYNAH_LOG_ERROR, "default of %s", mynah_error());
+    if (set_value(&key, config, key.default_text) != MYNAH_OK)
+      mynah_log(MYNAH_LOG_ERROR, "default of %s", mynah_error());
   }
 }
 
@@ -127,7 +130,8 @@ static mynah_status fail_unknown(const mynah_config_bind *binds, size_t n, const
   const char *names[MAX_NAMES];
   size_t n_names = 0;
   for (size_t i = 0; i < n; i++)
-    for (size_t k = 0; k < binds[i].table->n_keys && n_names < MAX_NAMES; k++) names[n_names++] = binds[i].table->keys[k].name;
+    for (size_t k = 0; k < binds[i].table->n_keys && n_names < MAX_NAMES; k++)
+      names[n_names++] = binds[i].table->keys[k].name;
   const char *nearest = mynah_nearest(name, names, n_names);
   if (nearest) return mynah_fail(MYNAH_INVALID, "unknown key '%s': did you mean '%s'?", name, nearest);
   return mynah_fail(MYNAH_INVALID, "unknown key '%s': --help lists the keys", name);
@@ -145,7 +149,8 @@ static mynah_status set_from_scalar(const mynah_config_bind *binds, size_t n, co
   mynah_str text = {0};
   mynah_status status;
   if (mynah_json_is_string(j)) status = mynah_config_set(binds, n, key, mynah_json_to_string(j, ""));
-  else if (mynah_json_is_bool(j)) status = mynah_config_set(binds, n, key, mynah_json_to_bool(j, false) ? "true" : "false");
+  else if (mynah_json_is_bool(j))
+    status = mynah_config_set(binds, n, key, mynah_json_to_bool(j, false) ? "true" : "false");
   else if (mynah_json_is_number(j)) {
     status = mynah_json_dump(j, 0, &text); /* keeps all digits of a 64-bit integer */
     if (status == MYNAH_OK && strlen(mynah_str_text(&text)) < sizeof number)
@@ -155,8 +160,8 @@ static mynah_status set_from_scalar(const mynah_config_bind *binds, size_t n, co
   return status;
 }
 
-static mynah_status set_from_object(const mynah_config_bind *binds, size_t n, const char *prefix, const mynah_json *object,
-                                    int depth) {
+static mynah_status set_from_object(const mynah_config_bind *binds, size_t n, const char *prefix,
+                                    const mynah_json *object, int depth) {
   const char *name;
   const mynah_json *value;
   for (size_t i = 0; mynah_json_entry(object, i, &name, &value); i++) {

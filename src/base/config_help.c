@@ -7,10 +7,10 @@
 #include <math.h>
 #include <string.h>
 
-#define N_COLUMNS 3      /* key, default, range or choices; the help text follows */
-#define MAX_COLUMN 34    /* a longer cell does not widen its column */
+#define N_COLUMNS 3   /* key, default, range or choices; the help text follows */
+#define MAX_COLUMN 34 /* a longer cell does not widen its column */
 #define CELL_BYTES 400
-#define HUGE_RANGE 1e15  /* a limit this far away says nothing */
+#define HUGE_RANGE 1e15 /* a limit this far away says nothing */
 
 /* "1..64 frames", "> = 0", "a|b|c", "text" */
 static void range_text(const mynah_key *key, char *out, size_t size) {
@@ -43,7 +43,8 @@ static void cell(const mynah_key *key, int column, char out[CELL_BYTES]) {
     range_text(key, out, CELL_BYTES);
     return;
   }
-  if (column == 1 && key->type == MYNAH_KEY_BOOL) text = strcmp(text, "1") == 0 || strcmp(text, "true") == 0 ? "true" : "false";
+  if (column == 1 && key->type == MYNAH_KEY_BOOL)
+    text = strcmp(text, "1") == 0 || strcmp(text, "true") == 0 ? "true" : "false";
   if (column == 1 && !text[0]) text = "-";
   size_t n = strlen(text) < CELL_BYTES ? strlen(text) : CELL_BYTES - 1;
   memcpy(out, text, n);

@@ -11,8 +11,9 @@ static const struct {
   const char *name;
   size_t bytes;
 } dtypes[] = {
-    [MYNAH_F32] = {"float32", 4}, [MYNAH_F64] = {"float64", 8}, [MYNAH_I64] = {"int64", 8}, [MYNAH_I32] = {"int32", 4},
-    [MYNAH_U8] = {"uint8", 1},    [MYNAH_BOOL] = {"bool", 1},   [MYNAH_BF16] = {"bfloat16", 2},
+    [MYNAH_F32] = {"float32", 4},   [MYNAH_F64] = {"float64", 8}, [MYNAH_I64] = {"int64", 8},
+    [MYNAH_I32] = {"int32", 4},     [MYNAH_U8] = {"uint8", 1},    [MYNAH_BOOL] = {"bool", 1},
+    [MYNAH_BF16] = {"bfloat16", 2},
 };
 
 static bool is_dtype(mynah_dtype dtype) { return (int)dtype >= 0 && dtype < MYNAH_DTYPE_COUNT; }
@@ -78,8 +79,10 @@ static int64_t count_names(const char *names) {
 }
 
 mynah_status mynah_feature_check(const mynah_feature *f) {
-  if (!memchr(f->name, 0, sizeof f->name)) return mynah_fail(MYNAH_LIMIT, "feature name of over %d bytes", MYNAH_NAME_MAX - 1);
-  if (!is_name(f->name)) return mynah_fail(MYNAH_INVALID, "feature '%s': a name has letters, digits and . _ - /", f->name);
+  if (!memchr(f->name, 0, sizeof f->name))
+    return mynah_fail(MYNAH_LIMIT, "feature name of over %d bytes", MYNAH_NAME_MAX - 1);
+  if (!is_name(f->name))
+    return mynah_fail(MYNAH_INVALID, "feature '%s': a name has letters, digits and . _ - /", f->name);
   if (!memchr(f->unit, 0, sizeof f->unit) || !memchr(f->names, 0, sizeof f->names))
     return mynah_fail(MYNAH_LIMIT, "feature '%s': unit or element names are too long", f->name);
   if (!is_dtype(f->dtype)) return mynah_fail(MYNAH_INVALID, "feature '%s': unknown element type", f->name);
@@ -87,7 +90,8 @@ mynah_status mynah_feature_check(const mynah_feature *f) {
     return mynah_fail(MYNAH_LIMIT, "feature '%s': %d dimensions, at most %d", f->name, f->n_dims, MYNAH_MAX_DIMS);
   int64_t n = 1;
   for (int i = 0; i < f->n_dims; i++) {
-    if (f->dims[i] < 1) return mynah_fail(MYNAH_INVALID, "feature '%s': dimension %d is %lld", f->name, i, (long long)f->dims[i]);
+    if (f->dims[i] < 1)
+      return mynah_fail(MYNAH_INVALID, "feature '%s': dimension %d is %lld", f->name, i, (long long)f->dims[i]);
     if (__builtin_mul_overflow(n, f->dims[i], &n) || n > MAX_ELEMENTS)
       return mynah_fail(MYNAH_LIMIT, "feature '%s': too many elements", f->name);
   }

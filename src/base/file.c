@@ -67,7 +67,8 @@ mynah_status mynah_file_read(const char *path, size_t max_bytes, char **data, si
   MYNAH_TRY(open_for_reading(path, &fd, &info));
   mynah_status status;
   if (info.st_size > 0 && (uintmax_t)info.st_size > max_bytes)
-    status = mynah_fail(MYNAH_LIMIT, "%s: %lld bytes, more than the %zu allowed", path, (long long)info.st_size, max_bytes);
+    status =
+        mynah_fail(MYNAH_LIMIT, "%s: %lld bytes, more than the %zu allowed", path, (long long)info.st_size, max_bytes);
   else status = read_all(fd, path, info.st_size > 0 ? (size_t)info.st_size + 1 : READ_STEP, max_bytes, data, length);
   close(fd);
   return status;

@@ -9,8 +9,10 @@
 #define MAX_BYTES ((size_t)1 << 28)
 
 static mynah_status check_size(int64_t width, int64_t height) {
-  if (width < 1 || height < 1) return mynah_fail(MYNAH_CORRUPT, "image of %lldx%lld px", (long long)width, (long long)height);
-  if (width > MYNAH_IMAGE_MAX_SIDE || height > MYNAH_IMAGE_MAX_SIDE || (uint64_t)width * (uint64_t)height * 3 > MAX_BYTES)
+  if (width < 1 || height < 1)
+    return mynah_fail(MYNAH_CORRUPT, "image of %lldx%lld px", (long long)width, (long long)height);
+  if (width > MYNAH_IMAGE_MAX_SIDE || height > MYNAH_IMAGE_MAX_SIDE ||
+      (uint64_t)width * (uint64_t)height * 3 > MAX_BYTES)
     return mynah_fail(MYNAH_LIMIT, "image of %lldx%lld px: too large", (long long)width, (long long)height);
   return MYNAH_OK;
 }

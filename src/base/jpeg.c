@@ -11,7 +11,7 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
-#define MAX_SCANS 200      /* a progressive file may ask for any number of passes over the whole image */
+#define MAX_SCANS 200 /* a progressive file may ask for any number of passes over the whole image */
 #define OUT_BYTES 16384
 
 typedef struct jpeg_errors {
@@ -25,7 +25,9 @@ _Noreturn static void on_error(j_common_ptr info) {
   char text[JMSG_LENGTH_MAX];
   int code = info->err->msg_code;
   errors->base.format_message(info, text);
-  errors->status = code == JERR_OUT_OF_MEMORY ? MYNAH_NO_MEMORY : info->is_decompressor ? MYNAH_CORRUPT : MYNAH_INTERNAL;
+  errors->status = code == JERR_OUT_OF_MEMORY ? MYNAH_NO_MEMORY
+                   : info->is_decompressor    ? MYNAH_CORRUPT
+                                              : MYNAH_INTERNAL;
   mynah_fail(errors->status, "JPEG: %s", text);
   longjmp(errors->escape, 1);
 }
@@ -55,7 +57,8 @@ static void on_progress(j_common_ptr info) {
   longjmp(errors->escape, 1);
 }
 
-/* Adobe's files keep CMYK inverted, so that ink C with black K is red = C * K. Shape: both (n, ·), the same buffer is fine. */
+/* Adobe's files keep CMYK inverted, so that ink C with black K is red = C * K. Shape: both (n, ·), the same buffer is
+ * fine. */
 static void cmyk_to_rgb(const uint8_t *cmyk, uint8_t *rgb, size_t n, bool is_inverted) {
   for (size_t i = 0; i < n; i++) {
     unsigned k = is_inverted ? cmyk[4 * i + 3] : 255u - cmyk[4 * i + 3];
@@ -190,7 +193,8 @@ static mynah_status write_jpeg(jpeg_writer *w, const mynah_image *image, int qua
 
 mynah_status mynah_jpeg_encode(const mynah_image *image, int quality, mynah_str *out) {
   MYNAH_TRY(mynah__image_check(image));
-  if (quality < 1 || quality > 100) return mynah_fail(MYNAH_INVALID, "JPEG: quality %d is not between 1 and 100", quality);
+  if (quality < 1 || quality > 100)
+    return mynah_fail(MYNAH_INVALID, "JPEG: quality %d is not between 1 and 100", quality);
   jpeg_writer w;
   memset(&w, 0, sizeof w);
   w.out = out;

@@ -75,7 +75,8 @@ static mynah_status check_depth(const char *text, size_t length) {
 }
 
 mynah_status mynah_json_parse(const char *text, size_t length, mynah_json **out) {
-  if (length > MAX_BYTES) return mynah_fail(MYNAH_LIMIT, "JSON of %zu bytes is over the limit of %zu", length, MAX_BYTES);
+  if (length > MAX_BYTES)
+    return mynah_fail(MYNAH_LIMIT, "JSON of %zu bytes is over the limit of %zu", length, MAX_BYTES);
   MYNAH_TRY(check_depth(text, length));
   json_error_t error;
   mynah__status_clear();
@@ -162,7 +163,9 @@ void mynah_json_append(mynah_json *array, mynah_json *value) {
   mark_incomplete(in(array));
 }
 
-const mynah_json *mynah_json_get(const mynah_json *object, const char *key) { return out_of(json_object_get(in(object), key)); }
+const mynah_json *mynah_json_get(const mynah_json *object, const char *key) {
+  return out_of(json_object_get(in(object), key));
+}
 const mynah_json *mynah_json_at(const mynah_json *array, size_t i) { return out_of(json_array_get(in(array), i)); }
 
 size_t mynah_json_size(const mynah_json *j) {
@@ -170,8 +173,8 @@ size_t mynah_json_size(const mynah_json *j) {
   return json_is_array(in(j)) ? json_array_size(in(j)) : json_object_size(in(j));
 }
 
-/* jansson's objects are lists: the place of the last entry asked for is remembered, so that a walk is linear. Any change
- * of any object since then makes the place void. */
+/* jansson's objects are lists: the place of the last entry asked for is remembered, so that a walk is linear. Any
+ * change of any object since then makes the place void. */
 bool mynah_json_entry(const mynah_json *object, size_t i, const char **key, const mynah_json **value) {
   static _Thread_local struct {
     const mynah_json *object;
@@ -219,7 +222,9 @@ int64_t mynah_json_to_integer(const mynah_json *j, int64_t fallback) {
   return v >= -0x1p63 && v < 0x1p63 && v == floor(v) ? (int64_t)v : fallback;
 }
 
-bool mynah_json_to_bool(const mynah_json *j, bool fallback) { return mynah_json_is_bool(j) ? json_is_true(in(j)) : fallback; }
+bool mynah_json_to_bool(const mynah_json *j, bool fallback) {
+  return mynah_json_is_bool(j) ? json_is_true(in(j)) : fallback;
+}
 
 const char *mynah_json_to_string(const mynah_json *j, const char *fallback) {
   return mynah_json_is_string(j) ? json_string_value(in(j)) : fallback;

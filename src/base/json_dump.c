@@ -60,7 +60,8 @@ static mynah_status write_value(writer *w, const json_t *j);
 static mynah_status write_array(writer *w, const json_t *array) {
   bool is_flat = true;
   size_t n = json_array_size(array);
-  for (size_t i = 0; i < n && is_flat; i++) is_flat = !json_is_object(json_array_get(array, i)) && !json_is_array(json_array_get(array, i));
+  for (size_t i = 0; i < n && is_flat; i++)
+    is_flat = !json_is_object(json_array_get(array, i)) && !json_is_array(json_array_get(array, i));
   put(w, "[");
   w->depth++;
   for (size_t i = 0; i < n; i++) {

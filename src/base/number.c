@@ -11,7 +11,8 @@
 /* What this process's locale writes between whole and fraction. */
 static char radix(void) {
   const struct lconv *conventions = localeconv();
-  return conventions && conventions->decimal_point && conventions->decimal_point[0] ? conventions->decimal_point[0] : '.';
+  return conventions && conventions->decimal_point && conventions->decimal_point[0] ? conventions->decimal_point[0]
+                                                                                    : '.';
 }
 
 void mynah__number_text(double v, char out[MYNAH__NUMBER_BYTES]) {

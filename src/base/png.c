@@ -80,12 +80,14 @@ static mynah_status read_png(png_job *job) {
   png_set_chunk_malloc_max(job->png, MAX_CHUNK_BYTES);
   png_set_read_fn(job->png, job, on_read);
   png_read_info(job->png, job->info);
-  MYNAH_TRY(mynah__image_make(png_get_image_width(job->png, job->info), png_get_image_height(job->png, job->info), &job->image));
+  MYNAH_TRY(mynah__image_make(png_get_image_width(job->png, job->info), png_get_image_height(job->png, job->info),
+                              &job->image));
   ask_for_rgb(job);
   int n_passes = png_set_interlace_handling(job->png);
   png_read_update_info(job->png, job->info);
   size_t row_bytes = (size_t)job->image.width * 3;
-  if (png_get_rowbytes(job->png, job->info) != row_bytes) return mynah_fail(MYNAH_UNSUPPORTED, "PNG: unusual pixel format");
+  if (png_get_rowbytes(job->png, job->info) != row_bytes)
+    return mynah_fail(MYNAH_UNSUPPORTED, "PNG: unusual pixel format");
   if (n_passes > 1) memset(job->image.data, 0, row_bytes * (size_t)job->image.height);
   for (int pass = 0; pass < n_passes; pass++)
     for (int y = 0; y < job->image.height; y++) png_read_row(job->png, job->image.data + (size_t)y * row_bytes, NULL);
@@ -111,10 +113,11 @@ static mynah_status write_png(png_job *job) {
   job->info = job->png ? png_create_info_struct(job->png) : NULL;
   if (!job->info) return mynah_fail(MYNAH_NO_MEMORY, "PNG: out of memory");
   png_set_write_fn(job->png, job, on_write, on_flush);
-  png_set_IHDR(job->png, job->info, (png_uint_32)job->image.width, (png_uint_32)job->image.height, 8, PNG_COLOR_TYPE_RGB,
-               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(job->png, job->info, (png_uint_32)job->image.width, (png_uint_32)job->image.height, 8,
+               PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_write_info(job->png, job->info);
-  for (int y = 0; y < job->image.height; y++) png_write_row(job->png, job->image.data + (size_t)y * (size_t)job->image.width * 3);
+  for (int y = 0; y < job->image.height; y++)
+    png_write_row(job->png, job->image.data + (size_t)y * (size_t)job->image.width * 3);
   png_write_end(job->png, NULL);
   return MYNAH_OK;
 }

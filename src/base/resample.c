@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Image resampling: exact area averages when shrinking, bilinear when growing, each axis for itself.
  *
- * All weights are whole numbers, so that sums are exact and every machine gives the same bytes. Shrinking w to W: in units
- * of 1/W px, source pixel i covers [iW, (i+1)W) and output o covers [ow, (o+1)w); its weight is the overlap, the sum of
- * weights w. Growing: output o looks at o + 1/2 scaled to the source, less 1/2; in units of 1/2W px that is (2o+1)w - W,
- * the weights of the two pixels around it sum to 2W. */
+ * All weights are whole numbers, so that sums are exact and every machine gives the same bytes. Shrinking w to W: in
+ * units of 1/W px, source pixel i covers [iW, (i+1)W) and output o covers [ow, (o+1)w); its weight is the overlap, the
+ * sum of weights w. Growing: output o looks at o + 1/2 scaled to the source, less 1/2; in units of 1/2W px that is
+ * (2o+1)w - W, the weights of the two pixels around it sum to 2W. */
 #include <mynah/base.h>
 
 #include <string.h>
@@ -113,11 +113,13 @@ static void resample_wide_column(const job *j, int o) {
 }
 
 void mynah_image_resample(const mynah_image *in, int x, int y, int w, int h, mynah_image *out) {
-  if (x < 0 || y < 0 || w < 1 || h < 1 || x > in->width - w || y > in->height - h || out->width < 1 || out->height < 1) return;
+  if (x < 0 || y < 0 || w < 1 || h < 1 || x > in->width - w || y > in->height - h || out->width < 1 || out->height < 1)
+    return;
   job j = {.stride = (size_t)in->width * 3, .w = w, .h = h, .out = out};
   j.in = in->data + (size_t)y * j.stride + (size_t)x * 3;
   if (w == out->width && h == out->height) {
-    for (int row = 0; row < h; row++) memcpy(out->data + (size_t)row * (size_t)w * 3, j.in + (size_t)row * j.stride, (size_t)w * 3);
+    for (int row = 0; row < h; row++)
+      memcpy(out->data + (size_t)row * (size_t)w * 3, j.in + (size_t)row * j.stride, (size_t)w * 3);
     return;
   }
   double across = w >= out->width ? w : 2.0 * out->width, down = h >= out->height ? h : 2.0 * out->height;

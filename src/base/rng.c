@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Philox4x32-10 and what is drawn from it: uniform, bounded, normal, permuted.
  *
- * Draw number p of a stream is word p % 4 of the block with counter {p / 4, stream} and key {seed}. Normal number p comes
- * from the pair of draws p & ~1, p | 1 (even: cosine, odd: sine), so a normal also advances the position by one and a
- * value never depends on how a stream was cut up. sin, cos and log are our own and only use operations that IEEE 754
- * rounds exactly: every machine draws the same numbers, whatever its vector width. */
+ * Draw number p of a stream is word p % 4 of the block with counter {p / 4, stream} and key {seed}. Normal number p
+ * comes from the pair of draws p & ~1, p | 1 (even: cosine, odd: sine), so a normal also advances the position by one
+ * and a value never depends on how a stream was cut up. sin, cos and log are our own and only use operations that IEEE
+ * 754 rounds exactly: every machine draws the same numbers, whatever its vector width. */
 #include <mynah/base.h>
 
 #include <math.h>
@@ -34,7 +34,9 @@ static void philox(const uint32_t counter[4], uint32_t k0, uint32_t k1, uint32_t
 
 /* For the known-answer test. */
 void mynah__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
-void mynah__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) { philox(counter, key[0], key[1], out); }
+void mynah__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+  philox(counter, key[0], key[1], out);
+}
 
 static void draw_block(const mynah_rng *r, uint64_t index, uint32_t out[4]) {
   uint32_t counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)r->stream, (uint32_t)(r->stream >> 32)};
@@ -99,8 +101,8 @@ static inline float normal_radius(uint32_t a) {
   return sqrtf(ln < 0.0f ? -2.0f * ln : 0.0f);
 }
 
-/* Cosine and sine of 2 pi b / 2^32: the two top bits (rounded) are the quarter turn, the rest an angle in +-pi/4 for the
- * Taylor polynomials (absolute error below 3e-8, besides rounding). */
+/* Cosine and sine of 2 pi b / 2^32: the two top bits (rounded) are the quarter turn, the rest an angle in +-pi/4 for
+ * the Taylor polynomials (absolute error below 3e-8, besides rounding). */
 static inline void turn(uint32_t b, float *cosine, float *sine) {
   uint32_t quarter = (b + 0x20000000u) >> 30;
   float x = (float)(int32_t)(b - (quarter << 30)) * 1.46291807e-9f; /* 2 pi / 2^32 */
@@ -127,7 +129,8 @@ double mynah_rng_normal(mynah_rng *r) {
 
 /* Values of LANES blocks from block number `index` on. Loops over lanes are what the compiler turns into vectors.
  * Shape: out (LANES, 4). */
-static inline __attribute__((always_inline)) void normal_lanes(const mynah_rng *r, uint64_t index, float *restrict out) {
+static inline __attribute__((always_inline)) void normal_lanes(const mynah_rng *r, uint64_t index,
+                                                               float *restrict out) {
   uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
   uint32_t k0 = (uint32_t)r->seed, k1 = (uint32_t)(r->seed >> 32);
   for (int i = 0; i < LANES; i++) {
@@ -189,7 +192,9 @@ static void fill_normal_plain(mynah_rng *r, float *out, size_t n) { fill_normal(
 __attribute__((target("avx512f,avx512dq"))) static void fill_normal_avx512(mynah_rng *r, float *out, size_t n) {
   fill_normal(r, out, n);
 }
-__attribute__((target("avx2"))) static void fill_normal_avx2(mynah_rng *r, float *out, size_t n) { fill_normal(r, out, n); }
+__attribute__((target("avx2"))) static void fill_normal_avx2(mynah_rng *r, float *out, size_t n) {
+  fill_normal(r, out, n);
+}
 
 void mynah_rng_fill_normal(mynah_rng *r, float *out, size_t n) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) fill_normal_avx512(r, out, n);
@@ -211,8 +216,8 @@ static uint64_t mix(uint64_t x) {
   return x ^ x >> 33;
 }
 
-/* A balanced Feistel network permutes 0 … 4^k - 1, the smallest such range that holds n; a result of n or more is fed in
- * again until it falls below n (at most four times on average), which leaves a permutation of 0 … n-1. */
+/* A balanced Feistel network permutes 0 … 4^k - 1, the smallest such range that holds n; a result of n or more is fed
+ * in again until it falls below n (at most four times on average), which leaves a permutation of 0 … n-1. */
 uint64_t mynah_rng_permute(uint64_t i, uint64_t n, uint64_t seed) {
   if (n <= 1) return 0;
   int half = 1;

@@ -34,7 +34,8 @@ static void compress_plain(uint32_t h[8], const uint8_t *p, size_t n_blocks) {
         *wt = (uint32_t)p[4 * t] << 24 | (uint32_t)p[4 * t + 1] << 16 | (uint32_t)p[4 * t + 2] << 8 | p[4 * t + 3];
       } else {
         uint32_t w15 = w[(t + 1) & 15], w2 = w[(t + 14) & 15];
-        *wt += (rotate(w15, 7) ^ rotate(w15, 18) ^ w15 >> 3) + w[(t + 9) & 15] + (rotate(w2, 17) ^ rotate(w2, 19) ^ w2 >> 10);
+        *wt += (rotate(w15, 7) ^ rotate(w15, 18) ^ w15 >> 3) + w[(t + 9) & 15] +
+               (rotate(w2, 17) ^ rotate(w2, 19) ^ w2 >> 10);
       }
       uint32_t e = s[4], a = s[0];
       uint32_t t1 = s[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & s[5]) ^ (~e & s[6])) + k256[t] + *wt;
@@ -52,7 +53,8 @@ static void compress_plain(uint32_t h[8], const uint8_t *p, size_t n_blocks) {
  * four words of schedule w0 are replaced by the words 16 later while they are used. */
 __attribute__((target("sha,sse4.1"))) static void compress_native(uint32_t h[8], const uint8_t *p, size_t n_blocks) {
   const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
-  __m128i low = _mm_loadu_si128((const __m128i *)(const void *)h), high = _mm_loadu_si128((const __m128i *)(const void *)(h + 4));
+  __m128i low = _mm_loadu_si128((const __m128i *)(const void *)h),
+          high = _mm_loadu_si128((const __m128i *)(const void *)(h + 4));
   low = _mm_shuffle_epi32(low, 0xb1);   /* C D A B */
   high = _mm_shuffle_epi32(high, 0x1b); /* E F G H */
   __m128i abef = _mm_alignr_epi8(low, high, 8), cdgh = _mm_blend_epi16(high, low, 0xf0);
@@ -106,7 +108,8 @@ void mynah__sha256_compress_plain(uint32_t h[8], const uint8_t *p, size_t n_bloc
 void mynah__sha256_compress_plain(uint32_t h[8], const uint8_t *p, size_t n_blocks) { compress_plain(h, p, n_blocks); }
 
 void mynah_sha256_init(mynah_sha256 *s) {
-  *s = (mynah_sha256){.h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+  *s = (mynah_sha256){
+      .h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 }
 
 void mynah_sha256_update(mynah_sha256 *s, const void *data, size_t length) {

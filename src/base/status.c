@@ -26,7 +26,9 @@ static const char *const status_texts[] = {
 static bool is_known(mynah_status status) { return (int)status >= 0 && status < MYNAH_STATUS_COUNT; }
 
 const char *mynah_status_name(mynah_status status) { return is_known(status) ? status_names[status] : "UNKNOWN"; }
-const char *mynah_status_text(mynah_status status) { return is_known(status) ? status_texts[status] : "unknown status"; }
+const char *mynah_status_text(mynah_status status) {
+  return is_known(status) ? status_texts[status] : "unknown status";
+}
 const char *mynah_error(void) { return error_text; }
 
 /* The new text is made beside the old one, because the arguments may point into it. */

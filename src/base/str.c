@@ -75,8 +75,9 @@ void mynah_str_deinit(mynah_str *s) {
 
 mynah_status mynah_copy_text(char *out, size_t size, const char *text) {
   size_t n = strlen(text);
-  if (n >= size) return mynah_fail(MYNAH_INVALID, "'%.60s%s': text of %zu bytes does not fit %zu", text,
-                                   n > 60 ? "..." : "", n, size);
+  if (n >= size)
+    return mynah_fail(MYNAH_INVALID, "'%.60s%s': text of %zu bytes does not fit %zu", text, n > 60 ? "..." : "", n,
+                      size);
   memcpy(out, text, n + 1);
   return MYNAH_OK;
 }

@@ -98,8 +98,11 @@ static mynah_status two_blocks(void *context) {
 static void test_torture_counts(void **state) { assert_int_equal(mynah_test_torture(two_blocks, NULL), 2); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_alignment_and_counts), cmocka_unit_test(test_overflow_is_refused),
-                                     cmocka_unit_test(test_realloc_and_grow), cmocka_unit_test(test_fail_at),
-                                     cmocka_unit_test(test_trap), cmocka_unit_test(test_torture_counts)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_alignment_and_counts),
+                                     cmocka_unit_test(test_overflow_is_refused),
+                                     cmocka_unit_test(test_realloc_and_grow),
+                                     cmocka_unit_test(test_fail_at),
+                                     cmocka_unit_test(test_trap),
+                                     cmocka_unit_test(test_torture_counts)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

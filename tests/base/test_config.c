@@ -10,16 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#define DEMO_KEYS(K)                                                                               \
-  K(INT, steps, "steps", 1000, 1, 1e9, "steps", "how long")                                        \
-  K(FLOAT, rate, "learning.rate", 1e-3, 0, 1, "", "how fast")                                      \
-  K(BOOL, is_fast, "fast", true, 0, 0, "", "or not")                                               \
-  K(STRING, hidden, "hidden", "256,256", 0, 0, "", "widths of hidden layers")                      \
+#define DEMO_KEYS(K)                                                          \
+  K(INT, steps, "steps", 1000, 1, 1e9, "steps", "how long")                   \
+  K(FLOAT, rate, "learning.rate", 1e-3, 0, 1, "", "how fast")                 \
+  K(BOOL, is_fast, "fast", true, 0, 0, "", "or not")                          \
+  K(STRING, hidden, "hidden", "256,256", 0, 0, "", "widths of hidden layers") \
   K(CHOICE, head, "head", "gmm", 0, 0, "mse|l1|gmm", "what comes out")
 typedef struct demo_config {
   DEMO_KEYS(MYNAH_FIELD_ROW)
 } demo_config;
-#define ROW(type, field, name, value, low, high, unit, help)                                       \
+#define ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(demo_config, type, field, name, value, low, high, unit, help)
 static const mynah_key demo_keys[] = {DEMO_KEYS(ROW)};
 static const mynah_config_table demo_table = {"demo", demo_keys, 5, sizeof(demo_config)};
@@ -73,10 +73,21 @@ static void test_good_values(void **state) {
 }
 
 static void test_bad_values_change_nothing(void **state) {
-  static const char *const bad[][2] = {{"steps", "0"},    {"steps", "1.5"},          {"steps", "ten"},  {"steps", ""},
-                                       {"steps", "2e9"},  {"learning.rate", "nan"},  {"fast", "maybe"}, {"learning.rate", "0x1"},
-                                       {"head", "gm"},    {"learning.rate", "1.01"}, {"head", ""},      {"learning.rate", "1e-3 "},
-                                       {"head", "l1|gmm"}, {"learning.rate", "inf"}, {"steps", "99999999999999999999"}};
+  static const char *const bad[][2] = {{"steps", "0"},
+                                       {"steps", "1.5"},
+                                       {"steps", "ten"},
+                                       {"steps", ""},
+                                       {"steps", "2e9"},
+                                       {"learning.rate", "nan"},
+                                       {"fast", "maybe"},
+                                       {"learning.rate", "0x1"},
+                                       {"head", "gm"},
+                                       {"learning.rate", "1.01"},
+                                       {"head", ""},
+                                       {"learning.rate", "1e-3 "},
+                                       {"head", "l1|gmm"},
+                                       {"learning.rate", "inf"},
+                                       {"steps", "99999999999999999999"}};
   demo_config before = config;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     if (set(bad[i][0], bad[i][1]) != MYNAH_INVALID) fail_msg("accepted: %s=%s", bad[i][0], bad[i][1]);
@@ -107,13 +118,15 @@ static mynah_status from_json(const char *text) {
 }
 
 static void test_json(void **state) {
-  assert_int_equal(from_json("{\"learning\":{\"rate\":0.25},\"head\":\"mse\",\"fast\":false,\"steps\":5,\"seed\":9007199254740992}"),
-                   MYNAH_OK);
+  assert_int_equal(
+      from_json("{\"learning\":{\"rate\":0.25},\"head\":\"mse\",\"fast\":false,\"steps\":5,\"seed\":9007199254740992}"),
+      MYNAH_OK);
   assert_true(config.rate == 0.25 && config.head == 0 && !config.is_fast && config.steps == 5);
   assert_int_equal(seed, INT64_C(9007199254740992));
   assert_int_equal(from_json("{\"learning.rate\":0.5}"), MYNAH_OK);
   assert_true(config.rate == 0.5);
-  static const char *const bad[] = {"[]", "{\"steps\":[1]}", "{\"steps\":null}", "{\"learning\":{\"rte\":1}}", "{\"head\":1}"};
+  static const char *const bad[] = {"[]", "{\"steps\":[1]}", "{\"steps\":null}", "{\"learning\":{\"rte\":1}}",
+                                    "{\"head\":1}"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(from_json(bad[i]), MYNAH_INVALID);
   config.rate = 0.1 + 0.2;
   mynah_json *j = mynah_json_object();
@@ -161,7 +174,8 @@ static void test_parse_ints(void **state) {
   assert_int_equal(n, 3);
   assert_int_equal(v[0] + v[1] + v[2], 385);
   static const char *const bad[] = {"", ",", "1,", "1,,2", "0", "-1", "1 2", "a", "1,2,3,4,5", "9999999999999999999"};
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(mynah_parse_ints(bad[i], v, 4, &n), MYNAH_INVALID);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    assert_int_equal(mynah_parse_ints(bad[i], v, 4, &n), MYNAH_INVALID);
   assert_int_equal(n, 3);
 }
 

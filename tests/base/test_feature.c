@@ -23,7 +23,8 @@ static void test_dtypes(void **state) {
 }
 
 static void test_sizes(void **state) {
-  mynah_feature v = mynah_feature_vector("observation.state", 5, "a,b,c,d,e", "m"), i = mynah_feature_image("observation.images.top", 96, 128);
+  mynah_feature v = mynah_feature_vector("observation.state", 5, "a,b,c,d,e", "m"),
+                i = mynah_feature_image("observation.images.top", 96, 128);
   assert_int_equal(mynah_feature_size(&v), 5);
   assert_int_equal(mynah_feature_bytes(&v), 20);
   assert_int_equal(mynah_feature_bytes(&i), 96 * 128 * 3);
@@ -70,7 +71,8 @@ static mynah_status round_trip(void *context) {
   mynah_str_deinit(&s);
   if (status == MYNAH_OK) status = mynah_feature_from_json(f.name, j, &back);
   mynah_json_destroy(j);
-  if (status == MYNAH_OK && memcmp(&f, &back, sizeof f) != 0) status = mynah_fail(MYNAH_INTERNAL, "came back different");
+  if (status == MYNAH_OK && memcmp(&f, &back, sizeof f) != 0)
+    status = mynah_fail(MYNAH_INTERNAL, "came back different");
   return status;
 }
 

@@ -126,9 +126,11 @@ static mynah_status read_it(void *context) {
 static void test_torture(void **state) { assert_true(mynah_test_torture(read_it, NULL) >= 1); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup(test_write_and_read, set_up),    cmocka_unit_test_setup(test_read_refuses, set_up),
-      cmocka_unit_test_setup(test_read_without_size, set_up), cmocka_unit_test_setup(test_failed_write_keeps_the_old, set_up),
-      cmocka_unit_test_setup(test_map, set_up),               cmocka_unit_test(test_torture)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test_setup(test_write_and_read, set_up),
+                                     cmocka_unit_test_setup(test_read_refuses, set_up),
+                                     cmocka_unit_test_setup(test_read_without_size, set_up),
+                                     cmocka_unit_test_setup(test_failed_write_keeps_the_old, set_up),
+                                     cmocka_unit_test_setup(test_map, set_up),
+                                     cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,8 @@ static void test_jpeg_is_near(void **state) {
 static void test_jpeg_reduced(void **state) {
   static uint8_t big[200 * 300 * 3];
   const mynah_image in = {.data = big, .width = 300, .height = 200};
-  const int want[][4] = {{75, 50, 75, 50}, {76, 50, 150, 100}, {38, 25, 38, 25}, {1, 1, 38, 25}, {301, 1, 300, 200}, {0, 0, 300, 200}};
+  const int want[][4] = {{75, 50, 75, 50}, {76, 50, 150, 100}, {38, 25, 38, 25},
+                         {1, 1, 38, 25},   {301, 1, 300, 200}, {0, 0, 300, 200}};
   mynah_str s = {0};
   assert_int_equal(mynah_jpeg_encode(&in, 80, &s), MYNAH_OK);
   for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
@@ -76,7 +77,8 @@ static void damage(const mynah_str *file, bool is_jpeg) {
   for (size_t n = 0; n < file->length - (is_jpeg ? 2 : 12); n += 1 + n / 16) {
     char *cut = mynah_alloc(n + 1); /* its own block: reading past the end is seen */
     memcpy(cut, file->data, n);
-    if (mynah_image_decode(cut, n, 0, 0, &out) == MYNAH_OK) fail_msg("accepted the first %zu of %zu bytes", n, file->length);
+    if (mynah_image_decode(cut, n, 0, 0, &out) == MYNAH_OK)
+      fail_msg("accepted the first %zu of %zu bytes", n, file->length);
     mynah_free(cut);
   }
   mynah_rng r = mynah_rng_make(9, is_jpeg);
@@ -106,8 +108,8 @@ static void test_refused(void **state) {
   assert_int_equal(mynah_image_decode("", 0, 0, 0, &out), MYNAH_UNSUPPORTED);
   assert_int_equal(mynah_image_decode("GIF89a..........", 16, 0, 0, &out), MYNAH_UNSUPPORTED);
   /* a PNG header that promises 2^31 - 1 by 2^31 - 1, with a right CRC (zlib's CRC-32 of the chunk) */
-  static const uint8_t huge[] = {0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0x7f, 0xff, 0xff, 0xff,
-                                 0x7f, 0xff, 0xff, 0xff, 8, 2, 0, 0, 0, 0, 0, 0, 0};
+  static const uint8_t huge[] = {0x89, 'P',  'N',  'G',  13,   10,   26,   10, 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0x7f,
+                                 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 8,  2, 0, 0, 0,  0,   0,   0,   0};
   assert_int_not_equal(mynah_image_decode(huge, sizeof huge, 0, 0, &out), MYNAH_OK);
   /* a JPEG of 65500 x 65500: start, one quantisation table, frame header */
   mynah_str s = {0};

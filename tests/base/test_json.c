@@ -31,7 +31,8 @@ static mynah_json *parse(const char *text) {
 static void test_round_trip(void **state) {
   expect_dump(parse(" {\"b\" : [1, 2.5, -0.1, 1e22, true, null], \"a\":{\"x\":\"q\\\"\\n\\u00e9\\u0001\"}} "), 0,
               "{\"b\":[1,2.5,-0.1,1e+22,true,null],\"a\":{\"x\":\"q\\\"\\n\xc3\xa9\\u0001\"}}");
-  expect_dump(parse("{\"a\":[1,2],\"b\":[{\"c\":{}}]}"), 2, "{\n  \"a\": [1, 2],\n  \"b\": [\n    {\n      \"c\": {}\n    }\n  ]\n}");
+  expect_dump(parse("{\"a\":[1,2],\"b\":[{\"c\":{}}]}"), 2,
+              "{\n  \"a\": [1, 2],\n  \"b\": [\n    {\n      \"c\": {}\n    }\n  ]\n}");
   expect_dump(parse("[9223372036854775807,-9223372036854775808]"), 0, "[9223372036854775807,-9223372036854775808]");
   expect_dump(parse("3"), 0, "3");
 }
@@ -45,8 +46,9 @@ static void test_numbers_are_exact_and_short(void **state) {
 }
 
 static void test_bad_text_is_refused(void **state) {
-  static const char *const bad[] = {"", "{", "[1,]", "{\"a\":1,\"a\":2}", "nul", "\"\xff\"", "[1] 2", "{\"a\" 1}", "1e999",
-                                    "99999999999999999999", "\"\\u0000\"", "'a'", "[01]", "\"\\ud800\""};
+  static const char *const bad[] = {"",      "{",          "[1,]",  "{\"a\":1,\"a\":2}",    "nul",         "\"\xff\"",
+                                    "[1] 2", "{\"a\" 1}",  "1e999", "99999999999999999999", "\"\\u0000\"", "'a'",
+                                    "[01]",  "\"\\ud800\""};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     mynah_json *j = (mynah_json *)1;
     if (mynah_json_parse(bad[i], strlen(bad[i]), &j) != MYNAH_CORRUPT) fail_msg("accepted: %s", bad[i]);

@@ -34,7 +34,8 @@ static double reference(const mynah_image *in, const int part[4], const mynah_im
 
 static void compare(int in_w, int in_h, const int part[4], int out_w, int out_h) {
   mynah_rng r = mynah_rng_make(1, (uint64_t)(in_w * 1000 + out_w));
-  mynah_image in = {mynah_alloc((size_t)(in_w * in_h * 3)), in_w, in_h}, out = {mynah_alloc((size_t)(out_w * out_h * 3)), out_w, out_h};
+  mynah_image in = {mynah_alloc((size_t)(in_w * in_h * 3)), in_w, in_h},
+              out = {mynah_alloc((size_t)(out_w * out_h * 3)), out_w, out_h};
   for (int i = 0; i < in_w * in_h * 3; i++) in.data[i] = (uint8_t)mynah_rng_u32(&r);
   memset(out.data, 0xa5, (size_t)(out_w * out_h * 3));
   assert_int_equal(mynah_alloc_trap(true), 0);
@@ -45,22 +46,23 @@ static void compare(int in_w, int in_h, const int part[4], int out_w, int out_h)
       for (int c = 0; c < 3; c++) {
         double want = reference(&in, part, &out, x, y, c), got = out.data[(y * out_w + x) * 3 + c];
         if (fabs(got - want) > 0.5 + 1e-6)
-          fail_msg("%dx%d -> %dx%d: (%d,%d,%d) is %g, should be %g", part[2], part[3], out_w, out_h, x, y, c, got, want);
+          fail_msg("%dx%d -> %dx%d: (%d,%d,%d) is %g, should be %g", part[2], part[3], out_w, out_h, x, y, c, got,
+                   want);
       }
   mynah_image_deinit(&in);
   mynah_image_deinit(&out);
 }
 
 static void test_against_definition(void **state) {
-  compare(20, 10, (int[]){0, 0, 20, 10}, 10, 5);   /* halves */
-  compare(20, 10, (int[]){3, 2, 13, 7}, 5, 3);     /* a part, uneven */
-  compare(20, 10, (int[]){0, 0, 20, 10}, 1, 1);    /* the mean */
-  compare(7, 5, (int[]){0, 0, 7, 5}, 20, 16);      /* growing */
-  compare(7, 50, (int[]){1, 0, 5, 50}, 20, 16);    /* growing across, shrinking down */
-  compare(1, 1, (int[]){0, 0, 1, 1}, 4, 4);        /* one pixel */
+  compare(20, 10, (int[]){0, 0, 20, 10}, 10, 5);    /* halves */
+  compare(20, 10, (int[]){3, 2, 13, 7}, 5, 3);      /* a part, uneven */
+  compare(20, 10, (int[]){0, 0, 20, 10}, 1, 1);     /* the mean */
+  compare(7, 5, (int[]){0, 0, 7, 5}, 20, 16);       /* growing */
+  compare(7, 50, (int[]){1, 0, 5, 50}, 20, 16);     /* growing across, shrinking down */
+  compare(1, 1, (int[]){0, 0, 1, 1}, 4, 4);         /* one pixel */
   compare(1400, 3, (int[]){0, 0, 1400, 3}, 700, 3); /* several strips */
-  compare(1500, 2, (int[]){0, 0, 1500, 2}, 2, 1);  /* a column wider than a strip */
-  compare(3, 2, (int[]){0, 0, 3, 2}, 1300, 2);     /* several strips of growing */
+  compare(1500, 2, (int[]){0, 0, 1500, 2}, 2, 1);   /* a column wider than a strip */
+  compare(3, 2, (int[]){0, 0, 3, 2}, 1300, 2);      /* several strips of growing */
   compare(320, 160, (int[]){0, 40, 320, 100}, 160, 66);
 }
 

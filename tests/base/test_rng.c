@@ -15,10 +15,10 @@ void mynah__rng_fill_normal_plain(mynah_rng *r, float *out, size_t n);
 
 /* The known answers of Random123 for philox4x32 with 10 rounds. */
 static void test_known_answers(void **state) {
-  static const uint32_t rows[3][10] = {
-      {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-      {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-      {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+  static const uint32_t rows[3][10] = {{0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+                                       {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+                                       {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0,
+                                        0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
   for (int i = 0; i < 3; i++) {
     uint32_t out[4];
     mynah__philox(rows[i], rows[i] + 4, out);
@@ -150,9 +150,10 @@ static void test_permute_is_flat(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_known_answers),     cmocka_unit_test(test_position_decides),
-                                     cmocka_unit_test(test_uniform_and_below), cmocka_unit_test(test_normal_moments),
-                                     cmocka_unit_test(test_normal_accuracy),   cmocka_unit_test(test_normal_cuts_and_widths_agree),
-                                     cmocka_unit_test(test_permute),           cmocka_unit_test(test_permute_is_flat)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_known_answers),     cmocka_unit_test(test_position_decides),
+      cmocka_unit_test(test_uniform_and_below), cmocka_unit_test(test_normal_moments),
+      cmocka_unit_test(test_normal_accuracy),   cmocka_unit_test(test_normal_cuts_and_widths_agree),
+      cmocka_unit_test(test_permute),           cmocka_unit_test(test_permute_is_flat)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,11 @@ static void test_errno(void **state) {
   const struct {
     int code;
     mynah_status status;
-  } rows[] = {{ENOSPC, MYNAH_NO_SPACE}, {EDQUOT, MYNAH_NO_SPACE}, {ENOENT, MYNAH_NOT_FOUND}, {ENOMEM, MYNAH_NO_MEMORY}, {EIO, MYNAH_IO}};
+  } rows[] = {{ENOSPC, MYNAH_NO_SPACE},
+              {EDQUOT, MYNAH_NO_SPACE},
+              {ENOENT, MYNAH_NOT_FOUND},
+              {ENOMEM, MYNAH_NO_MEMORY},
+              {EIO, MYNAH_IO}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     errno = rows[i].code;
     assert_int_equal(mynah_fail_errno("p", "cannot do"), rows[i].status);

@@ -10,9 +10,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Stops the program where a debugger and libFuzzer see it. */
-#define FUZZ_CHECK(condition)                                                                      \
-  do {                                                                                             \
-    if (!(condition)) __builtin_trap();                                                            \
+#define FUZZ_CHECK(condition)           \
+  do {                                  \
+    if (!(condition)) __builtin_trap(); \
   } while (0)
 
 #endif

@@ -6,16 +6,16 @@
 
 #include <string.h>
 
-#define FUZZ_KEYS(K)                                                                               \
-  K(INT, count, "count", 1, 1, 64, "", "")                                                         \
-  K(FLOAT, rate, "learning.rate", 0.5, 0, 1, "", "")                                               \
-  K(BOOL, is_fast, "fast", true, 0, 0, "", "")                                                     \
-  K(STRING, text, "text", "", 0, 0, "", "")                                                        \
+#define FUZZ_KEYS(K)                                 \
+  K(INT, count, "count", 1, 1, 64, "", "")           \
+  K(FLOAT, rate, "learning.rate", 0.5, 0, 1, "", "") \
+  K(BOOL, is_fast, "fast", true, 0, 0, "", "")       \
+  K(STRING, text, "text", "", 0, 0, "", "")          \
   K(CHOICE, head, "head", "b", 0, 0, "a|b|c", "")
 typedef struct fuzz_config {
   FUZZ_KEYS(MYNAH_FIELD_ROW)
 } fuzz_config;
-#define ROW(type, field, name, value, low, high, unit, help)                                       \
+#define ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(fuzz_config, type, field, name, value, low, high, unit, help)
 static const mynah_key keys[] = {FUZZ_KEYS(ROW)};
 static const mynah_config_table table = {"fuzz", keys, sizeof keys / sizeof *keys, sizeof(fuzz_config)};

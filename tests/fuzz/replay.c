@@ -54,7 +54,8 @@ static int run_folder(const char *folder) {
   if (mynah_list_dir(folder, &names, &n_names) != MYNAH_OK) return fprintf(stderr, "%s\n", mynah_error()), 1;
   int status = n_names == 0;
   for (size_t i = 0; i < n_names; i++) {
-    if (mynah_path_join(path, sizeof path, folder, names[i]) != MYNAH_OK || mynah_file_read(path, MAX_BYTES, &data, &n) != MYNAH_OK) {
+    if (mynah_path_join(path, sizeof path, folder, names[i]) != MYNAH_OK ||
+        mynah_file_read(path, MAX_BYTES, &data, &n) != MYNAH_OK) {
       fprintf(stderr, "%s\n", mynah_error());
       status = 1;
       continue;

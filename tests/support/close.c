@@ -29,11 +29,12 @@ static void look(mismatch *m, size_t i, double got, double want, double relative
 
 static void judge(const mismatch *m, const char *what, size_t n, double got, double want) {
   if (m->n == 0) return;
-  fail_msg("%s: %zu of %zu differ; [%zu] is %.9g, should be %.9g; worst difference %.3g", what, m->n, n, m->first, got, want,
-           m->worst);
+  fail_msg("%s: %zu of %zu differ; [%zu] is %.9g, should be %.9g; worst difference %.3g", what, m->n, n, m->first, got,
+           want, m->worst);
 }
 
-void mynah_test_close(const char *what, const float *got, const float *want, size_t n, double relative, double absolute) {
+void mynah_test_close(const char *what, const float *got, const float *want, size_t n, double relative,
+                      double absolute) {
   mismatch m = {0};
   for (size_t i = 0; i < n; i++) look(&m, i, (double)got[i], (double)want[i], relative, absolute);
   if (n > 0) judge(&m, what, n, (double)got[m.first], (double)want[m.first]);

@@ -9,7 +9,8 @@
 /* |got - want| <= absolute + relative * |want|; two NaNs are close, NaN and a number are not. */
 bool mynah_test_is_close(double got, double want, double relative, double absolute);
 /* Fails the cmocka test at the first element that is not close, saying which, both values and how many more. */
-void mynah_test_close(const char *what, const float *got, const float *want, size_t n, double relative, double absolute);
+void mynah_test_close(const char *what, const float *got, const float *want, size_t n, double relative,
+                      double absolute);
 void mynah_test_close_double(const char *what, const double *got, const double *want, size_t n, double relative,
                              double absolute);
 

@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/* The path of `name` below the shared folder (../shared, or MYNAH_SHARED if set), in storage of this function until it is
- * called again; when it is not there, says so in a line and skips the cmocka test. */
+/* The path of `name` below the shared folder (../shared, or MYNAH_SHARED if set), in storage of this function until it
+ * is called again; when it is not there, says so in a line and skips the cmocka test. */
 const char *mynah_test_shared(const char *name);
 bool mynah_test_has_shared(const char *name);
 

@@ -25,7 +25,8 @@ int mynah_test_torture(mynah_test_work work, void *context) {
     bool was_failed = after.n_calls - before.n_calls >= n;
     if (!was_failed && status == MYNAH_OK) return n - 1;
     if (status == MYNAH_OK) fail_msg("torture: allocation %d failed and nobody noticed", n);
-    if (mynah_error()[0] == 0) fail_msg("torture: allocation %d failing gives %s without a text", n, mynah_status_name(status));
+    if (mynah_error()[0] == 0)
+      fail_msg("torture: allocation %d failing gives %s without a text", n, mynah_status_name(status));
   }
   fail_msg("torture: no end after %d allocations", MAX_ROUNDS);
   return -1;
