@@ -23,7 +23,7 @@
 typedef struct graph_case {
   const char *name;
   mynah_node (*build)(mynah_graph *g, const struct graph_case *c);
-  int64_t n[16]; /* the case's own numbers: sizes, strides, … */
+  int64_t n[16];    /* the case's own numbers: sizes, strides, … */
   bool is_weighted; /* set by the harness: parameters are weights, not inputs */
 } graph_case;
 
@@ -63,10 +63,10 @@ typedef struct graph_run {
   bool is_double;
 } graph_run;
 
-#define case_ok(call)                                                                              \
-  do {                                                                                             \
-    mynah_status status_ = (call);                                                                 \
-    if (status_ != MYNAH_OK) fail_msg("%s: %s", mynah_status_name(status_), mynah_error());        \
+#define case_ok(call)                                                                       \
+  do {                                                                                      \
+    mynah_status status_ = (call);                                                          \
+    if (status_ != MYNAH_OK) fail_msg("%s: %s", mynah_status_name(status_), mynah_error()); \
   } while (0)
 
 static inline void graph_run_end(graph_run *r) {
@@ -95,10 +95,8 @@ static inline double run_get(const graph_run *r, const void *data, int64_t i) {
   return r->is_double ? ((const double *)data)[i] : (double)((const float *)data)[i];
 }
 static inline void run_set(const graph_run *r, void *data, int64_t i, double v) {
-  if (r->is_double)
-    ((double *)data)[i] = v;
-  else
-    ((float *)data)[i] = (float)v;
+  if (r->is_double) ((double *)data)[i] = v;
+  else ((float *)data)[i] = (float)v;
 }
 
 /* Fills inputs and weights from their names; int32 inputs get classes 0 … 2. */
@@ -111,16 +109,13 @@ static inline void graph_run_fill(graph_run *r) {
     assert_non_null(data);
     for (int64_t i = 0; i < mynah_shape_size(shape); i++) {
       double v = case_value(name, i);
-      if (dtype == MYNAH_I32)
-        ((int32_t *)data)[i] = (int32_t)floor((v + 1) * 1.5);
-      else
-        run_set(r, data, i, v);
+      if (dtype == MYNAH_I32) ((int32_t *)data)[i] = (int32_t)floor((v + 1) * 1.5);
+      else run_set(r, data, i, v);
     }
   }
   for (int k = 0; k < mynah_weights_n_tensors(r->weights); k++) {
     const mynah_tensor_info *t = mynah_weights_tensor(r->weights, k);
-    for (int64_t i = 0; i < t->size; i++)
-      mynah_weights_data(r->weights)[t->offset + i] = (float)case_value(t->name, i);
+    for (int64_t i = 0; i < t->size; i++) mynah_weights_data(r->weights)[t->offset + i] = (float)case_value(t->name, i);
   }
   mynah_binding_refresh(r->binding, NULL);
 }

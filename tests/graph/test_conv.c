@@ -6,8 +6,10 @@
  * 12 bottom, 13 right, 14 groups, 15 has a bias */
 static mynah_node build_conv(mynah_graph *g, const graph_case *c) {
   const int64_t *n = c->n;
-  mynah_conv cfg = {.stride = {(int)n[7], (int)n[8]}, .dilation = {(int)n[9], (int)n[9]},
-                    .pad = {(int)n[10], (int)n[11], (int)n[12], (int)n[13]}, .groups = (int)n[14]};
+  mynah_conv cfg = {.stride = {(int)n[7], (int)n[8]},
+                    .dilation = {(int)n[9], (int)n[9]},
+                    .pad = {(int)n[10], (int)n[11], (int)n[12], (int)n[13]},
+                    .groups = (int)n[14]};
   mynah_node x = case_input(g, "x", MYNAH_SHAPE(n[0], n[1], n[2], n[3]));
   mynah_node w = case_param(g, c, "w", MYNAH_SHAPE(n[4], n[3] / (n[14] ? n[14] : 1), n[5], n[6]));
   mynah_node b = n[15] ? case_param(g, c, "b", MYNAH_SHAPE(n[4])) : MYNAH_NO_NODE;
@@ -47,8 +49,8 @@ static void test_conv2d(void **state) { CASES_CHECK(conv_cases); }
 /* n: 0 batch, 1 t, 2 channels, 3 filters, 4 k, 5 stride, 6 dilation, 7 pad left, 8 pad right, 9 groups */
 static mynah_node build_conv1d(mynah_graph *g, const graph_case *c) {
   const int64_t *n = c->n;
-  mynah_conv cfg = {.stride = {(int)n[5]}, .dilation = {(int)n[6]}, .pad = {(int)n[7], 0, (int)n[8], 0},
-                    .groups = (int)n[9]};
+  mynah_conv cfg = {
+      .stride = {(int)n[5]}, .dilation = {(int)n[6]}, .pad = {(int)n[7], 0, (int)n[8], 0}, .groups = (int)n[9]};
   mynah_node x = case_input(g, "x", MYNAH_SHAPE(n[0], n[1], n[2]));
   mynah_node w = case_param(g, c, "w", MYNAH_SHAPE(n[3], n[2] / n[9], n[4]));
   return mynah_conv1d(g, x, w, case_param(g, c, "b", MYNAH_SHAPE(n[3])), &cfg);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Blocks against PyTorch's numbers (../shared/goldens/blocks): outputs and gradients, every kernel family, and double.
  *
- * A file holds in.*, param.*, buf.*, out.*, dout.*, grad.*; index.json says op, attributes and tolerance. A builder makes
- * the same function out of the engine's parts; layouts are PyTorch's, so channels are moved last on the way in. */
+ * A file holds in.*, param.*, buf.*, out.*, dout.*, grad.*; index.json says op, attributes and tolerance. A builder
+ * makes the same function out of the engine's parts; layouts are PyTorch's, so channels are moved last on the way in.
+ */
 #include "graph_case.h"
 
 #define FOLDER "../shared/goldens/blocks/"
@@ -12,10 +13,10 @@ typedef struct golden {
   const mynah_json *attrs;
   mynah_safetensors *file;
   mynah_graph *g;
-  mynah_node loss;         /* sum of out * dout so far */
-  bool is_weighted;        /* parameters are weights (else inputs) */
-  bool is_channels_first;  /* in.*, out.* are (N,C,…) */
-  bool is_out_plain;       /* but out.* is as the engine has it */
+  mynah_node loss;        /* sum of out * dout so far */
+  bool is_weighted;       /* parameters are weights (else inputs) */
+  bool is_channels_first; /* in.*, out.* are (N,C,…) */
+  bool is_out_plain;      /* but out.* is as the engine has it */
 } golden;
 
 /* ---- tensors of the file ----------------------------------------------------------------------------------------- */
@@ -122,8 +123,10 @@ static void build_permute_concat_slice(golden *c) {
 static mynah_conv conv_of(const golden *c) {
   int stride[2], dilation[2], pad[2];
   pair(c, "stride", 1, stride), pair(c, "dilation", 1, dilation), pair(c, "pad", 0, pad);
-  return (mynah_conv){.stride = {stride[0], stride[1]}, .dilation = {dilation[0], dilation[1]},
-                      .pad = {pad[0], pad[1], pad[0], pad[1]}, .groups = (int)number(c, "groups", 1)};
+  return (mynah_conv){.stride = {stride[0], stride[1]},
+                      .dilation = {dilation[0], dilation[1]},
+                      .pad = {pad[0], pad[1], pad[0], pad[1]},
+                      .groups = (int)number(c, "groups", 1)};
 }
 
 static void build_conv2d(golden *c) {
@@ -143,13 +146,15 @@ static void build_batch_norm(golden *c) {
   bool is_frozen = strcmp(mode, "frozen") == 0;
   mynah_node gamma = is_frozen ? buffer(c, "buf.weight") : param(c, "param.weight");
   mynah_node beta = is_frozen ? buffer(c, "buf.bias") : param(c, "param.bias");
-  out(c, "out.y", strcmp(mode, "train") == 0 ? mynah_batch_norm(c->g, x, gamma, beta, mean, var, eps, momentum)
-                                             : mynah_frozen_batch_norm(c->g, x, gamma, beta, mean, var, eps));
+  out(c, "out.y",
+      strcmp(mode, "train") == 0 ? mynah_batch_norm(c->g, x, gamma, beta, mean, var, eps, momentum)
+                                 : mynah_frozen_batch_norm(c->g, x, gamma, beta, mean, var, eps));
 }
 
 static void build_group_norm(golden *c) {
-  out(c, "out.y", mynah_group_norm(c->g, in(c, "in.x"), (int)number(c, "groups", 1), param(c, "param.weight"),
-                                   param(c, "param.bias"), (float)number(c, "eps", 0)));
+  out(c, "out.y",
+      mynah_group_norm(c->g, in(c, "in.x"), (int)number(c, "groups", 1), param(c, "param.weight"),
+                       param(c, "param.bias"), (float)number(c, "eps", 0)));
 }
 
 /* Over the last axes named by "shape": flattened, normalised, brought back. */
@@ -199,8 +204,10 @@ static void build_glu(golden *c) {
 
 /* act_NAME, where our name is another one now and then */
 static void build_unary(golden *c) {
-  static const char *const names[][2] = {{"gelu_erf", "gelu"}, {"hardsigmoid", "hard_sigmoid"},
-                                         {"hardswish", "hard_swish"}, {"logsigmoid", "log_sigmoid"},
+  static const char *const names[][2] = {{"gelu_erf", "gelu"},
+                                         {"hardsigmoid", "hard_sigmoid"},
+                                         {"hardswish", "hard_swish"},
+                                         {"logsigmoid", "log_sigmoid"},
                                          {"leaky_relu_0p1", "leaky_relu:0.1"}};
   const char *function = c->name + strlen("act_");
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -216,7 +223,8 @@ static void build_exp(golden *c) {
 static mynah_pool2d pool_of(const golden *c) {
   int kernel[2], stride[2], pad[2];
   pair(c, "kernel", 1, kernel), pair(c, "stride", 0, stride), pair(c, "pad", 0, pad);
-  return (mynah_pool2d){.kernel = {kernel[0], kernel[1]}, .stride = {stride[0], stride[1]},
+  return (mynah_pool2d){.kernel = {kernel[0], kernel[1]},
+                        .stride = {stride[0], stride[1]},
                         .pad = {pad[0], pad[1], pad[0], pad[1]},
                         .is_ceil = mynah_json_to_bool(mynah_json_get(c->attrs, "ceil_mode"), false),
                         .counts_padding = mynah_json_to_bool(mynah_json_get(c->attrs, "count_include_pad"), true)};
@@ -302,8 +310,8 @@ static void build_smooth_l1(golden *c) {
 }
 
 static void build_cross_entropy(golden *c) {
-  out(c, "out.loss", mynah_cross_entropy(c->g, in(c, "in.logits"), in(c, "in.label"),
-                                         (float)number(c, "label_smoothing", 0)));
+  out(c, "out.loss",
+      mynah_cross_entropy(c->g, in(c, "in.logits"), in(c, "in.label"), (float)number(c, "label_smoothing", 0)));
 }
 
 /* mean of softplus(x) - x t */
@@ -451,32 +459,26 @@ static void fill_run(const golden *c, graph_run *r) {
     const char *key = mynah_program_input(r->program, k, &dtype, &shape);
     void *data = mynah_state_input(r->state, key);
     for (int64_t i = 0; i < mynah_shape_size(shape); i++)
-      if (dtype == MYNAH_I32)
-        ((int32_t *)data)[i] = (int32_t)element(c, key, i);
-      else
-        run_set(r, data, i, element(c, key, i));
+      if (dtype == MYNAH_I32) ((int32_t *)data)[i] = (int32_t)element(c, key, i);
+      else run_set(r, data, i, element(c, key, i));
   }
   for (int k = 0; k < mynah_weights_n_tensors(r->weights); k++) {
     const mynah_tensor_info *t = mynah_weights_tensor(r->weights, k);
-    for (int64_t i = 0; i < t->size; i++)
-      mynah_weights_data(r->weights)[t->offset + i] = (float)element(c, t->name, i);
+    for (int64_t i = 0; i < t->size; i++) mynah_weights_data(r->weights)[t->offset + i] = (float)element(c, t->name, i);
   }
   mynah_binding_refresh(r->binding, NULL);
 }
 
 /* |ours - theirs| <= atol + rtol |theirs| for every out.* and grad.* of the file. */
-static void compare(const golden *c, const graph_run *r, const row *how, const char *kernels, double rtol, double atol) {
+static void compare(const golden *c, const graph_run *r, const row *how, const char *kernels, double rtol,
+                    double atol) {
   for (int k = 0; k < mynah_safetensors_count(c->file); k++) {
     const char *key = mynah_safetensors_at(c->file, k)->name;
     char output[MYNAH_NAME_MAX + 16];
-    if (starts(key, "out.running_"))
-      snprintf(output, sizeof output, "update/buf.%s", key + strlen("out."));
-    else if (starts(key, "grad."))
-      snprintf(output, sizeof output, "grad/%s", key + strlen("grad."));
-    else if (starts(key, "out.") && !strstr(how->without, key))
-      snprintf(output, sizeof output, "%s", key);
-    else
-      continue;
+    if (starts(key, "out.running_")) snprintf(output, sizeof output, "update/buf.%s", key + strlen("out."));
+    else if (starts(key, "grad.")) snprintf(output, sizeof output, "grad/%s", key + strlen("grad."));
+    else if (starts(key, "out.") && !strstr(how->without, key)) snprintf(output, sizeof output, "%s", key);
+    else continue;
     const void *ours = mynah_state_output(r->state, output);
     if (!ours) fail_msg("%s: no output %s", c->name, output);
     int64_t n = mynah_shape_size(engine_shape(c, key));
@@ -485,8 +487,8 @@ static void compare(const golden *c, const graph_run *r, const row *how, const c
     for (int64_t i = 0; i < n; i++) {
       double a = run_get(r, ours, i), b = element(c, key, i);
       if (!(fabs(a - b) <= atol + rtol * fmax(fabs(b), largest)))
-        fail_msg("%s, %s%s: %s[%lld] is %.10g, PyTorch's %.10g", c->name, kernels, r->is_double ? " in double" : "", key,
-                 (long long)i, a, b);
+        fail_msg("%s, %s%s: %s[%lld] is %.10g, PyTorch's %.10g", c->name, kernels, r->is_double ? " in double" : "",
+                 key, (long long)i, a, b);
     }
   }
 }
@@ -516,8 +518,8 @@ static mynah_json *load_index(void) {
   return index;
 }
 
-/* The double build reaches the rounding of the file's float32 (6e-8), relative to the tensor's largest element: upstream
- * gradients were rounded too, and sums of them cancel. */
+/* The double build reaches the rounding of the file's float32 (6e-8), relative to the tensor's largest element:
+ * upstream gradients were rounded too, and sums of them cancel. */
 #define DOUBLE_TOLERANCE 2e-7
 
 static void check_case(const mynah_json *entry, const row *how) {
@@ -543,8 +545,7 @@ static void test_blocks(void **state) {
     const row *how = row_of(mynah_json_to_string(mynah_json_get(entry, "name"), ""));
     if (!how) continue;
     check_case(entry, how);
-    if (how->build == build_gaussian)
-      check_case(entry, &(row){"", build_gaussian_as_mixture, false, ""});
+    if (how->build == build_gaussian) check_case(entry, &(row){"", build_gaussian_as_mixture, false, ""});
     n_done++;
   }
   print_message("%d of %d block goldens compared\n", n_done, (int)mynah_json_size(cases));

@@ -18,10 +18,10 @@ static mynah_node build_pointwise(mynah_graph *g, const graph_case *c) {
 }
 
 static const graph_case pointwise_cases[] = {
-    {"mse", build_pointwise, {4, 15, MSE, 0}, 0},          {"mse masked", build_pointwise, {5, 3, MSE, 1}, 0},
-    {"mse rows", build_pointwise, {20, 7, MSE, 2}, 0},     {"mse one", build_pointwise, {1, 1, MSE, 0}, 0},
-    {"l1", build_pointwise, {4, 15, L1, 0}, 0},            {"l1 rows", build_pointwise, {20, 7, L1, 2}, 0},
-    {"huber", build_pointwise, {4, 15, HUBER, 0}, 0},      {"huber rows", build_pointwise, {20, 7, HUBER, 2}, 0},
+    {"mse", build_pointwise, {4, 15, MSE, 0}, 0},      {"mse masked", build_pointwise, {5, 3, MSE, 1}, 0},
+    {"mse rows", build_pointwise, {20, 7, MSE, 2}, 0}, {"mse one", build_pointwise, {1, 1, MSE, 0}, 0},
+    {"l1", build_pointwise, {4, 15, L1, 0}, 0},        {"l1 rows", build_pointwise, {20, 7, L1, 2}, 0},
+    {"huber", build_pointwise, {4, 15, HUBER, 0}, 0},  {"huber rows", build_pointwise, {20, 7, HUBER, 2}, 0},
 };
 
 /* n: 0 rows, 1 classes, 2 smoothing in percent */
@@ -56,8 +56,8 @@ static mynah_node build_gmm(mynah_graph *g, const graph_case *c) {
   return mynah_gmm_nll(g, logits, mean, log_std, t, mask);
 }
 static const graph_case gmm_cases[] = {
-    {"5 of 3", build_gmm, {6, 5, 3, 0}, 0},     {"5 of 32", build_gmm, {7, 5, 32, 0}, 0},
-    {"one", build_gmm, {3, 1, 4, 0}, 0},        {"masked", build_gmm, {5, 4, 6, 1}, 0},
+    {"5 of 3", build_gmm, {6, 5, 3, 0}, 0},       {"5 of 32", build_gmm, {7, 5, 32, 0}, 0},
+    {"one", build_gmm, {3, 1, 4, 0}, 0},          {"masked", build_gmm, {5, 4, 6, 1}, 0},
     {"rows masked", build_gmm, {5, 4, 19, 2}, 0}, {"17 components", build_gmm, {2, 17, 1, 0}, 0},
 };
 
@@ -85,11 +85,11 @@ static double value_of(const graph_case *c, const char *kernels, const fill *fil
   return y;
 }
 
-#define assert_near(x, expected, tolerance)                                                        \
-  do {                                                                                             \
-    double x_ = (x), e_ = (expected);                                                              \
-    if (!(fabs(x_ - e_) <= (tolerance) * (1 + fabs(e_))))                                          \
-      fail_msg("%s is %.9g, not %.9g (%s)", #x, x_, e_, case_families[f]);                         \
+#define assert_near(x, expected, tolerance)                                \
+  do {                                                                     \
+    double x_ = (x), e_ = (expected);                                      \
+    if (!(fabs(x_ - e_) <= (tolerance) * (1 + fabs(e_))))                  \
+      fail_msg("%s is %.9g, not %.9g (%s)", #x, x_, e_, case_families[f]); \
   } while (0)
 
 /* The mean divides by all elements, masked ones included. */
@@ -175,10 +175,14 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pointwise), cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_gaussian),
-      cmocka_unit_test(test_gmm),       cmocka_unit_test(test_masks_divide_by_all),
-      cmocka_unit_test(test_gmm_far_and_narrow), cmocka_unit_test(test_unknown_class), cmocka_unit_test(test_nan_shows),
-      cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pointwise),
+                                     cmocka_unit_test(test_cross_entropy),
+                                     cmocka_unit_test(test_gaussian),
+                                     cmocka_unit_test(test_gmm),
+                                     cmocka_unit_test(test_masks_divide_by_all),
+                                     cmocka_unit_test(test_gmm_far_and_narrow),
+                                     cmocka_unit_test(test_unknown_class),
+                                     cmocka_unit_test(test_nan_shows),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

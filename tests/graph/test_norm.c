@@ -22,8 +22,8 @@ static mynah_node build_layer_norm_plain(mynah_graph *g, const graph_case *c) {
 }
 
 static const graph_case layer_cases[] = {
-    {"12 wide", build_layer_norm, {7, 12, 1}, 0},     {"one row", build_layer_norm, {1, 33, 1}, 0},
-    {"no affine", build_layer_norm, {5, 8, 0}, 0},    {"256 wide", build_layer_norm, {3, 256, 1}, 0},
+    {"12 wide", build_layer_norm, {7, 12, 1}, 0},         {"one row", build_layer_norm, {1, 33, 1}, 0},
+    {"no affine", build_layer_norm, {5, 8, 0}, 0},        {"256 wide", build_layer_norm, {3, 256, 1}, 0},
     {"activated", build_layer_norm_plain, {9, 47, 1}, 0}, {"two wide", build_layer_norm, {3, 2, 1}, 0},
 };
 
@@ -35,12 +35,13 @@ static mynah_node build_group_norm(mynah_graph *g, const graph_case *c) {
 }
 
 static const graph_case group_cases[] = {
-    {"8 groups of 16", build_group_norm, {2, 4, 4, 16, 8}, 0},  {"one group", build_group_norm, {2, 5, 4, 16, 1}, 0},
-    {"each channel", build_group_norm, {2, 7, 1, 6, 6}, 0},     {"4 of 64", build_group_norm, {1, 3, 3, 64, 4}, 0},
+    {"8 groups of 16", build_group_norm, {2, 4, 4, 16, 8}, 0}, {"one group", build_group_norm, {2, 5, 4, 16, 1}, 0},
+    {"each channel", build_group_norm, {2, 7, 1, 6, 6}, 0},    {"4 of 64", build_group_norm, {1, 3, 3, 64, 4}, 0},
     {"odd width", build_group_norm, {3, 3, 2, 21, 7}, 0},
 };
 
-/* n: 0 batch, 1 h, 2 w, 3 channels, 4: 0 training, 1 frozen. Statistics begin with an underscore: no gradient to them. */
+/* n: 0 batch, 1 h, 2 w, 3 channels, 4: 0 training, 1 frozen. Statistics begin with an underscore: no gradient to them.
+ */
 static mynah_node build_batch_norm(mynah_graph *g, const graph_case *c) {
   const int64_t *n = c->n;
   mynah_node x = mynah_affine(g, case_input(g, "x", MYNAH_SHAPE(n[0], n[1], n[2], n[3])), 2, -1);
@@ -52,7 +53,7 @@ static mynah_node build_batch_norm(mynah_graph *g, const graph_case *c) {
 }
 
 static const graph_case batch_cases[] = {
-    {"training", build_batch_norm, {3, 4, 3, 5, 0}, 0}, {"training rows", build_batch_norm, {8, 1, 1, 6, 0}, 0},
+    {"training", build_batch_norm, {3, 4, 3, 5, 0}, 0},     {"training rows", build_batch_norm, {8, 1, 1, 6, 0}, 0},
     {"training 17", build_batch_norm, {2, 3, 3, 17, 0}, 0}, {"frozen", build_batch_norm, {3, 4, 3, 5, 1}, 0},
     {"frozen one", build_batch_norm, {1, 1, 1, 17, 1}, 0},
 };
@@ -113,7 +114,8 @@ static void check_floats(const graph_run *r, const char *output, const double *e
   const float *y = mynah_state_output(r->state, output);
   if (!y) fail_msg("no output %s", output);
   for (int i = 0; i < n; i++)
-    if (!(fabs((double)y[i] - expected[i]) < 1e-5)) fail_msg("%s[%d] is %g, not %g", output, i, (double)y[i], expected[i]);
+    if (!(fabs((double)y[i] - expected[i]) < 1e-5))
+      fail_msg("%s[%d] is %g, not %g", output, i, (double)y[i], expected[i]);
 }
 
 /* Training normalises with the biased variance and remembers the unbiased one. */
@@ -171,9 +173,9 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_layer_norm),   cmocka_unit_test(test_group_norm),    cmocka_unit_test(test_batch_norm),
-      cmocka_unit_test(test_softmax),      cmocka_unit_test(test_softmax_large), cmocka_unit_test(test_running_statistics),
-      cmocka_unit_test(test_evaluating),   cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_layer_norm),    cmocka_unit_test(test_group_norm),
+                                     cmocka_unit_test(test_batch_norm),    cmocka_unit_test(test_softmax),
+                                     cmocka_unit_test(test_softmax_large), cmocka_unit_test(test_running_statistics),
+                                     cmocka_unit_test(test_evaluating),    cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,12 +88,19 @@ static void test_adam(void **state) {
     const char *name;
     float lr, beta1, decay;
     bool is_decoupled;
-  } rows[] = {{"adamw", 1e-2f, 0.9f, 1e-2f, true}, {"adamw_act", 1e-5f, 0.9f, 1e-4f, true}, {"adam_l2", 1e-2f, 0.95f, 1e-2f, false}};
+  } rows[] = {{"adamw", 1e-2f, 0.9f, 1e-2f, true},
+              {"adamw_act", 1e-5f, 0.9f, 1e-4f, true},
+              {"adam_l2", 1e-2f, 0.95f, 1e-2f, false}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     mynah_safetensors *file = open_golden(rows[i].name);
     if (!file) skip();
-    mynah_adam a = {.lr = rows[i].lr, .beta1 = rows[i].beta1, .beta2 = 0.999f, .eps = 1e-8f, .decay = rows[i].decay,
-                    .gradient_scale = SCALE, .is_decoupled = rows[i].is_decoupled};
+    mynah_adam a = {.lr = rows[i].lr,
+                    .beta1 = rows[i].beta1,
+                    .beta2 = 0.999f,
+                    .eps = 1e-8f,
+                    .decay = rows[i].decay,
+                    .gradient_scale = SCALE,
+                    .is_decoupled = rows[i].is_decoupled};
     check_adam(rows[i].name, file, "w", a);
     check_adam(rows[i].name, file, "b", a);
     mynah_safetensors_close(file);
@@ -109,7 +116,10 @@ static void test_sgd(void **state) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     mynah_safetensors *file = open_golden(rows[i].name);
     if (!file) skip();
-    mynah_sgd s = {.lr = 1e-2f, .momentum = 0.9f, .decay = rows[i].decay, .gradient_scale = SCALE,
+    mynah_sgd s = {.lr = 1e-2f,
+                   .momentum = 0.9f,
+                   .decay = rows[i].decay,
+                   .gradient_scale = SCALE,
                    .is_nesterov = rows[i].is_nesterov};
     check_sgd(rows[i].name, file, "w", s);
     check_sgd(rows[i].name, file, "b", s);

@@ -5,8 +5,10 @@
 /* n: 0 batch, 1 h, 2 w, 3 channels, 4 kh, 5 kw, 6 stride h, 7 stride w, 8 pad top, 9 left, 10 bottom, 11 right,
  * 12 rounded up, 13 counts padding */
 static mynah_pool2d pool_of(const int64_t *n) {
-  return (mynah_pool2d){.kernel = {(int)n[4], (int)n[5]}, .stride = {(int)n[6], (int)n[7]},
-                        .pad = {(int)n[8], (int)n[9], (int)n[10], (int)n[11]}, .is_ceil = n[12] != 0,
+  return (mynah_pool2d){.kernel = {(int)n[4], (int)n[5]},
+                        .stride = {(int)n[6], (int)n[7]},
+                        .pad = {(int)n[8], (int)n[9], (int)n[10], (int)n[11]},
+                        .is_ceil = n[12] != 0,
                         .counts_padding = n[13] != 0};
 }
 
@@ -83,8 +85,10 @@ static void test_nan_shows(void **state) {
 
 static void test_refused(void **state) {
   const graph_case refusals[] = {
-      {"window", build_max, {1, 2, 2, 1, 3, 3, 1, 1}, 0},     {"padding", build_avg, {1, 4, 4, 1, 2, 2, 1, 1, 2, 0, 0, 0}, 0},
-      {"window", build_max, {1, 4, 4, 1, 0, 2, 1, 1}, 0},     {"stride", build_avg, {1, 4, 4, 1, 2, 2, -1, 1}, 0},
+      {"window", build_max, {1, 2, 2, 1, 3, 3, 1, 1}, 0},
+      {"padding", build_avg, {1, 4, 4, 1, 2, 2, 1, 1, 2, 0, 0, 0}, 0},
+      {"window", build_max, {1, 4, 4, 1, 0, 2, 1, 1}, 0},
+      {"stride", build_avg, {1, 4, 4, 1, 2, 2, -1, 1}, 0},
       {"positive", build_adaptive, {1, 4, 4, 1, 0, 2}, 0},
   };
   for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Ten training steps follow PyTorch's from the same weights and batches to 1e-5: an MLP, the driving CNN, and a residual
- * network with a mixture of Gaussians. The numbers come from tests/support/peer_training.py, which says how to make them
- * again; weights and batches are a formula there and here (case_word). */
+/* Ten training steps follow PyTorch's from the same weights and batches to 1e-5: an MLP, the driving CNN, and a
+ * residual network with a mixture of Gaussians. The numbers come from tests/support/peer_training.py, which says how to
+ * make them again; weights and batches are a formula there and here (case_word). */
 #include "graph_case.h"
 
 enum { N_STEPS = 10 };
 
 typedef struct training {
-  const char *name; /* of the network's batches: "NAME.x.STEP", "NAME.y.STEP" */
+  const char *name;                    /* of the network's batches: "NAME.x.STEP", "NAME.y.STEP" */
   mynah_node (*build)(mynah_graph *g); /* inputs "x", "y"; the loss */
-  bool is_sgd;                         /* Nesterov, lr 0.05, momentum 0.9; else AdamW, lr 1e-3, decay 1e-2 on matrices */
+  bool is_sgd; /* Nesterov, lr 0.05, momentum 0.9; else AdamW, lr 1e-3, decay 1e-2 on matrices */
   double losses[N_STEPS], sum_absolute, sum_squares;
 } training;
 
@@ -69,29 +69,49 @@ static mynah_node build_mixture(mynah_graph *g) {
   mynah_node mean = mynah_reshape(g, mynah_slice(g, out, 1, 5, 40), MYNAH_SHAPE(64, 5, 8));
   mynah_node log_std = mynah_reshape(g, mynah_slice(g, out, 1, 45, 40), MYNAH_SHAPE(64, 5, 8));
   mynah_node y = mynah_input(g, "y", MYNAH_F32, MYNAH_SHAPE(64, 8));
-  mynah_node loss = mynah_gmm_nll(g, mynah_slice(g, out, 1, 0, 5), mean, mynah_clamp(g, log_std, -4.6f, 2), y,
-                                  MYNAH_NO_NODE);
+  mynah_node loss =
+      mynah_gmm_nll(g, mynah_slice(g, out, 1, 0, 5), mean, mynah_clamp(g, log_std, -4.6f, 2), y, MYNAH_NO_NODE);
   return mynah_affine(g, loss, 1.0f / 8, 0);
 }
 
 /* ---- PyTorch's numbers (float64) --------------------------------------------------------------------------------- */
 
 static const training trainings[] = {
-    {"mlp", build_mlp, false,
+    {"mlp",
+     build_mlp,
+     false,
      {0.3336405568, 0.3315486267, 0.3289156571, 0.3421219020, 0.3510074756, 0.3239938817, 0.3391973319, 0.3734407481,
-      0.3384761735, 0.3353095495}, 2462.3310471062, 184.2618573981},
-    {"mlp", build_mlp, true,
+      0.3384761735, 0.3353095495},
+     2462.3310471062,
+     184.2618573981},
+    {"mlp",
+     build_mlp,
+     true,
      {0.3336405568, 0.3267530547, 0.3261711343, 0.3407009559, 0.3511016661, 0.3189772441, 0.3326397354, 0.3669098059,
-      0.3373415961, 0.3353989483}, 2459.9468392718, 184.2099618684},
-    {"cnn", build_cnn, false,
+      0.3373415961, 0.3353989483},
+     2459.9468392718,
+     184.2099618684},
+    {"cnn",
+     build_cnn,
+     false,
      {0.2984311944, 0.2905562677, 0.5902058966, 0.4028730155, 0.3125235894, 0.2558700195, 0.2337335074, 0.2195636316,
-      0.4526380488, 0.3799781981}, 3389.2152258497, 131.5765707606},
-    {"cnn", build_cnn, true,
+      0.4526380488, 0.3799781981},
+     3389.2152258497,
+     131.5765707606},
+    {"cnn",
+     build_cnn,
+     true,
      {0.2984311944, 0.2946913552, 0.5969188401, 0.3575770844, 0.3337489178, 0.3469472886, 0.2712563964, 0.1839427191,
-      0.3934487664, 0.3281157610}, 3371.4623496378, 130.2261643522},
-    {"gmm", build_mixture, false,
+      0.3934487664, 0.3281157610},
+     3371.4623496378,
+     130.2261643522},
+    {"gmm",
+     build_mixture,
+     false,
      {1.3475830780, 1.3189843176, 1.3030165088, 1.2737923199, 1.2275201263, 1.2329818735, 1.1636428777, 1.1820254430,
-      1.1440080701, 1.1005268185}, 1777.3073729955, 331.4170789078},
+      1.1440080701, 1.1005268185},
+     1777.3073729955,
+     331.4170789078},
 };
 
 /* ---- training ---------------------------------------------------------------------------------------------------- */
@@ -121,10 +141,8 @@ static void fill_batch(const graph_run *r, const char *network, int step) {
     snprintf(name, sizeof name, "%s.%s.%d", network, input, step);
     void *data = mynah_state_input(r->state, input);
     for (int64_t i = 0; i < mynah_shape_size(shape); i++)
-      if (dtype == MYNAH_U8)
-        ((uint8_t *)data)[i] = (uint8_t)(case_word(name, i) >> 56);
-      else
-        ((float *)data)[i] = (float)case_value(name, i);
+      if (dtype == MYNAH_U8) ((uint8_t *)data)[i] = (uint8_t)(case_word(name, i) >> 56);
+      else ((float *)data)[i] = (float)case_value(name, i);
   }
 }
 
@@ -135,16 +153,19 @@ static void update(const graph_run *r, bool is_sgd, int step, float *m, float *v
   for (int k = 0; k < mynah_weights_n_tensors(r->weights); k++) {
     const mynah_tensor_info *t = mynah_weights_tensor(r->weights, k);
     float *w = mynah_weights_data(r->weights) + t->offset;
-    mynah_adam a = {.lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .decay = t->is_decayed ? 1e-2f : 0,
-                    .gradient_scale = 1, .is_decoupled = true};
+    mynah_adam a = {.lr = 1e-3f,
+                    .beta1 = 0.9f,
+                    .beta2 = 0.999f,
+                    .eps = 1e-8f,
+                    .decay = t->is_decayed ? 1e-2f : 0,
+                    .gradient_scale = 1,
+                    .is_decoupled = true};
     /* Of the float betas that the sweep uses: 1 - 0.999f is 5e-5 (relative) from 0.001, and only cancels this way. */
     a.correction1 = (float)(1 - pow((double)a.beta1, step + 1));
     a.correction2 = (float)(1 - pow((double)a.beta2, step + 1));
     mynah_sgd s = {.lr = 0.05f, .momentum = 0.9f, .gradient_scale = 1, .is_nesterov = true, .is_first = step == 0};
-    if (is_sgd)
-      mynah_sweep_sgd(&s, t->size, w, m + t->offset, gradient + t->offset);
-    else
-      mynah_sweep_adam(&a, t->size, w, m + t->offset, v + t->offset, gradient + t->offset);
+    if (is_sgd) mynah_sweep_sgd(&s, t->size, w, m + t->offset, gradient + t->offset);
+    else mynah_sweep_adam(&a, t->size, w, m + t->offset, v + t->offset, gradient + t->offset);
   }
   mynah_binding_refresh(r->binding, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What shape rules of several ops check: presence, type, rank and size of inputs. Error text begins with the op's name. */
+/* What shape rules of several ops check: presence, type, rank and size of inputs. Error text begins with the op's name.
+ */
 #ifndef MYNAH_GRAPH_OPS_CHECK_H
 #define MYNAH_GRAPH_OPS_CHECK_H
 

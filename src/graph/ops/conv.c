@@ -82,9 +82,11 @@ static void conv2d_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, 
 
 static const mynah__kernel *const conv2d_kernels[] = {&mynah__fast_conv2d, &mynah__ref32_conv2d, &mynah__ref64_conv2d,
                                                       NULL};
-const mynah__op mynah__op_conv2d = {
-    .name = "conv2d", .shape = conv2d_shape, .gradient = conv2d_gradient, .flops = conv2d_flops,
-    .kernels = conv2d_kernels};
+const mynah__op mynah__op_conv2d = {.name = "conv2d",
+                                    .shape = conv2d_shape,
+                                    .gradient = conv2d_gradient,
+                                    .flops = conv2d_flops,
+                                    .kernels = conv2d_kernels};
 
 /* in: dy (B,H',W',O) w (O,C/groups,KH,KW); out: dx (B,H,W,C) */
 static mynah_status conv2d_grad_x_shape(mynah__step *step) {
@@ -106,9 +108,10 @@ static double conv2d_grad_x_flops(const mynah__step *step) {
 
 static const mynah__kernel *const conv2d_grad_x_kernels[] = {&mynah__fast_conv2d_grad_x, &mynah__ref32_conv2d_grad_x,
                                                              &mynah__ref64_conv2d_grad_x, NULL};
-const mynah__op mynah__op_conv2d_grad_x = {
-    .name = "conv2d_grad_x", .shape = conv2d_grad_x_shape, .flops = conv2d_grad_x_flops,
-    .kernels = conv2d_grad_x_kernels};
+const mynah__op mynah__op_conv2d_grad_x = {.name = "conv2d_grad_x",
+                                           .shape = conv2d_grad_x_shape,
+                                           .flops = conv2d_grad_x_flops,
+                                           .kernels = conv2d_grad_x_kernels};
 
 /* in: x (B,H,W,C) dy (B,H',W',O); out: dw (O,C/groups,KH,KW), and db (O) when i[11] */
 static mynah_status conv2d_grad_w_shape(mynah__step *step) {
@@ -132,9 +135,10 @@ static double conv2d_grad_w_flops(const mynah__step *step) {
 
 static const mynah__kernel *const conv2d_grad_w_kernels[] = {&mynah__fast_conv2d_grad_w, &mynah__ref32_conv2d_grad_w,
                                                              &mynah__ref64_conv2d_grad_w, NULL};
-const mynah__op mynah__op_conv2d_grad_w = {
-    .name = "conv2d_grad_w", .shape = conv2d_grad_w_shape, .flops = conv2d_grad_w_flops,
-    .kernels = conv2d_grad_w_kernels};
+const mynah__op mynah__op_conv2d_grad_w = {.name = "conv2d_grad_w",
+                                           .shape = conv2d_grad_w_shape,
+                                           .flops = conv2d_grad_w_flops,
+                                           .kernels = conv2d_grad_w_kernels};
 
 /* ---- builders ---------------------------------------------------------------------------------------------------- */
 

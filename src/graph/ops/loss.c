@@ -32,7 +32,9 @@ static mynah_status pointwise_loss_grad_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static double pointwise_loss_flops(const mynah__step *step) { return 3.0 * (double)mynah_shape_size(step->in[0].shape); }
+static double pointwise_loss_flops(const mynah__step *step) {
+  return 3.0 * (double)mynah_shape_size(step->in[0].shape);
+}
 
 /* The target's gradient is the prediction's with the other sign. */
 static void pointwise_loss_gradient(mynah_graph *g, mynah_node n, const mynah__op *op, const mynah_node *dy,
@@ -54,14 +56,19 @@ static void huber_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
   pointwise_loss_gradient(g, n, &mynah__op_huber_grad, dy, needs, dx);
 }
 
-#define POINTWISE_LOSS(op)                                                                                             \
-  static const mynah__kernel *const op##_kernels[] = {&mynah__ref32_##op, &mynah__ref64_##op, NULL};                   \
-  const mynah__op mynah__op_##op = {.name = #op, .shape = pointwise_loss_shape, .gradient = op##_gradient,             \
-                                    .flops = pointwise_loss_flops, .kernels = op##_kernels};                           \
-  static const mynah__kernel *const op##_grad_kernels[] = {&mynah__ref32_##op##_grad, &mynah__ref64_##op##_grad,       \
-                                                           NULL};                                                      \
-  const mynah__op mynah__op_##op##_grad = {.name = #op "_grad", .shape = pointwise_loss_grad_shape,                    \
-                                           .flops = pointwise_loss_flops, .kernels = op##_grad_kernels}
+#define POINTWISE_LOSS(op)                                                                                       \
+  static const mynah__kernel *const op##_kernels[] = {&mynah__ref32_##op, &mynah__ref64_##op, NULL};             \
+  const mynah__op mynah__op_##op = {.name = #op,                                                                 \
+                                    .shape = pointwise_loss_shape,                                               \
+                                    .gradient = op##_gradient,                                                   \
+                                    .flops = pointwise_loss_flops,                                               \
+                                    .kernels = op##_kernels};                                                    \
+  static const mynah__kernel *const op##_grad_kernels[] = {&mynah__ref32_##op##_grad, &mynah__ref64_##op##_grad, \
+                                                           NULL};                                                \
+  const mynah__op mynah__op_##op##_grad = {.name = #op "_grad",                                                  \
+                                           .shape = pointwise_loss_grad_shape,                                   \
+                                           .flops = pointwise_loss_flops,                                        \
+                                           .kernels = op##_grad_kernels}
 POINTWISE_LOSS(mse);
 POINTWISE_LOSS(l1);
 POINTWISE_LOSS(huber);
@@ -82,7 +89,8 @@ mynah_node mynah_l1(mynah_graph *g, mynah_node prediction, mynah_node target, my
 }
 
 mynah_node mynah_huber(mynah_graph *g, mynah_node prediction, mynah_node target, mynah_node mask, float delta) {
-  if (!(delta > 0) || !isfinite(delta)) return mynah_graph_fail(g, "huber: delta must be positive, not %g", (double)delta);
+  if (!(delta > 0) || !isfinite(delta))
+    return mynah_graph_fail(g, "huber: delta must be positive, not %g", (double)delta);
   mynah__attributes a = {.f = {(double)delta}};
   return add_pointwise_loss(g, &mynah__op_huber, &a, prediction, target, mask);
 }
@@ -128,17 +136,20 @@ static void cross_entropy_gradient(mynah_graph *g, mynah_node n, const mynah_nod
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_cross_entropy_grad, &a, in, 3);
 }
 
-static const mynah__kernel *const cross_entropy_kernels[] = {&mynah__ref32_cross_entropy,
-                                                             &mynah__ref64_cross_entropy, NULL};
-const mynah__op mynah__op_cross_entropy = {
-    .name = "cross_entropy", .shape = cross_entropy_shape, .gradient = cross_entropy_gradient,
-    .flops = cross_entropy_flops, .kernels = cross_entropy_kernels};
+static const mynah__kernel *const cross_entropy_kernels[] = {&mynah__ref32_cross_entropy, &mynah__ref64_cross_entropy,
+                                                             NULL};
+const mynah__op mynah__op_cross_entropy = {.name = "cross_entropy",
+                                           .shape = cross_entropy_shape,
+                                           .gradient = cross_entropy_gradient,
+                                           .flops = cross_entropy_flops,
+                                           .kernels = cross_entropy_kernels};
 
-static const mynah__kernel *const cross_entropy_grad_kernels[] = {
-    &mynah__ref32_cross_entropy_grad, &mynah__ref64_cross_entropy_grad, NULL};
-const mynah__op mynah__op_cross_entropy_grad = {
-    .name = "cross_entropy_grad", .shape = cross_entropy_grad_shape, .flops = cross_entropy_flops,
-    .kernels = cross_entropy_grad_kernels};
+static const mynah__kernel *const cross_entropy_grad_kernels[] = {&mynah__ref32_cross_entropy_grad,
+                                                                  &mynah__ref64_cross_entropy_grad, NULL};
+const mynah__op mynah__op_cross_entropy_grad = {.name = "cross_entropy_grad",
+                                                .shape = cross_entropy_grad_shape,
+                                                .flops = cross_entropy_flops,
+                                                .kernels = cross_entropy_grad_kernels};
 
 mynah_node mynah_cross_entropy(mynah_graph *g, mynah_node logits, mynah_node target, float smoothing) {
   mynah__attributes a = {.f = {(double)smoothing}};
@@ -178,17 +189,20 @@ static void gaussian_nll_gradient(mynah_graph *g, mynah_node n, const mynah_node
   if (needs[2]) dx[2] = mynah_affine(g, dx[0], -1, 0);
 }
 
-static const mynah__kernel *const gaussian_nll_kernels[] = {&mynah__ref32_gaussian_nll,
-                                                            &mynah__ref64_gaussian_nll, NULL};
-const mynah__op mynah__op_gaussian_nll = {
-    .name = "gaussian_nll", .shape = gaussian_nll_shape, .gradient = gaussian_nll_gradient,
-    .flops = gaussian_nll_flops, .kernels = gaussian_nll_kernels};
+static const mynah__kernel *const gaussian_nll_kernels[] = {&mynah__ref32_gaussian_nll, &mynah__ref64_gaussian_nll,
+                                                            NULL};
+const mynah__op mynah__op_gaussian_nll = {.name = "gaussian_nll",
+                                          .shape = gaussian_nll_shape,
+                                          .gradient = gaussian_nll_gradient,
+                                          .flops = gaussian_nll_flops,
+                                          .kernels = gaussian_nll_kernels};
 
-static const mynah__kernel *const gaussian_nll_grad_kernels[] = {
-    &mynah__ref32_gaussian_nll_grad, &mynah__ref64_gaussian_nll_grad, NULL};
-const mynah__op mynah__op_gaussian_nll_grad = {
-    .name = "gaussian_nll_grad", .shape = gaussian_nll_grad_shape, .flops = gaussian_nll_flops,
-    .kernels = gaussian_nll_grad_kernels};
+static const mynah__kernel *const gaussian_nll_grad_kernels[] = {&mynah__ref32_gaussian_nll_grad,
+                                                                 &mynah__ref64_gaussian_nll_grad, NULL};
+const mynah__op mynah__op_gaussian_nll_grad = {.name = "gaussian_nll_grad",
+                                               .shape = gaussian_nll_grad_shape,
+                                               .flops = gaussian_nll_flops,
+                                               .kernels = gaussian_nll_grad_kernels};
 
 mynah_node mynah_gaussian_nll(mynah_graph *g, mynah_node mean, mynah_node var, mynah_node target, float eps) {
   if (!(eps > 0)) return mynah_graph_fail(g, "gaussian_nll: eps must be positive, not %g", (double)eps);
@@ -243,14 +257,15 @@ static void gmm_nll_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy,
   if (needs[3]) dx[3] = mynah_affine(g, mynah_sum(g, dx[1], (int[]){1}, 1, false), -1, 0);
 }
 
-static const mynah__kernel *const gmm_nll_kernels[] = {&mynah__ref32_gmm_nll,
-                                                       &mynah__ref64_gmm_nll, NULL};
-const mynah__op mynah__op_gmm_nll = {
-    .name = "gmm_nll", .shape = gmm_nll_shape, .gradient = gmm_nll_gradient, .flops = gmm_nll_flops,
-    .kernels = gmm_nll_kernels};
+static const mynah__kernel *const gmm_nll_kernels[] = {&mynah__ref32_gmm_nll, &mynah__ref64_gmm_nll, NULL};
+const mynah__op mynah__op_gmm_nll = {.name = "gmm_nll",
+                                     .shape = gmm_nll_shape,
+                                     .gradient = gmm_nll_gradient,
+                                     .flops = gmm_nll_flops,
+                                     .kernels = gmm_nll_kernels};
 
-static const mynah__kernel *const gmm_nll_grad_kernels[] = {&mynah__ref32_gmm_nll_grad,
-                                                            &mynah__ref64_gmm_nll_grad, NULL};
+static const mynah__kernel *const gmm_nll_grad_kernels[] = {&mynah__ref32_gmm_nll_grad, &mynah__ref64_gmm_nll_grad,
+                                                            NULL};
 const mynah__op mynah__op_gmm_nll_grad = {
     .name = "gmm_nll_grad", .shape = gmm_nll_grad_shape, .flops = gmm_nll_flops, .kernels = gmm_nll_grad_kernels};
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Layer norm, group norm, batch norm (training, evaluating, frozen): shape rules and gradients.
  *
- * All three have the same form: y = (x - mean) * inv_std * gamma + beta, inv_std = 1 / sqrt(var + eps), and keep mean and
- * inv_std as outputs 1 and 2 for the reverse pass. gamma and beta (C) may be absent.
- * Attributes: f[0] eps
+ * All three have the same form: y = (x - mean) * inv_std * gamma + beta, inv_std = 1 / sqrt(var + eps), and keep mean
+ * and inv_std as outputs 1 and 2 for the reverse pass. gamma and beta (C) may be absent. Attributes: f[0] eps
  *   layer_norm, layer_norm_grad: none more · group_norm, group_norm_grad: i[0] groups
  *   batch_norm: i[0] 1: always the running statistics · f[1] momentum
  *   batch_norm_grad: i[0] 1: mean and inv_std are constants */
@@ -65,19 +64,19 @@ static mynah_status layer_norm_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static void layer_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs,
-                                mynah_node *dx) {
+static void layer_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs, mynah_node *dx) {
   norm_gradient(g, n, &mynah__op_layer_norm_grad, mynah__node_attributes(g, n), dy, dx);
 }
 
-static const mynah__kernel *const layer_norm_kernels[] = {&mynah__ref32_layer_norm,
-                                                          &mynah__ref64_layer_norm, NULL};
-const mynah__op mynah__op_layer_norm = {
-    .name = "layer_norm", .shape = layer_norm_shape, .gradient = layer_norm_gradient, .flops = norm_flops,
-    .kernels = layer_norm_kernels};
+static const mynah__kernel *const layer_norm_kernels[] = {&mynah__ref32_layer_norm, &mynah__ref64_layer_norm, NULL};
+const mynah__op mynah__op_layer_norm = {.name = "layer_norm",
+                                        .shape = layer_norm_shape,
+                                        .gradient = layer_norm_gradient,
+                                        .flops = norm_flops,
+                                        .kernels = layer_norm_kernels};
 
-static const mynah__kernel *const layer_norm_grad_kernels[] = {
-    &mynah__ref32_layer_norm_grad, &mynah__ref64_layer_norm_grad, NULL};
+static const mynah__kernel *const layer_norm_grad_kernels[] = {&mynah__ref32_layer_norm_grad,
+                                                               &mynah__ref64_layer_norm_grad, NULL};
 const mynah__op mynah__op_layer_norm_grad = {
     .name = "layer_norm_grad", .shape = norm_grad_shape, .flops = norm_flops, .kernels = layer_norm_grad_kernels};
 
@@ -94,27 +93,29 @@ static mynah_status group_norm_shape(mynah__step *step) {
   MYNAH_TRY(norm_inputs_check(step, &channels));
   mynah_shape x = step->in[0].shape;
   if (x.n_dims < 2 || groups < 1 || channels % groups)
-    return mynah_fail(MYNAH_MISMATCH, "group_norm: takes (B,…,C) with C a multiple of the groups, not %" PRId64
-                      " channels in %" PRId64 " groups", channels, groups);
+    return mynah_fail(MYNAH_MISMATCH,
+                      "group_norm: takes (B,…,C) with C a multiple of the groups, not %" PRId64 " channels in %" PRId64
+                      " groups",
+                      channels, groups);
   mynah__set_output(step, 0, x);
   mynah__set_output(step, 1, MYNAH_SHAPE(x.dims[0], groups));
   mynah__set_output(step, 2, MYNAH_SHAPE(x.dims[0], groups));
   return MYNAH_OK;
 }
 
-static void group_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs,
-                                mynah_node *dx) {
+static void group_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs, mynah_node *dx) {
   norm_gradient(g, n, &mynah__op_group_norm_grad, mynah__node_attributes(g, n), dy, dx);
 }
 
-static const mynah__kernel *const group_norm_kernels[] = {&mynah__ref32_group_norm,
-                                                          &mynah__ref64_group_norm, NULL};
-const mynah__op mynah__op_group_norm = {
-    .name = "group_norm", .shape = group_norm_shape, .gradient = group_norm_gradient, .flops = norm_flops,
-    .kernels = group_norm_kernels};
+static const mynah__kernel *const group_norm_kernels[] = {&mynah__ref32_group_norm, &mynah__ref64_group_norm, NULL};
+const mynah__op mynah__op_group_norm = {.name = "group_norm",
+                                        .shape = group_norm_shape,
+                                        .gradient = group_norm_gradient,
+                                        .flops = norm_flops,
+                                        .kernels = group_norm_kernels};
 
-static const mynah__kernel *const group_norm_grad_kernels[] = {
-    &mynah__ref32_group_norm_grad, &mynah__ref64_group_norm_grad, NULL};
+static const mynah__kernel *const group_norm_grad_kernels[] = {&mynah__ref32_group_norm_grad,
+                                                               &mynah__ref64_group_norm_grad, NULL};
 const mynah__op mynah__op_group_norm_grad = {
     .name = "group_norm_grad", .shape = norm_grad_shape, .flops = norm_flops, .kernels = group_norm_grad_kernels};
 
@@ -154,8 +155,7 @@ static void add_running_update(mynah_graph *g, mynah_node n, int i, mynah_node b
 
 /* Differentiating is what makes a graph a training graph, so this is also where the running statistics begin to move:
  * normalised with the biased variance, remembered with the unbiased one (n / (n-1)), as PyTorch. */
-static void batch_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs,
-                                mynah_node *dx) {
+static void batch_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs, mynah_node *dx) {
   mynah__attributes a = *mynah__node_attributes(g, n);
   norm_gradient(g, n, &mynah__op_batch_norm_grad, &a, dy, dx);
   if (a.i[0]) return;
@@ -169,14 +169,15 @@ static void batch_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *
   add_running_update(g, n, 4, mynah__node_output(g, n, 3), count / (count - 1));
 }
 
-static const mynah__kernel *const batch_norm_kernels[] = {&mynah__ref32_batch_norm,
-                                                          &mynah__ref64_batch_norm, NULL};
-const mynah__op mynah__op_batch_norm = {
-    .name = "batch_norm", .shape = batch_norm_shape, .gradient = batch_norm_gradient, .flops = norm_flops,
-    .kernels = batch_norm_kernels};
+static const mynah__kernel *const batch_norm_kernels[] = {&mynah__ref32_batch_norm, &mynah__ref64_batch_norm, NULL};
+const mynah__op mynah__op_batch_norm = {.name = "batch_norm",
+                                        .shape = batch_norm_shape,
+                                        .gradient = batch_norm_gradient,
+                                        .flops = norm_flops,
+                                        .kernels = batch_norm_kernels};
 
-static const mynah__kernel *const batch_norm_grad_kernels[] = {
-    &mynah__ref32_batch_norm_grad, &mynah__ref64_batch_norm_grad, NULL};
+static const mynah__kernel *const batch_norm_grad_kernels[] = {&mynah__ref32_batch_norm_grad,
+                                                               &mynah__ref64_batch_norm_grad, NULL};
 const mynah__op mynah__op_batch_norm_grad = {
     .name = "batch_norm_grad", .shape = norm_grad_shape, .flops = norm_flops, .kernels = batch_norm_grad_kernels};
 

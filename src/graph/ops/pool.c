@@ -41,7 +41,8 @@ static mynah_status pool_check(const mynah__step *step, int64_t height, int64_t 
 static mynah_status pool_shape(mynah__step *step) {
   MYNAH_TRY(mynah__check_inputs(step, 1));
   mynah_shape x = step->in[0].shape;
-  if (x.n_dims != 4) return mynah_fail(MYNAH_MISMATCH, "%s: takes (B,H,W,C), not %d dimensions", step->op->name, x.n_dims);
+  if (x.n_dims != 4)
+    return mynah_fail(MYNAH_MISMATCH, "%s: takes (B,H,W,C), not %d dimensions", step->op->name, x.n_dims);
   MYNAH_TRY(pool_check(step, x.dims[1], x.dims[2]));
   int64_t h = pool_size(&step->a, 0, x.dims[1]), w = pool_size(&step->a, 1, x.dims[2]);
   mynah__set_output(step, 0, MYNAH_SHAPE(x.dims[0], h, w, x.dims[3]));
@@ -65,11 +66,12 @@ static void max_pool_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy
   dx[0] = mynah__add_node(g, &mynah__op_max_pool_grad, &a, in, 2);
 }
 
-static const mynah__kernel *const max_pool_kernels[] = {&mynah__ref32_max_pool,
-                                                        &mynah__ref64_max_pool, NULL};
-const mynah__op mynah__op_max_pool = {
-    .name = "max_pool", .shape = pool_shape, .gradient = max_pool_gradient, .flops = pool_flops,
-    .kernels = max_pool_kernels};
+static const mynah__kernel *const max_pool_kernels[] = {&mynah__ref32_max_pool, &mynah__ref64_max_pool, NULL};
+const mynah__op mynah__op_max_pool = {.name = "max_pool",
+                                      .shape = pool_shape,
+                                      .gradient = max_pool_gradient,
+                                      .flops = pool_flops,
+                                      .kernels = max_pool_kernels};
 
 /* in: x (B,H,W,C) dy (B,H',W',C); out: dx (B,H,W,C). Where the maxima lay is found again from x: cheaper than keeping
  * an index for each output through the whole forward pass. */
@@ -85,8 +87,8 @@ static mynah_status max_pool_grad_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static const mynah__kernel *const max_pool_grad_kernels[] = {&mynah__ref32_max_pool_grad,
-                                                             &mynah__ref64_max_pool_grad, NULL};
+static const mynah__kernel *const max_pool_grad_kernels[] = {&mynah__ref32_max_pool_grad, &mynah__ref64_max_pool_grad,
+                                                             NULL};
 const mynah__op mynah__op_max_pool_grad = {
     .name = "max_pool_grad", .shape = max_pool_grad_shape, .flops = pool_grad_flops, .kernels = max_pool_grad_kernels};
 
@@ -100,11 +102,12 @@ static void avg_pool_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy
   dx[0] = mynah__add_node(g, &mynah__op_avg_pool_grad, &a, dy, 1);
 }
 
-static const mynah__kernel *const avg_pool_kernels[] = {&mynah__ref32_avg_pool,
-                                                        &mynah__ref64_avg_pool, NULL};
-const mynah__op mynah__op_avg_pool = {
-    .name = "avg_pool", .shape = pool_shape, .gradient = avg_pool_gradient, .flops = pool_flops,
-    .kernels = avg_pool_kernels};
+static const mynah__kernel *const avg_pool_kernels[] = {&mynah__ref32_avg_pool, &mynah__ref64_avg_pool, NULL};
+const mynah__op mynah__op_avg_pool = {.name = "avg_pool",
+                                      .shape = pool_shape,
+                                      .gradient = avg_pool_gradient,
+                                      .flops = pool_flops,
+                                      .kernels = avg_pool_kernels};
 
 /* in: dy (B,H',W',C); out: dx (B,H,W,C) */
 static mynah_status avg_pool_grad_shape(mynah__step *step) {
@@ -120,8 +123,8 @@ static mynah_status avg_pool_grad_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static const mynah__kernel *const avg_pool_grad_kernels[] = {&mynah__ref32_avg_pool_grad,
-                                                             &mynah__ref64_avg_pool_grad, NULL};
+static const mynah__kernel *const avg_pool_grad_kernels[] = {&mynah__ref32_avg_pool_grad, &mynah__ref64_avg_pool_grad,
+                                                             NULL};
 const mynah__op mynah__op_avg_pool_grad = {
     .name = "avg_pool_grad", .shape = avg_pool_grad_shape, .flops = pool_grad_flops, .kernels = avg_pool_grad_kernels};
 
@@ -131,7 +134,8 @@ const mynah__op mynah__op_avg_pool_grad = {
 static mynah_status adaptive_shape(mynah__step *step) {
   MYNAH_TRY(mynah__check_inputs(step, 1));
   mynah_shape x = step->in[0].shape;
-  if (x.n_dims != 4) return mynah_fail(MYNAH_MISMATCH, "%s: takes (B,H,W,C), not %d dimensions", step->op->name, x.n_dims);
+  if (x.n_dims != 4)
+    return mynah_fail(MYNAH_MISMATCH, "%s: takes (B,H,W,C), not %d dimensions", step->op->name, x.n_dims);
   if (step->a.i[0] < 1 || step->a.i[1] < 1)
     return mynah_fail(MYNAH_INVALID, "%s: height and width of the output must be positive", step->op->name);
   mynah__set_output(step, 0, MYNAH_SHAPE(x.dims[0], step->a.i[0], step->a.i[1], x.dims[3]));
@@ -145,8 +149,8 @@ static void adaptive_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy
   dx[0] = mynah__add_node(g, &mynah__op_adaptive_avg_pool_grad, &a, dy, 1);
 }
 
-static const mynah__kernel *const adaptive_kernels[] = {&mynah__ref32_adaptive_avg_pool, &mynah__ref64_adaptive_avg_pool,
-                                                        NULL};
+static const mynah__kernel *const adaptive_kernels[] = {&mynah__ref32_adaptive_avg_pool,
+                                                        &mynah__ref64_adaptive_avg_pool, NULL};
 const mynah__op mynah__op_adaptive_avg_pool = {
     .name = "adaptive_avg_pool", .shape = adaptive_shape, .gradient = adaptive_gradient, .kernels = adaptive_kernels};
 

@@ -27,14 +27,16 @@ static void softmax_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy,
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_softmax_grad, &(mynah__attributes){0}, in, 2);
 }
 
-static const mynah__kernel *const softmax_kernels[] = {&mynah__ref32_softmax,
-                                                       &mynah__ref64_softmax, NULL};
-const mynah__op mynah__op_softmax = {
-    .name = "softmax", .shape = softmax_shape, .gradient = softmax_gradient, .flops = softmax_flops,
-    .kernels = softmax_kernels, .in_place = 1};
+static const mynah__kernel *const softmax_kernels[] = {&mynah__ref32_softmax, &mynah__ref64_softmax, NULL};
+const mynah__op mynah__op_softmax = {.name = "softmax",
+                                     .shape = softmax_shape,
+                                     .gradient = softmax_gradient,
+                                     .flops = softmax_flops,
+                                     .kernels = softmax_kernels,
+                                     .in_place = 1};
 
-static const mynah__kernel *const softmax_grad_kernels[] = {&mynah__ref32_softmax_grad,
-                                                            &mynah__ref64_softmax_grad, NULL};
+static const mynah__kernel *const softmax_grad_kernels[] = {&mynah__ref32_softmax_grad, &mynah__ref64_softmax_grad,
+                                                            NULL};
 const mynah__op mynah__op_softmax_grad = {
     .name = "softmax_grad", .shape = softmax_grad_shape, .flops = softmax_flops, .kernels = softmax_grad_kernels};
 
@@ -44,17 +46,20 @@ static void log_softmax_gradient(mynah_graph *g, mynah_node n, const mynah_node 
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_log_softmax_grad, &(mynah__attributes){0}, in, 2);
 }
 
-static const mynah__kernel *const log_softmax_kernels[] = {&mynah__ref32_log_softmax,
-                                                           &mynah__ref64_log_softmax, NULL};
-const mynah__op mynah__op_log_softmax = {
-    .name = "log_softmax", .shape = softmax_shape, .gradient = log_softmax_gradient, .flops = softmax_flops,
-    .kernels = log_softmax_kernels, .in_place = 1};
+static const mynah__kernel *const log_softmax_kernels[] = {&mynah__ref32_log_softmax, &mynah__ref64_log_softmax, NULL};
+const mynah__op mynah__op_log_softmax = {.name = "log_softmax",
+                                         .shape = softmax_shape,
+                                         .gradient = log_softmax_gradient,
+                                         .flops = softmax_flops,
+                                         .kernels = log_softmax_kernels,
+                                         .in_place = 1};
 
-static const mynah__kernel *const log_softmax_grad_kernels[] = {
-    &mynah__ref32_log_softmax_grad, &mynah__ref64_log_softmax_grad, NULL};
-const mynah__op mynah__op_log_softmax_grad = {
-    .name = "log_softmax_grad", .shape = softmax_grad_shape, .flops = softmax_flops,
-    .kernels = log_softmax_grad_kernels};
+static const mynah__kernel *const log_softmax_grad_kernels[] = {&mynah__ref32_log_softmax_grad,
+                                                                &mynah__ref64_log_softmax_grad, NULL};
+const mynah__op mynah__op_log_softmax_grad = {.name = "log_softmax_grad",
+                                              .shape = softmax_grad_shape,
+                                              .flops = softmax_flops,
+                                              .kernels = log_softmax_grad_kernels};
 
 mynah_node mynah_softmax(mynah_graph *g, mynah_node x) {
   return mynah__add_node(g, &mynah__op_softmax, &(mynah__attributes){0}, &x, 1);

@@ -13,14 +13,30 @@ typedef struct conv {
 
 static conv conv_of(const mynah__step *step, const int64_t *x, const int64_t *w, const int64_t *y) {
   const int64_t *i = step->a.i;
-  return (conv){.batch = x[0], .h = x[1], .w = x[2], .c = x[3], .out_h = y[1], .out_w = y[2], .o = y[3],
-                .kh = w[2], .kw = w[3], .per_group = w[1], .stride = {i[0], i[1]}, .dilation = {i[2], i[3]},
-                .top = i[4], .left = i[5], .o_per_group = y[3] / i[8]};
+  return (conv){.batch = x[0],
+                .h = x[1],
+                .w = x[2],
+                .c = x[3],
+                .out_h = y[1],
+                .out_w = y[2],
+                .o = y[3],
+                .kh = w[2],
+                .kw = w[3],
+                .per_group = w[1],
+                .stride = {i[0], i[1]},
+                .dilation = {i[2], i[3]},
+                .top = i[4],
+                .left = i[5],
+                .o_per_group = y[3] / i[8]};
 }
 
 /* The input row (axis 0) or column (axis 1) that output position `out` sees through kernel position k. */
-static int64_t in_row(const conv *v, int64_t out, int64_t k) { return out * v->stride[0] + k * v->dilation[0] - v->top; }
-static int64_t in_col(const conv *v, int64_t out, int64_t k) { return out * v->stride[1] + k * v->dilation[1] - v->left; }
+static int64_t in_row(const conv *v, int64_t out, int64_t k) {
+  return out * v->stride[0] + k * v->dilation[0] - v->top;
+}
+static int64_t in_col(const conv *v, int64_t out, int64_t k) {
+  return out * v->stride[1] + k * v->dilation[1] - v->left;
+}
 
 /* Sum over the window of one output element: x (h,w,c) of one sample, w (per_group,kh,kw) of one filter, whose group
  * begins at channel c0. */
@@ -41,11 +57,11 @@ static real window_sum(const conv *v, const real *x, const real *w, int64_t oh, 
 static void run_conv2d(const mynah__call *call) {
   const mynah__step *step = call->step;
   conv v = conv_of(step, step->in[0].shape.dims, step->in[1].shape.dims, step->out[0].shape.dims);
-  const real *x = call->in[0];    /* (batch,h,w,c) */
-  const real *w = call->in[1];    /* (o,per_group,kh,kw) */
-  const real *bias = call->in[2]; /* (o) or NULL */
+  const real *x = call->in[0];                                                  /* (batch,h,w,c) */
+  const real *w = call->in[1];                                                  /* (o,per_group,kh,kw) */
+  const real *bias = call->in[2];                                               /* (o) or NULL */
   const real *residual = step->residual >= 0 ? call->in[step->residual] : NULL; /* as y, or NULL */
-  real *y = call->out[0];         /* (batch,out_h,out_w,o) */
+  real *y = call->out[0];                                                       /* (batch,out_h,out_w,o) */
   for (int64_t b = 0; b < v.batch; b++)
     for (int64_t oh = 0; oh < v.out_h; oh++)
       for (int64_t ow = 0; ow < v.out_w; ow++)
@@ -76,8 +92,8 @@ static void run_conv2d_grad_x(const mynah__call *call) {
           for (int64_t kw = 0; kw < v.kw; kw++) {
             int64_t ih = in_row(&v, oh, kh), iw = in_col(&v, ow, kw);
             if (ih < 0 || ih >= v.h || iw < 0 || iw >= v.w) continue;
-            real *pixel = dx + ((b * v.h + ih) * v.w + iw) * v.c;                    /* (c) */
-            const real *slope = dy + ((b * v.out_h + oh) * v.out_w + ow) * v.o;      /* (o) */
+            real *pixel = dx + ((b * v.h + ih) * v.w + iw) * v.c;               /* (c) */
+            const real *slope = dy + ((b * v.out_h + oh) * v.out_w + ow) * v.o; /* (o) */
             for (int64_t o = 0; o < v.o; o++)
               for (int64_t c = 0; c < v.per_group; c++)
                 pixel[o / v.o_per_group * v.per_group + c] +=
@@ -86,8 +102,8 @@ static void run_conv2d_grad_x(const mynah__call *call) {
 }
 MYNAH__REF_KERNEL(conv2d_grad_x);
 
-/* Sum over batch and output positions of dy[b,oh,ow,o] x[b,ih,iw,ch]. In double: a batch of pictures has 10^5 … 10^6 terms of
- * both signs, and this is the value that others are compared with. */
+/* Sum over batch and output positions of dy[b,oh,ow,o] x[b,ih,iw,ch]. In double: a batch of pictures has 10^5 … 10^6
+ * terms of both signs, and this is the value that others are compared with. */
 static double filter_slope(const conv *v, const real *x, const real *dy, const int64_t at[4]) {
   double sum = 0;
   int64_t o = at[0], ch = o / v->o_per_group * v->per_group + at[1];
@@ -106,9 +122,9 @@ static double filter_slope(const conv *v, const real *x, const real *dy, const i
 static void run_conv2d_grad_w(const mynah__call *call) {
   const mynah__step *step = call->step;
   conv v = conv_of(step, step->in[0].shape.dims, step->out[0].shape.dims, step->in[1].shape.dims);
-  const real *x = call->in[0];  /* (batch,h,w,c) */
-  const real *dy = call->in[1]; /* (batch,out_h,out_w,o) */
-  real *dw = call->out[0];      /* (o,per_group,kh,kw) */
+  const real *x = call->in[0];                      /* (batch,h,w,c) */
+  const real *dy = call->in[1];                     /* (batch,out_h,out_w,o) */
+  real *dw = call->out[0];                          /* (o,per_group,kh,kw) */
   real *db = step->n_out > 1 ? call->out[1] : NULL; /* (o) or NULL */
   for (int64_t o = 0; o < v.o; o++)
     for (int64_t c = 0; c < v.per_group; c++)

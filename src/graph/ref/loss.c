@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Reference losses and their gradients. Sums over a batch run in double: 10^4 … 10^6 terms, of which a float sum would keep
- * only three or four digits, and a loss is what people compare. */
+/* Reference losses and their gradients. Sums over a batch run in double: 10^4 … 10^6 terms, of which a float sum would
+ * keep only three or four digits, and a loss is what people compare. */
 #include "ref.h"
 
 #include <math.h>
@@ -69,8 +69,8 @@ static double log_sum_exp(const real *x, int64_t n) {
   return m + log(sum);
 }
 
-/* Mean over rows of -sum_k q_k log softmax(x)_k, q = (1-s) onehot(target) + s/K   (label smoothing: Szegedy et al. 2016,
- * section 7). A class outside 0 … K-1 makes the loss NaN, which stops a training at the door. */
+/* Mean over rows of -sum_k q_k log softmax(x)_k, q = (1-s) onehot(target) + s/K   (label smoothing: Szegedy et al.
+ * 2016, section 7). A class outside 0 … K-1 makes the loss NaN, which stops a training at the door. */
 static void run_cross_entropy(const mynah__call *call) {
   mynah_shape shape = call->step->in[0].shape;
   int64_t k = shape.dims[shape.n_dims - 1], rows = mynah_shape_size(shape) / k;
@@ -121,7 +121,8 @@ static void run_gaussian_nll(const mynah__call *call) {
 }
 MYNAH__REF_KERNEL(gaussian_nll);
 
-/* dm = dy/n (m - t) / v ; dvar = dy/n (1 - (m - t)^2 / v) / (2 v); the clamp passes the gradient on, as PyTorch's does */
+/* dm = dy/n (m - t) / v ; dvar = dy/n (1 - (m - t)^2 / v) / (2 v); the clamp passes the gradient on, as PyTorch's does
+ */
 static void run_gaussian_nll_grad(const mynah__call *call) {
   int64_t n = mynah_shape_size(call->step->in[0].shape);
   const real *mean = call->in[0], *var = call->in[1], *target = call->in[2]; /* (n) */
@@ -156,15 +157,15 @@ static double log_normal(const real *t, const real *m, const real *s, const real
 static void run_gmm_nll(const mynah__call *call) {
   const int64_t *dims = call->step->in[1].shape.dims;
   int64_t batch = dims[0], k = dims[1], d = dims[2];
-  const real *x = call->in[0];                                            /* logits (batch,K) */
-  const real *m = call->in[1], *s = call->in[2];                          /* means, log stds (batch,K,D) */
-  const real *t = call->in[3], *mask = call->in[4];                       /* (batch,D), mask or NULL */
-  real *r = call->out[1];                                                 /* (batch,K) */
+  const real *x = call->in[0];                      /* logits (batch,K) */
+  const real *m = call->in[1], *s = call->in[2];    /* means, log stds (batch,K,D) */
+  const real *t = call->in[3], *mask = call->in[4]; /* (batch,D), mask or NULL */
+  real *r = call->out[1];                           /* (batch,K) */
   double sum = 0;
   for (int64_t b = 0; b < batch; b++, x += k, r += k) {
     for (int64_t j = 0; j < k; j++)
-      r[j] = (real)((double)x[j] + log_normal(t + b * d, m + (b * k + j) * d, s + (b * k + j) * d,
-                                              mask ? mask + b * d : NULL, d));
+      r[j] = (real)((double)x[j] +
+                    log_normal(t + b * d, m + (b * k + j) * d, s + (b * k + j) * d, mask ? mask + b * d : NULL, d));
     double joint = log_sum_exp(r, k);
     sum += log_sum_exp(x, k) - joint;
     for (int64_t j = 0; j < k; j++) r[j] = (real)exp((double)r[j] - joint);
@@ -174,17 +175,18 @@ static void run_gmm_nll(const mynah__call *call) {
 MYNAH__REF_KERNEL(gmm_nll);
 
 /* With z = (t - m) / exp(s), scale = dy / batch          (Bishop 1994, eqs. 35, 39 and 37 for d/ds)
- *   dx_k = scale (softmax(x)_k - r_k) ;  dm_kd = -scale r_k mask_d z_d / exp(s_kd) ;  ds_kd = scale r_k mask_d (1 - z_d^2) */
+ *   dx_k = scale (softmax(x)_k - r_k) ;  dm_kd = -scale r_k mask_d z_d / exp(s_kd) ;  ds_kd = scale r_k mask_d (1 -
+ * z_d^2) */
 static void run_gmm_nll_grad(const mynah__call *call) {
   const int64_t *dims = call->step->in[1].shape.dims;
   int64_t batch = dims[0], k = dims[1], d = dims[2];
-  const real *x = call->in[0];                                  /* (batch,K) */
-  const real *m = call->in[1], *s = call->in[2];                /* (batch,K,D) */
-  const real *t = call->in[3], *mask = call->in[4];             /* (batch,D), mask or NULL */
-  const real *r = call->in[5];                                  /* (batch,K) */
+  const real *x = call->in[0];                      /* (batch,K) */
+  const real *m = call->in[1], *s = call->in[2];    /* (batch,K,D) */
+  const real *t = call->in[3], *mask = call->in[4]; /* (batch,D), mask or NULL */
+  const real *r = call->in[5];                      /* (batch,K) */
   double scale = (double)*(const real *)call->in[6] / (double)batch;
-  real *dx = call->out[0];                                      /* (batch,K) */
-  real *dm = call->out[1], *ds = call->out[2];                  /* (batch,K,D) */
+  real *dx = call->out[0];                     /* (batch,K) */
+  real *dm = call->out[1], *ds = call->out[2]; /* (batch,K,D) */
   for (int64_t b = 0; b < batch; b++) {
     double lse = log_sum_exp(x + b * k, k);
     for (int64_t j = 0; j < k; j++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Reference layer norm, group norm and batch norm, and their gradients: one loop nest for all three.
  *
- * x is seen as (rows,C). The norms differ only in which elements share a mean and a variance ("a set"): layer norm a row,
- * batch norm a channel, group norm a sample's rows in one group of channels. */
+ * x is seen as (rows,C). The norms differ only in which elements share a mean and a variance ("a set"): layer norm a
+ * row, batch norm a channel, group norm a sample's rows in one group of channels. */
 #include "ref.h"
 
 #include <math.h>
@@ -33,8 +33,8 @@ static int64_t set_of(const sets *s, int64_t row, int64_t c) {
   return row / s->rows_a_set * s->sets_a_row + c / s->channels_a_set;
 }
 
-/* Mean and biased variance of set k of x (rows,C). In double: a set of batch norm may hold 10^6 values, and the variance
- * is a difference of what may be large numbers. */
+/* Mean and biased variance of set k of x (rows,C). In double: a set of batch norm may hold 10^6 values, and the
+ * variance is a difference of what may be large numbers. */
 static void set_statistics(const sets *s, const real *x, int64_t k, double *mean, double *var) {
   int64_t row0 = k / s->sets_a_row * s->rows_a_set, c0 = k % s->sets_a_row * s->channels_a_set;
   double count = (double)(s->rows_a_set * s->channels_a_set), sum = 0, squares = 0;
@@ -51,10 +51,10 @@ static void set_statistics(const sets *s, const real *x, int64_t k, double *mean
 
 /* y = (x - mean) inv_std gamma + beta, with call's in: x, gamma, beta and out: y, mean, inv_std */
 static void normalise(const mynah__call *call, const sets *s) {
-  const real *x = call->in[0];                             /* (rows,C) */
-  const real *gamma = call->in[1], *beta = call->in[2];    /* (C) or NULL */
+  const real *x = call->in[0];                              /* (rows,C) */
+  const real *gamma = call->in[1], *beta = call->in[2];     /* (C) or NULL */
   const real *mean = call->out[1], *inv_std = call->out[2]; /* (sets) */
-  real *y = call->out[0];                                  /* (rows,C) */
+  real *y = call->out[0];                                   /* (rows,C) */
   for (int64_t row = 0; row < s->rows; row++)
     for (int64_t c = 0; c < s->c; c++) {
       int64_t i = row * s->c + c, k = set_of(s, row, c);

@@ -17,8 +17,8 @@ static range window_of(const mynah__attributes *a, int axis, int64_t out, int64_
   return (range){larger(begin, 0), smaller(begin + a->i[axis], n)};
 }
 
-/* How many elements an average divides by along one axis: those inside the input, or, counting padding, those inside the
- * padded input (a rounded-up last window may reach beyond even that). */
+/* How many elements an average divides by along one axis: those inside the input, or, counting padding, those inside
+ * the padded input (a rounded-up last window may reach beyond even that). */
 static int64_t divisor_of(const mynah__attributes *a, int axis, int64_t out, int64_t n) {
   range inside = window_of(a, axis, out, n);
   if (!a->i[9]) return inside.end - inside.begin;
