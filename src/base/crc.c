@@ -6,7 +6,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <nmmintrin.h>
-#elif defined(__aarch64__) && defined(__linux__)
+#elif defined(__aarch64__) && defined(__linux__) && (!defined(__clang__) || defined(__ARM_FEATURE_CRC32))
+#define HAS_ARM_CRC /* clang declares the instructions only when they may be used everywhere */
 #include <arm_acle.h>
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -44,7 +45,7 @@ __attribute__((target("sse4.2"))) static uint32_t update_native(uint32_t crc, co
   return crc;
 }
 static bool has_native(void) { return __builtin_cpu_supports("sse4.2"); }
-#elif defined(__aarch64__) && defined(__linux__)
+#elif defined(HAS_ARM_CRC)
 __attribute__((target("+crc"))) static uint32_t update_native(uint32_t crc, const uint8_t *p, size_t n) {
   for (; n >= 8; p += 8, n -= 8) crc = __crc32cd(crc, load_64(p));
   for (; n > 0; p++, n--) crc = __crc32cb(crc, *p);
