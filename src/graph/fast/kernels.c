@@ -74,3 +74,51 @@ const mynah__kernel mynah__fast_unary = {.name = "fast:unary", .is_rt = true, .a
     .prepare = prepare_unary, .run = run_unary};
 const mynah__kernel mynah__fast_unary_grad = {.name = "fast:unary_grad", .is_rt = true, .accepts = accepts_unary,
     .prepare = prepare_unary, .run = run_unary_grad};
+
+#define PLAIN(op)                                                                                                      \
+  const mynah__kernel mynah__fast_##op = {.name = "fast:" #op, .is_rt = true, .accepts = is_f32, .run = run_##op};
+PLAIN(add)
+PLAIN(sub)
+PLAIN(mul)
+PLAIN(div)
+PLAIN(affine)
+PLAIN(clamp)
+PLAIN(clamp_grad)
+PLAIN(from_u8)
+
+/* ---- reductions, norms, softmax, losses -------------------------------------------------------------------------- */
+
+/* Once the summed axes have ended, none may follow: then x is (outer, summed, inner). */
+static bool accepts_sum(const mynah__step *step) {
+  mynah_shape s = step->in[0].shape;
+  bool has_begun = false, has_ended = false;
+  for (int d = 0; d < s.n_dims; d++) {
+    bool is_summed = step->a.i[0] >> d & 1;
+    if (is_summed && has_ended) return false;
+    has_ended = has_begun && !is_summed;
+    has_begun = has_begun || is_summed;
+  }
+  return is_f32(step);
+}
+const mynah__kernel mynah__fast_sum = {.name = "fast:sum", .is_rt = true, .accepts = accepts_sum, .run = run_sum};
+
+static mynah_status prepare_layer_norm_grad(const mynah__step *step, mynah__plan *plan) {
+  mynah_shape s = step->in[0].shape;
+  plan->scratch_bytes = 2 * (size_t)s.dims[s.n_dims - 1] * sizeof(float);
+  return MYNAH_OK;
+}
+PLAIN(layer_norm)
+const mynah__kernel mynah__fast_layer_norm_grad = {.name = "fast:layer_norm_grad", .is_rt = true, .accepts = is_f32,
+    .prepare = prepare_layer_norm_grad, .run = run_layer_norm_grad};
+PLAIN(softmax)
+PLAIN(softmax_grad)
+PLAIN(log_softmax)
+PLAIN(log_softmax_grad)
+PLAIN(mse)
+PLAIN(mse_grad)
+PLAIN(l1)
+PLAIN(l1_grad)
+PLAIN(huber)
+PLAIN(huber_grad)
+PLAIN(gmm_nll)
+PLAIN(gmm_nll_grad)

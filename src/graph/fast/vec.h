@@ -84,6 +84,14 @@ INLINE vec nearest(vec x) {
 }
 #endif
 
+/* v with zeros from lane n on; n 0 means a whole vector, as in load_at. */
+INLINE vec keep_part(vec v, int64_t n) {
+  static const int32_t count[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  ivec lane;
+  memcpy(&lane, count, sizeof lane);
+  return n ? choose(lane < isplat((int32_t)n), v, (vec){0}) : v;
+}
+
 /* Sum of all lanes, in a fixed order. */
 INLINE float sum_lanes(vec v) {
   float lane[VL];
@@ -98,8 +106,8 @@ INLINE float largest_lane(vec v) {
   return best;
 }
 
-/* Runs `body` for i = 0, VL, 2 VL, … < n with `part` = 0 for a whole vector and the number of lanes for the last,
- * incomplete one. */
+/* A whole vector at p + i when part is 0, else its first `part` lanes: loops go i = 0, VL, 2 VL … < n with
+ * part = n - i < VL ? n - i : 0. */
 INLINE vec load_at(const float *p, int64_t i, int64_t part) { return part ? load_part(p + i, part) : load(p + i); }
 INLINE void store_at(float *p, int64_t i, int64_t part, vec v) {
   if (part)

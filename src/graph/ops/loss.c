@@ -57,13 +57,14 @@ static void huber_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
 }
 
 #define POINTWISE_LOSS(op)                                                                                       \
-  static const mynah__kernel *const op##_kernels[] = {&mynah__ref32_##op, &mynah__ref64_##op, NULL};             \
+  static const mynah__kernel *const op##_kernels[] = {&mynah__fast_##op, &mynah__ref32_##op, &mynah__ref64_##op, \
+                                                      NULL};                                                     \
   const mynah__op mynah__op_##op = {.name = #op,                                                                 \
                                     .shape = pointwise_loss_shape,                                               \
                                     .gradient = op##_gradient,                                                   \
                                     .flops = pointwise_loss_flops,                                               \
                                     .kernels = op##_kernels};                                                    \
-  static const mynah__kernel *const op##_grad_kernels[] = {&mynah__ref32_##op##_grad, &mynah__ref64_##op##_grad, \
+  static const mynah__kernel *const op##_grad_kernels[] = {&mynah__fast_##op##_grad, &mynah__ref32_##op##_grad, &mynah__ref64_##op##_grad, \
                                                            NULL};                                                \
   const mynah__op mynah__op_##op##_grad = {.name = #op "_grad",                                                  \
                                            .shape = pointwise_loss_grad_shape,                                   \
@@ -257,14 +258,14 @@ static void gmm_nll_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy,
   if (needs[3]) dx[3] = mynah_affine(g, mynah_sum(g, dx[1], (int[]){1}, 1, false), -1, 0);
 }
 
-static const mynah__kernel *const gmm_nll_kernels[] = {&mynah__ref32_gmm_nll, &mynah__ref64_gmm_nll, NULL};
+static const mynah__kernel *const gmm_nll_kernels[] = {&mynah__fast_gmm_nll, &mynah__ref32_gmm_nll, &mynah__ref64_gmm_nll, NULL};
 const mynah__op mynah__op_gmm_nll = {.name = "gmm_nll",
                                      .shape = gmm_nll_shape,
                                      .gradient = gmm_nll_gradient,
                                      .flops = gmm_nll_flops,
                                      .kernels = gmm_nll_kernels};
 
-static const mynah__kernel *const gmm_nll_grad_kernels[] = {&mynah__ref32_gmm_nll_grad, &mynah__ref64_gmm_nll_grad,
+static const mynah__kernel *const gmm_nll_grad_kernels[] = {&mynah__fast_gmm_nll_grad, &mynah__ref32_gmm_nll_grad, &mynah__ref64_gmm_nll_grad,
                                                             NULL};
 const mynah__op mynah__op_gmm_nll_grad = {
     .name = "gmm_nll_grad", .shape = gmm_nll_grad_shape, .flops = gmm_nll_flops, .kernels = gmm_nll_grad_kernels};

@@ -68,14 +68,14 @@ static void layer_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *
   norm_gradient(g, n, &mynah__op_layer_norm_grad, mynah__node_attributes(g, n), dy, dx);
 }
 
-static const mynah__kernel *const layer_norm_kernels[] = {&mynah__ref32_layer_norm, &mynah__ref64_layer_norm, NULL};
+static const mynah__kernel *const layer_norm_kernels[] = {&mynah__fast_layer_norm, &mynah__ref32_layer_norm, &mynah__ref64_layer_norm, NULL};
 const mynah__op mynah__op_layer_norm = {.name = "layer_norm",
                                         .shape = layer_norm_shape,
                                         .gradient = layer_norm_gradient,
                                         .flops = norm_flops,
                                         .kernels = layer_norm_kernels};
 
-static const mynah__kernel *const layer_norm_grad_kernels[] = {&mynah__ref32_layer_norm_grad,
+static const mynah__kernel *const layer_norm_grad_kernels[] = {&mynah__fast_layer_norm_grad, &mynah__ref32_layer_norm_grad,
                                                                &mynah__ref64_layer_norm_grad, NULL};
 const mynah__op mynah__op_layer_norm_grad = {
     .name = "layer_norm_grad", .shape = norm_grad_shape, .flops = norm_flops, .kernels = layer_norm_grad_kernels};

@@ -127,7 +127,7 @@ static void div_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, con
 }
 
 #define BINARY(op)                                                                                                     \
-  static const mynah__kernel *const op##_kernels[] = {&mynah__ref32_##op, &mynah__ref64_##op, NULL};                   \
+  static const mynah__kernel *const op##_kernels[] = {&mynah__fast_##op, &mynah__ref32_##op, &mynah__ref64_##op, NULL};                   \
   const mynah__op mynah__op_##op = {                                                                                   \
       .name = #op, .shape = binary_shape, .gradient = op##_gradient, .kernels = op##_kernels, .in_place = 3};          \
   mynah_node mynah_##op(mynah_graph *g, mynah_node a, mynah_node b) {                                                  \
@@ -146,7 +146,7 @@ static void affine_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, 
 }
 
 /* y = scale x + shift */
-static const mynah__kernel *const affine_kernels[] = {&mynah__ref32_affine, &mynah__ref64_affine, NULL};
+static const mynah__kernel *const affine_kernels[] = {&mynah__fast_affine, &mynah__ref32_affine, &mynah__ref64_affine, NULL};
 const mynah__op mynah__op_affine = {
     .name = "affine", .shape = same_shape, .gradient = affine_gradient, .kernels = affine_kernels, .in_place = 1};
 
@@ -161,12 +161,12 @@ static void clamp_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_clamp_grad, &a, in, 2);
 }
 
-static const mynah__kernel *const clamp_kernels[] = {&mynah__ref32_clamp, &mynah__ref64_clamp, NULL};
+static const mynah__kernel *const clamp_kernels[] = {&mynah__fast_clamp, &mynah__ref32_clamp, &mynah__ref64_clamp, NULL};
 const mynah__op mynah__op_clamp = {
     .name = "clamp", .shape = same_shape, .gradient = clamp_gradient, .kernels = clamp_kernels, .in_place = 1};
 
 /* dx = dy where low <= x <= high, else 0 */
-static const mynah__kernel *const clamp_grad_kernels[] = {&mynah__ref32_clamp_grad, &mynah__ref64_clamp_grad, NULL};
+static const mynah__kernel *const clamp_grad_kernels[] = {&mynah__fast_clamp_grad, &mynah__ref32_clamp_grad, &mynah__ref64_clamp_grad, NULL};
 const mynah__op mynah__op_clamp_grad = {
     .name = "clamp_grad", .shape = same_shape_grad, .kernels = clamp_grad_kernels, .in_place = 3};
 
@@ -190,7 +190,7 @@ static mynah_status from_u8_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static const mynah__kernel *const from_u8_kernels[] = {&mynah__ref32_from_u8, &mynah__ref64_from_u8, NULL};
+static const mynah__kernel *const from_u8_kernels[] = {&mynah__fast_from_u8, &mynah__ref32_from_u8, &mynah__ref64_from_u8, NULL};
 const mynah__op mynah__op_from_u8 = {.name = "from_u8", .shape = from_u8_shape, .kernels = from_u8_kernels};
 
 mynah_node mynah_from_u8(mynah_graph *g, mynah_node x, const float *scale, const float *shift, int n) {

@@ -35,7 +35,7 @@ static void sum_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, con
   dx[0] = mynah_broadcast(g, d, x);
 }
 
-static const mynah__kernel *const sum_kernels[] = {&mynah__ref32_sum, &mynah__ref64_sum, NULL};
+static const mynah__kernel *const sum_kernels[] = {&mynah__fast_sum, &mynah__ref32_sum, &mynah__ref64_sum, NULL};
 const mynah__op mynah__op_sum = {
     .name = "sum", .shape = sum_shape, .gradient = sum_gradient, .flops = sum_flops, .kernels = sum_kernels};
 

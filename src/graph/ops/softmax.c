@@ -27,7 +27,7 @@ static void softmax_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy,
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_softmax_grad, &(mynah__attributes){0}, in, 2);
 }
 
-static const mynah__kernel *const softmax_kernels[] = {&mynah__ref32_softmax, &mynah__ref64_softmax, NULL};
+static const mynah__kernel *const softmax_kernels[] = {&mynah__fast_softmax, &mynah__ref32_softmax, &mynah__ref64_softmax, NULL};
 const mynah__op mynah__op_softmax = {.name = "softmax",
                                      .shape = softmax_shape,
                                      .gradient = softmax_gradient,
@@ -35,7 +35,7 @@ const mynah__op mynah__op_softmax = {.name = "softmax",
                                      .kernels = softmax_kernels,
                                      .in_place = 1};
 
-static const mynah__kernel *const softmax_grad_kernels[] = {&mynah__ref32_softmax_grad, &mynah__ref64_softmax_grad,
+static const mynah__kernel *const softmax_grad_kernels[] = {&mynah__fast_softmax_grad, &mynah__ref32_softmax_grad, &mynah__ref64_softmax_grad,
                                                             NULL};
 const mynah__op mynah__op_softmax_grad = {
     .name = "softmax_grad", .shape = softmax_grad_shape, .flops = softmax_flops, .kernels = softmax_grad_kernels};
@@ -46,7 +46,7 @@ static void log_softmax_gradient(mynah_graph *g, mynah_node n, const mynah_node 
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_log_softmax_grad, &(mynah__attributes){0}, in, 2);
 }
 
-static const mynah__kernel *const log_softmax_kernels[] = {&mynah__ref32_log_softmax, &mynah__ref64_log_softmax, NULL};
+static const mynah__kernel *const log_softmax_kernels[] = {&mynah__fast_log_softmax, &mynah__ref32_log_softmax, &mynah__ref64_log_softmax, NULL};
 const mynah__op mynah__op_log_softmax = {.name = "log_softmax",
                                          .shape = softmax_shape,
                                          .gradient = log_softmax_gradient,
@@ -54,7 +54,7 @@ const mynah__op mynah__op_log_softmax = {.name = "log_softmax",
                                          .kernels = log_softmax_kernels,
                                          .in_place = 1};
 
-static const mynah__kernel *const log_softmax_grad_kernels[] = {&mynah__ref32_log_softmax_grad,
+static const mynah__kernel *const log_softmax_grad_kernels[] = {&mynah__fast_log_softmax_grad, &mynah__ref32_log_softmax_grad,
                                                                 &mynah__ref64_log_softmax_grad, NULL};
 const mynah__op mynah__op_log_softmax_grad = {.name = "log_softmax_grad",
                                               .shape = softmax_grad_shape,

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Times the engine on the three networks trained most: every step with GFLOP/s, GB/s and share of the measured FMA peak,
+ * then whole training steps (two shards, optimiser and moving average included) on one and two threads, and batch-1
+ * inference. Usage: bench_kernels [mlp|pusht|cnn|peak] [steps|train|infer] */
+#include <mynah/model.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define N_SHARDS 2
+#define MAX_STEPS 512
+
+static void stop_on(mynah_status status) {
+  if (status == MYNAH_OK) return;
+  fprintf(stderr, "bench_kernels: %s\n", mynah_error());
+  exit(1);
+}
+
+/* ---- the machine's peak ------------------------------------------------------------------------------------------ */
+
+#if defined(__x86_64__)
+/* 24 independent sums of 16 lanes: neither latency nor memory limits them. */
+__attribute__((target("avx512f"))) static double multiply_adds(int64_t n) {
+  typedef float wide __attribute__((vector_size(64)));
+  wide x = {1}, y = {2};
+  int64_t begin = mynah_now_ns();
+  for (int64_t i = 0; i < n; i++) {
+#define FMA(r) "vfmadd231ps %0, %1, %%zmm" #r "\n\t"
+    __asm__ volatile(FMA(8) FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) FMA(16) FMA(17) FMA(18) FMA(19)
+                     FMA(20) FMA(21) FMA(22) FMA(23) FMA(24) FMA(25) FMA(26) FMA(27) FMA(28) FMA(29) FMA(30) FMA(31)
+                     : : "v"(x), "v"(y)
+                     : "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
+                       "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29",
+                       "xmm30", "xmm31");
+#undef FMA
+  }
+  return (double)n * 24 * 16 * 2 / (double)(mynah_now_ns() - begin);
+}
+
+static double peak_gflops(void) {
+  double best = 0;
+  if (!__builtin_cpu_supports("avx512f")) return 0;
+  for (int i = 0; i < 10; i++) {
+    double rate = multiply_adds(2000000);
+    if (rate > best) best = rate;
+  }
+  return best;
+}
+#else
+static double peak_gflops(void) { return 0; }
+#endif
+
+/* ---- the networks ------------------------------------------------------------------------------------------------ */
+
+typedef struct network {
+  const char *name;
+  int64_t batch;
+  /* Adds inputs, network and, when training, the loss, which it returns; else it returns the action. */
+  mynah_node (*build)(mynah_graph *g, int64_t batch, bool is_training);
+} network;
+
+/* 7 -> 256 -> 256 -> 2, ReLU */
+static mynah_node build_mlp(mynah_graph *g, int64_t batch, bool is_training) {
+  mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(batch, 7));
+  mynah_mlp_config config = {(const int64_t[]){256, 256}, 2, "relu", 0};
+  mynah_node y = mynah_model_linear(g, "out", mynah_model_mlp(g, "mlp", x, &config), 2);
+  if (!is_training) return y;
+  return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 2)), MYNAH_NO_NODE);
+}
+
+/* Residual trunk 256/512, three blocks, mixture of five Gaussians over 16 actions of two numbers */
+static mynah_node build_pusht(mynah_graph *g, int64_t batch, bool is_training) {
+  mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(batch, 12));
+  if (is_training) x = mynah_gaussian_noise(g, x, 0.01f);
+  mynah_residual_config config = {256, 512, 3, 0};
+  mynah_node y = mynah_model_linear(g, "out", mynah_model_residual(g, "trunk", x, &config), 325);
+  if (!is_training) return y;
+  mynah_node logits = mynah_slice(g, y, 1, 0, 5);
+  mynah_node mean = mynah_reshape(g, mynah_slice(g, y, 1, 5, 160), MYNAH_SHAPE(batch, 5, 32));
+  mynah_node spread = mynah_reshape(g, mynah_slice(g, y, 1, 165, 160), MYNAH_SHAPE(batch, 5, 32));
+  mynah_node target = mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 32));
+  mynah_node nll = mynah_gmm_nll(g, logits, mean, mynah_clamp(g, spread, -4.6f, 2), target, MYNAH_NO_NODE);
+  return mynah_affine(g, nll, 1.0f / 32, 0);
+}
+
+/* 66x200 RGB, five convolutions, 100, 50, 10, 1 */
+static mynah_node build_cnn(mynah_graph *g, int64_t batch, bool is_training) {
+  mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, 66, 200, 3));
+  float scale = 1.0f / 127.5f, shift = -1;
+  mynah_node x = mynah_from_u8(g, picture, &scale, &shift, 1);
+  mynah_cnn_config convs = {(const int64_t[]){24, 36, 48, 64, 64}, (const int64_t[]){5, 5, 5, 3, 3},
+                            (const int64_t[]){2, 2, 2, 1, 1}, 5, "relu"};
+  mynah_mlp_config head = {(const int64_t[]){100, 50, 10}, 3, "relu", 0};
+  mynah_node y = mynah_model_linear(g, "out", mynah_model_mlp(g, "head", mynah_model_cnn(g, "cnn", x, &convs), &head), 1);
+  if (!is_training) return y;
+  return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 1)), MYNAH_NO_NODE);
+}
+
+static const network networks[] = {{"mlp", 256, build_mlp}, {"pusht", 512, build_pusht}, {"cnn", 64, build_cnn}};
+
+/* ---- one network, ready to run ----------------------------------------------------------------------------------- */
+
+typedef struct bench {
+  mynah_program *program;
+  mynah_weights *weights;
+  mynah_binding *binding;
+  mynah_state *state[N_SHARDS];
+  int n_states;
+  int64_t n;          /* trained floats */
+  float *m, *v, *sum, *average;
+} bench;
+
+static void fill_inputs(mynah_program *p, mynah_state *s, uint64_t seed) {
+  mynah_rng rng = mynah_rng_make(seed, 0);
+  for (int i = 0; i < mynah_program_n_inputs(p); i++) {
+    mynah_dtype dtype;
+    mynah_shape shape;
+    const char *name = mynah_program_input(p, i, &dtype, &shape);
+    void *data = mynah_state_input(s, name);
+    for (int64_t k = 0; k < mynah_shape_size(shape); k++) {
+      if (dtype == MYNAH_U8) ((uint8_t *)data)[k] = (uint8_t)mynah_rng_u32(&rng);
+      else ((float *)data)[k] = (float)mynah_rng_range(&rng, -1, 1);
+    }
+  }
+}
+
+static bench bench_begin(const network *net, int64_t batch, bool is_training, const char *kernels) {
+  bench b = {0};
+  mynah_graph *g = NULL;
+  stop_on(mynah_graph_create(&g));
+  mynah_node y = net->build(g, batch, is_training);
+  mynah_output(g, "y", y);
+  if (is_training) stop_on(mynah_differentiate(g, y));
+  mynah_compile_config config = mynah_compile_default();
+  if (kernels) config.kernels = kernels;
+  config.is_frozen = !is_training;
+  stop_on(mynah_compile(g, &config, &b.program));
+  stop_on(mynah_weights_create(g, 1, &b.weights));
+  mynah_graph_destroy(g);
+  stop_on(mynah_binding_create(b.program, b.weights, &b.binding));
+  b.n_states = is_training ? N_SHARDS : 1;
+  for (int i = 0; i < b.n_states; i++) {
+    stop_on(mynah_state_create(b.binding, &b.state[i]));
+    fill_inputs(b.program, b.state[i], 7 + (uint64_t)i);
+  }
+  b.n = mynah_weights_n_trained(b.weights);
+  float **arrays[] = {&b.m, &b.v, &b.sum, &b.average};
+  for (int i = 0; i < 4; i++)
+    if (!(*arrays[i] = mynah_calloc((size_t)b.n, sizeof(float)))) stop_on(MYNAH_NO_MEMORY);
+  return b;
+}
+
+static void bench_end(bench *b) {
+  for (int i = 0; i < b->n_states; i++) mynah_state_destroy(b->state[i]);
+  mynah_binding_destroy(b->binding);
+  mynah_weights_destroy(b->weights);
+  mynah_program_destroy(b->program);
+  mynah_free(b->m);
+  mynah_free(b->v);
+  mynah_free(b->sum);
+  mynah_free(b->average);
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+static void print_steps(const network *net, int64_t batch, bool is_training, double peak) {
+  bench b = bench_begin(net, batch, is_training, getenv("KERNELS"));
+  int n = mynah_program_n_steps(b.program), n_runs = 30;
+  int64_t best[MAX_STEPS], total = 0;
+  if (n > MAX_STEPS) n = MAX_STEPS;
+  for (int i = 0; i < n; i++) best[i] = INT64_MAX;
+  for (int r = 0; r < n_runs; r++) {
+    int64_t ns[MAX_STEPS] = {0};
+    mynah_state_run_timed(b.state[0], ns);
+    for (int i = 0; i < n; i++)
+      if (ns[i] < best[i]) best[i] = ns[i];
+  }
+  printf("%s, batch %lld, %s: step, kernel, us, GFLOP/s, share of peak, GB/s\n", net->name, (long long)batch,
+         is_training ? "training" : "inference");
+  for (int i = 0; i < n; i++) {
+    const char *op, *kernel;
+    double flops, bytes, ns = (double)best[i];
+    mynah_program_step(b.program, i, &op, &kernel, &flops, &bytes);
+    total += best[i];
+    printf("  %3d %-24s %-24s %9.2f %7.1f %5.1f%% %7.1f\n", i, op, kernel, ns * 1e-3, flops / ns,
+           peak > 0 ? 100 * flops / ns / peak : 0, bytes / ns);
+  }
+  double flops = mynah_program_flops(b.program);
+  printf("  sum of the fastest %.1f us, %.1f MFLOP, %.1f GFLOP/s\n", (double)total * 1e-3, flops * 1e-6,
+         flops / (double)total);
+  bench_end(&b);
+}
+
+/* ---- training ---------------------------------------------------------------------------------------------------- */
+
+#define SWEEP_BLOCK 16384
+
+static void run_shard(void *context, int task, int worker) {
+  (void)worker;
+  mynah_state_run(((bench *)context)->state[task]);
+}
+
+static void sweep_block(void *context, int task, int worker) {
+  (void)worker;
+  bench *b = context;
+  int64_t begin = (int64_t)task * SWEEP_BLOCK, n = b->n - begin < SWEEP_BLOCK ? b->n - begin : SWEEP_BLOCK;
+  const float *in[N_SHARDS];
+  for (int i = 0; i < N_SHARDS; i++) in[i] = mynah_state_gradients(b->state[i]) + begin;
+  mynah_adam adam = {1e-3f, 0.9f, 0.999f, 1e-8f, 1e-4f, 0.1f, 0.001f, 1, true};
+  mynah_sweep_tree_sum(N_SHARDS, in, 1.0f / N_SHARDS, n, b->sum + begin);
+  mynah_sweep_sum_squares(n, b->sum + begin);
+  mynah_sweep_adam(&adam, n, mynah_weights_data(b->weights) + begin, b->m + begin, b->v + begin, b->sum + begin);
+  mynah_sweep_ema(0.999f, n, b->average + begin, mynah_weights_data(b->weights) + begin);
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+#define N_SAMPLES 31
+
+/* Median milliseconds of a training step, and of its parts: shards, sweeps, packing. */
+static double time_training(const network *net, int n_threads) {
+  bench b = bench_begin(net, net->batch / N_SHARDS, true, getenv("KERNELS"));
+  mynah_pool *pool = NULL;
+  stop_on(mynah_pool_create(n_threads, &pool));
+  int n_blocks = (int)((b.n + SWEEP_BLOCK - 1) / SWEEP_BLOCK), n_inner = net->batch > 100 ? 20 : 2;
+  double part[4][N_SAMPLES];
+  for (int s = 0; s < N_SAMPLES; s++) {
+    int64_t ns[4] = {0};
+    for (int i = 0; i < n_inner; i++) {
+      int64_t t0 = mynah_now_ns();
+      mynah_pool_run(pool, N_SHARDS, run_shard, &b);
+      int64_t t1 = mynah_now_ns();
+      mynah_pool_run(pool, n_blocks, sweep_block, &b);
+      int64_t t2 = mynah_now_ns();
+      mynah_binding_refresh(b.binding, pool);
+      int64_t t3 = mynah_now_ns();
+      ns[0] += t3 - t0, ns[1] += t1 - t0, ns[2] += t2 - t1, ns[3] += t3 - t2;
+    }
+    for (int k = 0; k < 4; k++) part[k][s] = (double)ns[k] / n_inner * 1e-6;
+  }
+  for (int k = 0; k < 4; k++) qsort(part[k], N_SAMPLES, sizeof(double), by_value);
+  double ms = part[0][N_SAMPLES / 2];
+  printf("train %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s\n", net->name,
+         n_threads, ms, part[1][N_SAMPLES / 2], part[2][N_SAMPLES / 2], part[3][N_SAMPLES / 2],
+         (double)net->batch / ms * 1e3);
+  mynah_pool_destroy(pool);
+  bench_end(&b);
+  return ms;
+}
+
+static void time_inference(const network *net) {
+  bench b = bench_begin(net, 1, false, getenv("KERNELS"));
+  double us[N_SAMPLES];
+  int n_inner = strcmp(net->name, "cnn") == 0 ? 200 : 5000;
+  for (int s = 0; s < N_SAMPLES; s++) {
+    int64_t begin = mynah_now_ns();
+    for (int i = 0; i < n_inner; i++) mynah_state_run(b.state[0]);
+    us[s] = (double)(mynah_now_ns() - begin) / n_inner * 1e-3;
+  }
+  qsort(us, N_SAMPLES, sizeof(double), by_value);
+  printf("infer %s batch 1: %.2f us (median), %.2f (best)\n", net->name, us[N_SAMPLES / 2], us[0]);
+  bench_end(&b);
+}
+
+int main(int argc, char **argv) {
+  const char *only = argc > 1 ? argv[1] : NULL, *what = argc > 2 ? argv[2] : NULL;
+  double peak = peak_gflops();
+  printf("peak of multiply-adds, one core: %.1f GFLOP/s\n", peak);
+  for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+    const network *net = &networks[i];
+    if (only && strcmp(only, net->name)) continue;
+    if (!what || !strcmp(what, "steps")) {
+      print_steps(net, net->batch / N_SHARDS, true, peak);
+      print_steps(net, 1, false, peak);
+    }
+    for (int threads = 1; (!what || !strcmp(what, "train")) && threads <= 2; threads++) time_training(net, threads);
+    if (!what || !strcmp(what, "infer")) time_inference(net);
+  }
+  return 0;
+}
