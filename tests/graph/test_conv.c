@@ -82,6 +82,33 @@ static void test_known_values(void **state) {
   graph_run_end(&r);
 }
 
+/* A filter that is 1 at one tap and 0 elsewhere picks one pixel: where stride, dilation and padding say it lies.
+ * 6x7 picture, 3x2 kernel, stride 2 and 1, dilation 2, one row of padding above, two columns to the right. */
+static void check_tap(const char *kernels, int tap) {
+  const graph_case c = {"tap", build_conv, {1, 6, 7, 1, 1, 3, 2, 2, 1, 2, 1, 0, 0, 2, 1, 0}, 0};
+  graph_run r = graph_case_run(&c, kernels, false, false);
+  float *w = mynah_state_input(r.state, "w");
+  for (int i = 0; i < 6; i++) w[i] = i == tap;
+  mynah_state_run(r.state);
+  const float *x = mynah_state_input(r.state, "x"), *y = mynah_state_output(r.state, "y");
+  const int out_h = 2, out_w = 7; /* (6 + 1 - 4 - 1) / 2 + 1 and 7 + 2 - 2 - 1 + 1 */
+  mynah_shape shape;
+  mynah_program_output(r.program, 0, &shape);
+  assert_true(shape.dims[1] == out_h && shape.dims[2] == out_w);
+  for (int oh = 0; oh < out_h; oh++)
+    for (int ow = 0; ow < out_w; ow++) {
+      int ih = 2 * oh + 2 * (tap / 2) - 1, iw = ow + 2 * (tap % 2);
+      float expected = ih >= 0 && ih < 6 && iw < 7 ? x[ih * 7 + iw] : 0;
+      if (y[oh * out_w + ow] != expected) fail_msg("%s: tap %d at row %d, column %d", kernels, tap, oh, ow);
+    }
+  graph_run_end(&r);
+}
+
+static void test_taps(void **state) {
+  for (int f = 0; f < N_CASE_FAMILIES; f++)
+    for (int tap = 0; tap < 6; tap++) check_tap(case_families[f], tap);
+}
+
 typedef struct refusal {
   mynah_shape x, w;
   mynah_conv cfg;
@@ -112,6 +139,7 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_conv2d), cmocka_unit_test(test_conv1d),
-                                     cmocka_unit_test(test_known_values), cmocka_unit_test(test_refused)};
+                                     cmocka_unit_test(test_known_values), cmocka_unit_test(test_taps),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

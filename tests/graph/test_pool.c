@@ -67,6 +67,29 @@ static void test_ties(void **state) {
   }
 }
 
+/* Rounded up, a last window that would begin beyond the input is left out: 4 by windows of 2, 4 apart, is one window.
+ */
+static void test_last_window(void **state) {
+  const int64_t sizes[][5] = {/* input, window, stride, padding, output: torch.nn.MaxPool2d(ceil_mode=True) */
+                              {4, 2, 4, 0, 1},
+                              {5, 2, 4, 0, 2},
+                              {8, 3, 2, 0, 4},
+                              {3, 2, 3, 1, 2},
+                              {6, 2, 2, 1, 4}};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    const int64_t *s = sizes[i];
+    mynah_graph *g = NULL;
+    case_ok(mynah_graph_create(&g));
+    mynah_pool2d cfg = {.kernel = {(int)s[1], (int)s[1]}, .stride = {(int)s[2], (int)s[2]}, .is_ceil = true};
+    for (int k = 0; k < 4; k++) cfg.pad[k] = (int)s[3];
+    mynah_node y = mynah_max_pool(g, case_input(g, "x", MYNAH_SHAPE(1, s[0], s[0], 1)), &cfg);
+    case_ok(mynah_graph_status(g));
+    assert_int_equal(mynah_node_shape(g, y).dims[1], s[4]);
+    assert_int_equal(mynah_node_shape(g, y).dims[2], s[4]);
+    mynah_graph_destroy(g);
+  }
+}
+
 /* A NaN in the window is not hidden by the maximum. */
 static void test_nan_shows(void **state) {
   for (int f = 0; f < N_CASE_FAMILIES; f++) {
@@ -101,8 +124,9 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_max_pool),          cmocka_unit_test(test_avg_pool),
-                                     cmocka_unit_test(test_adaptive_avg_pool), cmocka_unit_test(test_ties),
-                                     cmocka_unit_test(test_nan_shows),         cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_max_pool), cmocka_unit_test(test_avg_pool),    cmocka_unit_test(test_adaptive_avg_pool),
+      cmocka_unit_test(test_ties),     cmocka_unit_test(test_last_window), cmocka_unit_test(test_nan_shows),
+      cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
