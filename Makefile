@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Thin: installs what is missing, then leaves the work to meson. See CONTRIBUTING.md.
 #   make          the release program build/mynah        make demo      the whole story, report in demo/report.html
-#   make check    all tests, gcc and clang + sanitizers   make install   program, library, headers (PREFIX=/usr/local)
+#   make check    all tests, gcc and clang + sanitizers  make install   program, library, headers (PREFIX=/usr/local)
 #   make bench    speed    make fuzz    fuzzers, FUZZ_SECONDS each    make soak    the tests again and again
 .DELETE_ON_ERROR:
 .PHONY: all build check demo bench fuzz soak install format clean packages packages-check always
@@ -56,4 +56,4 @@ format:
 	clang-format -i include/mynah/*.h src/*/*.[ch] tests/*/*.[ch]
 
 clean:
-	rm -rf build build-check build-asan build-fuzz demo
+	rm -rf build build-check build-asan build-tsan build-fuzz demo

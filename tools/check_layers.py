@@ -13,7 +13,7 @@ FORBIDDEN = {"run": {"learn", "feed"}, "learn": {"policy", "model"}}
 SEES_BOTH_RUN_AND_LEARN = {"teach", "tool"}
 THIRD_PARTY = [  # header, the folders that may include it
     (r"jansson\.h|jpeglib\.h|jerror\.h|png\.h", ["base"]),
-    (r"sqlite3\.h|blosc\.h|hdf5\.h|libav\w+/.*|carquet.*", ["dataset"]),
+    (r"sqlite3\.h|blosc\.h|zlib\.h|hdf5\.h|libav\w+/.*|carquet.*", ["dataset"]),
     (r"(oneapi/)?dnnl/.*|dnnl\w*\.h", ["graph/dnnl"]),
     (r"chipmunk/.*|mujoco/.*", ["sim"]),
     (r"linux/videodev2\.h|linux/input\.h|libevdev/.*", ["capture"]),
