@@ -4,6 +4,7 @@
 # What threads share also runs under ThreadSanitizer. The last line tells what happened: N passed, N failed, N skipped.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+rm -f build-check/meson-logs/testlog.json build-asan/meson-logs/testlog.json build-tsan/meson-logs/testlog.json
 status=0
 thread_tests="base/thread"
 
@@ -21,7 +22,6 @@ build() {
 }
 
 run() {
-  rm -f "$1/meson-logs/testlog.json"
   meson test -C "$1" --no-rebuild --print-errorlogs --no-suite bench "${@:2}"
 }
 

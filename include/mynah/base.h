@@ -134,8 +134,8 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_json_parse(const char *text, size_t l
 MYNAH_API MYNAH_CHECKED mynah_status mynah_json_load(const char *path, mynah_json **out);
 MYNAH_API void mynah_json_destroy(mynah_json *j);
 MYNAH_API mynah_json *mynah_json_copy(const mynah_json *j); /* deep */
-/* Appends compact (indent 0) or indented text; numbers with 17 significant digits, object keys in insertion order.
- * A non-finite number is written as null. */
+/* Appends compact (indent 0) or indented text; numbers with as few digits as read back the same, object keys in
+ * insertion order. A non-finite number is written as null. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_json_dump(const mynah_json *j, int indent, mynah_str *out);
 MYNAH_API mynah_json *mynah_json_object(void);
 MYNAH_API mynah_json *mynah_json_array(void);
@@ -207,7 +207,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_sha256_file(const char *path, char he
 /* ---- time and threads ------------------------------------------------------------------------------------------ */
 
 MYNAH_API MYNAH_RT int64_t mynah_now_ns(void);               /* monotonic */
-MYNAH_API MYNAH_RT void mynah_sleep_until_ns(int64_t time_ns); /* absolute, monotonic */
+MYNAH_API MYNAH_RT void mynah_sleep_until_ns(int64_t time_ns); /* absolute, monotonic; an interrupt ends it */
 MYNAH_API int mynah_cpu_count(void);                         /* processors this process may use */
 
 /* A fixed set of threads that run numbered tasks. n_threads includes the caller, so 1 makes no thread at all.
