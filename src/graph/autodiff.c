@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Reverse-mode differentiation: walks the nodes backwards and lets each op append the nodes of its gradients.
  *
- * For a scalar L and y = f(x):  dL/dx = (dy/dx)^T dL/dy, summed over all uses of x   (Griewank and Walther 2008, ch. 3).
- * What is appended are ordinary nodes; those that no weight's gradient needs are dropped when compiling. */
+ * For a scalar L and y = f(x):  dL/dx = (dy/dx)^T dL/dy, summed over all uses of x   (Griewank and Walther 2008, ch.
+ * 3). What is appended are ordinary nodes; those that no weight's gradient needs are dropped when compiling. */
 #include "core.h"
 
 #include "ops/ops.h"
@@ -12,8 +12,8 @@
 
 typedef struct differentiation {
   mynah_graph *g;
-  bool *is_needed;      /* [n_values] depends on what is differentiated for */
-  mynah_node *gradient; /* [n_values] dL/dvalue so far; null: none */
+  bool *is_needed;          /* [n_values] depends on what is differentiated for */
+  mynah_node *gradient;     /* [n_values] dL/dvalue so far; null: none */
   size_t n_values, n_nodes; /* of the graph before it grew */
 } differentiation;
 
@@ -37,8 +37,8 @@ static void accumulate(differentiation *d, int32_t value, mynah_node dx) {
   char a[MYNAH__SHAPE_TEXT], b[MYNAH__SHAPE_TEXT];
   if (d->g->status != MYNAH_OK) return;
   if (!mynah__shape_is(want, have)) {
-    mynah_graph_fail(d->g, "differentiate: a gradient of shape %s for a value of shape %s",
-                     mynah__shape_text(have, a), mynah__shape_text(want, b));
+    mynah_graph_fail(d->g, "differentiate: a gradient of shape %s for a value of shape %s", mynah__shape_text(have, a),
+                     mynah__shape_text(want, b));
     return;
   }
   mynah_node *sum = &d->gradient[value];

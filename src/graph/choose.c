@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Which kernel runs a step, and which steps become one.
  *
- * Fused are: a step, then the addition of something of its own shape (a residual), then a pointwise function, when nobody
- * else needs what lies between and the kernel that would run the step anyway can do them on the way out. The derivative
- * of relu, tanh or sigmoid needs only the function's value, so training fuses those too. Folding frozen batch norm into
- * the preceding convolution belongs here as well, as a change of the step's packed weights. */
+ * Fused are: a step, then the addition of something of its own shape (a residual), then a pointwise function, when
+ * nobody else needs what lies between and the kernel that would run the step anyway can do them on the way out. The
+ * derivative of relu, tanh or sigmoid needs only the function's value, so training fuses those too. Folding frozen
+ * batch norm into the preceding convolution belongs here as well, as a change of the step's packed weights. */
 #include "core.h"
 
 #include "ops/ops.h"

@@ -137,10 +137,12 @@ typedef struct mynah__block {
   size_t bytes, offset;
   int32_t first, last;
 } mynah__block;
-/* Gives each block an offset (64-byte aligned) such that blocks in use together do not overlap; the size of the arena. */
+/* Gives each block an offset (64-byte aligned) such that blocks in use together do not overlap; the size of the arena.
+ */
 MYNAH_CHECKED mynah_status mynah__plan_arena(mynah__block *blocks, int n, size_t *arena_bytes);
 
-/* What compiling needs to know about a graph. Values 1 … n_values-1 are the graph's, those up to n_ids are made here. */
+/* What compiling needs to know about a graph. Values 1 … n_values-1 are the graph's, those up to n_ids are made here.
+ */
 typedef struct mynah__compiler {
   const mynah_graph *g;
   const mynah_compile_config *config;

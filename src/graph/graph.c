@@ -101,8 +101,8 @@ static mynah_status shape_check(const char *what, mynah_shape s) {
   if (is_good) return MYNAH_OK;
   if (s.n_dims < 1 || s.n_dims > MYNAH_MAX_DIMS)
     return mynah_fail(MYNAH_INVALID, "%s: %d dimensions: 1 to %d are possible", what, s.n_dims, MYNAH_MAX_DIMS);
-  return mynah_fail(MYNAH_INVALID, "%s: shape %s: dimensions must be positive, and together at most 2^40 elements", what,
-                    mynah__shape_text(s, text));
+  return mynah_fail(MYNAH_INVALID, "%s: shape %s: dimensions must be positive, and together at most 2^40 elements",
+                    what, mynah__shape_text(s, text));
 }
 
 /* Appends a node and its values. The attribute array becomes the graph's own copy. */

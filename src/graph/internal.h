@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Inside the engine: what an op is, what a kernel is, and what passes between the compiler and a kernel.
  *
- * An op is one const struct: shape rule, gradient rule, list of kernels, best first, the plain-C reference last. A kernel
- * is one const struct too: can it take this step, prepare, pack weights, run. Nobody switches over ops. */
+ * An op is one const struct: shape rule, gradient rule, list of kernels, best first, the plain-C reference last. A
+ * kernel is one const struct too: can it take this step, prepare, pack weights, run. Nobody switches over ops. */
 #ifndef MYNAH_GRAPH_INTERNAL_H
 #define MYNAH_GRAPH_INTERNAL_H
 
@@ -42,7 +42,8 @@ struct mynah__unary {
 const mynah__unary *mynah__unary_find(const char *name);
 
 /* One node about to be compiled: all that a kernel may look at when it decides and prepares. A fused step has the post
- * function applied to output 0, after adding the residual (input `residual`, same shape as output 0) when it is >= 0. */
+ * function applied to output 0, after adding the residual (input `residual`, same shape as output 0) when it is >= 0.
+ */
 typedef struct mynah__step {
   const mynah__op *op;
   mynah__attributes a;
@@ -82,9 +83,11 @@ typedef struct mynah__plan {
 struct mynah__kernel {
   const char *name; /* "dnnl:matmul", "fast:layer_norm", "ref:conv2d": the family stands before the colon */
   bool is_rt;
-  bool takes_post;                         /* can apply step->post and residual */
+  bool takes_post;                          /* can apply step->post and residual */
   bool (*accepts)(const mynah__step *step); /* NULL: everything in its dtype */
-  mynah_status (*prepare)(const mynah__step *step, mynah__plan *plan); /* NULL: nothing to prepare */
+  /* NULL: nothing to prepare. Keeps no pointer to the step, which still moves; UNSUPPORTED: the next kernel is asked.
+   */
+  mynah_status (*prepare)(const mynah__step *step, mynah__plan *plan);
   void (*release)(void *plan_data);
   /* Repacks weights; in[] as in a call (weights only, others NULL). NULL when packed_bytes is 0. */
   void (*pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed);
@@ -97,16 +100,16 @@ struct mynah__op {
   const char *name;
   /* Fills out[] from in[] and a; n_out set. Error text by mynah_fail. */
   mynah_status (*shape)(mynah__step *step);
-  /* Adds nodes: given node n (inputs in[], outputs out[]) and the gradients dy[] of its outputs (null: none), writes the
-   * gradients of its inputs to dx[] (null: none needed or none exists); needs[i] says which are wanted. */
+  /* Adds nodes: given node n (inputs in[], outputs out[]) and the gradients dy[] of its outputs (null: none), writes
+   * the gradients of its inputs to dx[] (null: none needed or none exists); needs[i] says which are wanted. */
   void (*gradient)(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs, mynah_node *dx);
   /* Floating-point operations of one run; NULL: one an output element. */
   double (*flops)(const mynah__step *step);
   /* Kernels best first, NULL-terminated; the reference in float last, and its double twin after it. */
   const mynah__kernel *const *kernels;
-  bool is_view;        /* output 0 is input 0's memory under another shape */
-  uint32_t in_place;   /* bit i: output 0 may overwrite input i (same size) */
-  bool is_random;      /* call->seed and position are set anew for each run */
+  bool is_view;          /* output 0 is input 0's memory under another shape */
+  uint32_t in_place;     /* bit i: output 0 may overwrite input i (same size) */
+  bool is_random;        /* call->seed and position are set anew for each run */
   bool is_training_only; /* outside training, output 0 is input 0 and the node vanishes */
 };
 
@@ -119,7 +122,8 @@ const mynah__attributes *mynah__node_attributes(const mynah_graph *g, mynah_node
 /* The name of the weight or buffer that n is; NULL when it is something else. */
 const char *mynah__weight_name(const mynah_graph *g, mynah_node n);
 
-/* Ref kernels are compiled twice, at float and at double: MYNAH_REAL is the type, MYNAH__REF(name) the kernel's name. */
+/* Ref kernels are compiled twice, at float and at double: MYNAH_REAL is the type, MYNAH__REF(name) the kernel's name.
+ */
 #ifdef MYNAH_REF_DOUBLE
 #define MYNAH_REAL double
 #define MYNAH__REF(name) mynah__ref64_##name

@@ -79,10 +79,8 @@ static int32_t add_block(placing *p, size_t bytes, int32_t first, int32_t last) 
 static void find_last_uses(placing *p) {
   const mynah__compiler *c = p->c;
   for (int s = 0; s < c->p->n_steps; s++)
-    for (int i = 0; i < c->p->steps[s].step.n_in; i++)
-      p->last_use[c->root[c->p->steps[s].in_value[i]]] = s;
-  for (size_t i = 0; i < c->g->n_outputs; i++)
-    p->last_use[c->output_value[i]] = c->p->n_steps;
+    for (int i = 0; i < c->p->steps[s].step.n_in; i++) p->last_use[c->root[c->p->steps[s].in_value[i]]] = s;
+  for (size_t i = 0; i < c->g->n_outputs; i++) p->last_use[c->output_value[i]] = c->p->n_steps;
 }
 
 /* True when step s may write output 0 over its input i: the input dies here, has a block of the same size, and no other
@@ -137,7 +135,8 @@ static void place_all(placing *p, int32_t *scratch_block) {
 static void resolve(placing *p, const int32_t *scratch_block) {
   mynah__compiler *c = p->c;
   for (size_t v = 1; v < c->n_ids; v++)
-    if (c->place[v].where == MYNAH__AT_ARENA && p->block[v] != NO_BLOCK) c->place[v].offset = p->blocks[p->block[v]].offset;
+    if (c->place[v].where == MYNAH__AT_ARENA && p->block[v] != NO_BLOCK)
+      c->place[v].offset = p->blocks[p->block[v]].offset;
   for (int s = 0; s < c->p->n_steps; s++) {
     mynah__program_step *st = &c->p->steps[s];
     for (int i = 0; i < st->step.n_in; i++) st->in[i] = c->place[c->root[st->in_value[i]]];
@@ -146,8 +145,7 @@ static void resolve(placing *p, const int32_t *scratch_block) {
       st->scratch = (mynah__place){MYNAH__AT_ARENA, 0, p->blocks[scratch_block[s]].offset};
   }
   for (size_t i = 0; i < c->g->n_inputs; i++) c->p->inputs[i].place = c->place[c->g->inputs[i].value];
-  for (size_t i = 0; i < c->g->n_outputs; i++)
-    c->p->outputs[i].place = c->place[c->output_value[i]];
+  for (size_t i = 0; i < c->g->n_outputs; i++) c->p->outputs[i].place = c->place[c->output_value[i]];
 }
 
 mynah_status mynah__place_values(mynah__compiler *c) {

@@ -20,7 +20,8 @@ static void mark_live(mynah__compiler *c) {
       if (g->nodes[i].in[k]) c->is_live[g->values[g->nodes[i].in[k]].node] = true;
 }
 
-/* A training-only node vanishes elsewhere: its output is its input. A view is its input's memory under another shape. */
+/* A training-only node vanishes elsewhere: its output is its input. A view is its input's memory under another shape.
+ */
 static bool is_vanishing(const mynah_graph *g, const mynah__node *n) {
   return n->op && n->op->is_training_only && !g->is_training;
 }
@@ -179,8 +180,8 @@ static void add_copy(mynah__compiler *c, int32_t from, int32_t to, mynah__tensor
   st->out_value[0] = to;
 }
 
-/* The gradient of a weight is written straight into the state's flat gradient block, where that block is laid out as the
- * weights. A value that cannot lie there (it is the gradient of two weights, or a constant) is copied. */
+/* The gradient of a weight is written straight into the state's flat gradient block, where that block is laid out as
+ * the weights. A value that cannot lie there (it is the gradient of two weights, or a constant) is copied. */
 static void place_gradients(mynah__compiler *c) {
   const mynah_graph *g = c->g;
   for (size_t i = 0; i < g->n_outputs; i++) {

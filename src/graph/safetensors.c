@@ -13,8 +13,8 @@ struct mynah_safetensors {
   mynah_safetensor *tensors; /* [n], sorted by name */
   int n;
   mynah_json *header;
-  mynah_map map;    /* of an opened file */
-  char *aligned;    /* a copy of the data, when a tensor lies where its type cannot be read */
+  mynah_map map; /* of an opened file */
+  char *aligned; /* a copy of the data, when a tensor lies where its type cannot be read */
 };
 
 static const struct {
@@ -70,11 +70,14 @@ static mynah_status parse_tensor(const char *name, const mynah_json *j, const ch
     return mynah_fail(MYNAH_CORRUPT, "safetensors: tensor '%s': no data_offsets", name);
   int64_t begin = whole(mynah_json_at(offsets, 0)), end = whole(mynah_json_at(offsets, 1));
   if (begin < 0 || end < begin || (uint64_t)end > size)
-    return mynah_fail(MYNAH_CORRUPT, "safetensors: tensor '%s': bytes %" PRId64 " to %" PRId64 " of %zu: the file is cut "
-                      "or the header is wrong", name, begin, end, size);
+    return mynah_fail(MYNAH_CORRUPT,
+                      "safetensors: tensor '%s': bytes %" PRId64 " to %" PRId64 " of %zu: the file is cut "
+                      "or the header is wrong",
+                      name, begin, end, size);
   if (!mynah_mul_size(elements, mynah_dtype_bytes(t->dtype), &t->bytes) || t->bytes != (size_t)(end - begin))
-    return mynah_fail(MYNAH_CORRUPT, "safetensors: tensor '%s': shape and type need another size than its %" PRId64
-                      " bytes", name, end - begin);
+    return mynah_fail(MYNAH_CORRUPT,
+                      "safetensors: tensor '%s': shape and type need another size than its %" PRId64 " bytes", name,
+                      end - begin);
   t->data = data + begin;
   return MYNAH_OK;
 }
@@ -139,8 +142,10 @@ static mynah_status parse(mynah_safetensors *f, const char *file, size_t size) {
   if (size < 8) return mynah_fail(MYNAH_CORRUPT, "safetensors: %zu bytes are too few for a header", size);
   for (int i = 7; i >= 0; i--) length = length << 8 | (uint8_t)file[i];
   if (length > size - 8)
-    return mynah_fail(MYNAH_CORRUPT, "safetensors: a header of %" PRIu64 " bytes in a file of %zu: the file is cut or is "
-                      "something else", length, size);
+    return mynah_fail(MYNAH_CORRUPT,
+                      "safetensors: a header of %" PRIu64 " bytes in a file of %zu: the file is cut or is "
+                      "something else",
+                      length, size);
   if (length == 0 || file[8] != '{') return mynah_fail(MYNAH_CORRUPT, "safetensors: the header is no JSON object");
   mynah_status status = mynah_json_parse(file + 8, (size_t)length, &f->header);
   if (status != MYNAH_OK) return mynah_error_context(status, "safetensors: header");

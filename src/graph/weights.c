@@ -23,7 +23,8 @@ static void tensor_init(const mynah_init *init, uint64_t seed, const mynah_tenso
     for (int64_t i = 0; i < t->size; i++) data[i] = init->value;
     break;
   case MYNAH_INIT_UNIFORM:
-    for (int64_t i = 0; i < t->size; i++) data[i] = (float)mynah_rng_range(&r, -(double)init->value, (double)init->value);
+    for (int64_t i = 0; i < t->size; i++)
+      data[i] = (float)mynah_rng_range(&r, -(double)init->value, (double)init->value);
     break;
   case MYNAH_INIT_NORMAL:
     mynah_rng_fill_normal(&r, data, (size_t)t->size);

@@ -35,7 +35,8 @@ static void test_only_what_is_needed(void **state) {
   mynah_program *p;
   mynah_compile_config cfg = {.kernels = "ref"};
   case_ok(mynah_graph_create(&g));
-  mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(4, 6)), t = mynah_input(g, "t", MYNAH_F32, MYNAH_SHAPE(4, 2));
+  mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(4, 6)),
+             t = mynah_input(g, "t", MYNAH_F32, MYNAH_SHAPE(4, 2));
   mynah_node h = mynah_relu(g, mynah_linear(g, x, mynah_weight(g, "w1", MYNAH_SHAPE(7, 6), zero), MYNAH_NO_NODE));
   mynah_node y = mynah_linear(g, h, mynah_weight(g, "w2", MYNAH_SHAPE(2, 7), zero), MYNAH_NO_NODE);
   mynah_silu(g, mynah_linear(g, x, mynah_weight(g, "unused", MYNAH_SHAPE(3, 6), zero), MYNAH_NO_NODE));
@@ -126,8 +127,8 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_uses_add_up),       cmocka_unit_test(test_only_what_is_needed),
-      cmocka_unit_test(test_flat_gradients),    cmocka_unit_test(test_constant_gradient),
+      cmocka_unit_test(test_uses_add_up),    cmocka_unit_test(test_only_what_is_needed),
+      cmocka_unit_test(test_flat_gradients), cmocka_unit_test(test_constant_gradient),
       cmocka_unit_test(test_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,9 +47,18 @@ static void test_first_error(void **state) {
 }
 
 static void test_refused(void **state) {
-  static const char *const texts[] = {"there already is one", "dimensions must be positive", "2^40", "float32, uint8 or int32",
-                                      "a name is missing",    "used with shapes (3) and (4)", "as a buffer", "longer than",
-                                      "no value of this graph", "input 1 is missing", "my own words 7", "dimensions: 1 to 6",
+  static const char *const texts[] = {"there already is one",
+                                      "dimensions must be positive",
+                                      "2^40",
+                                      "float32, uint8 or int32",
+                                      "a name is missing",
+                                      "used with shapes (3) and (4)",
+                                      "as a buffer",
+                                      "longer than",
+                                      "no value of this graph",
+                                      "input 1 is missing",
+                                      "my own words 7",
+                                      "dimensions: 1 to 6",
                                       "output 'y'"};
   for (int i = 0; i < 13; i++) {
     mynah_graph *g;
@@ -111,7 +120,8 @@ static mynah_status small_life(void *context) {
   if (status == MYNAH_OK) {
     const float scale[3] = {1, 2, 3};
     mynah_init init = {MYNAH_INIT_UNIFORM, 0.5f};
-    mynah_node u = mynah_input(g, "u", MYNAH_U8, MYNAH_SHAPE(4, 3)), t = mynah_input(g, "t", MYNAH_F32, MYNAH_SHAPE(4, 2));
+    mynah_node u = mynah_input(g, "u", MYNAH_U8, MYNAH_SHAPE(4, 3)),
+               t = mynah_input(g, "t", MYNAH_F32, MYNAH_SHAPE(4, 2));
     mynah_node x = mynah_mul(g, mynah_from_u8(g, u, scale, scale, 3), mynah_constant(g, MYNAH_SHAPE(3), scale));
     mynah_node h = mynah_relu(g, mynah_linear(g, x, mynah_weight(g, "w1", MYNAH_SHAPE(6, 3), init),
                                               mynah_weight(g, "b1", MYNAH_SHAPE(6), init)));

@@ -33,9 +33,9 @@ static mynah_node build_post(mynah_graph *g, const graph_case *c) {
 
 static void test_linear(void **state) {
   const graph_case cases[] = {
-      {"linear", build_linear, {5, 7, 9, 1}, false},   {"no bias", build_linear, {5, 7, 9, 0}, false},
-      {"3-D", build_linear, {3, 6, 8, 1, 2}, false},   {"one row", build_linear, {1, 33, 17, 1}, false},
-      {"one output", build_linear, {4, 5, 1, 1}, false}, {"one input", build_linear, {4, 1, 3, 1}, false},
+      {"linear", build_linear, {5, 7, 9, 1}, false},       {"no bias", build_linear, {5, 7, 9, 0}, false},
+      {"3-D", build_linear, {3, 6, 8, 1, 2}, false},       {"one row", build_linear, {1, 33, 17, 1}, false},
+      {"one output", build_linear, {4, 5, 1, 1}, false},   {"one input", build_linear, {4, 1, 3, 1}, false},
       {"odd sizes", build_linear, {37, 65, 35, 1}, false},
   };
   CASES_CHECK(cases);
@@ -43,11 +43,16 @@ static void test_linear(void **state) {
 
 static void test_matmul(void **state) {
   const graph_case cases[] = {
-      {"plain", build_matmul, {0, 4, 5, 6, 0, 0}, false},     {"a^T b", build_matmul, {0, 4, 5, 6, 1, 0}, false},
-      {"a b^T", build_matmul, {0, 4, 5, 6, 0, 1}, false},     {"a^T b^T", build_matmul, {0, 4, 5, 6, 1, 1}, false},
-      {"batched", build_matmul, {3, 4, 5, 6, 0, 0}, false},   {"batched a^T", build_matmul, {3, 4, 5, 6, 1, 0}, false},
-      {"batched b^T", build_matmul, {3, 4, 5, 6, 0, 1}, false}, {"batched both", build_matmul, {3, 4, 5, 6, 1, 1}, false},
-      {"one b", build_matmul, {3, 4, 5, 6, 0, 0, 1}, false},  {"one b, b^T", build_matmul, {3, 4, 5, 6, 0, 1, 1}, false},
+      {"plain", build_matmul, {0, 4, 5, 6, 0, 0}, false},
+      {"a^T b", build_matmul, {0, 4, 5, 6, 1, 0}, false},
+      {"a b^T", build_matmul, {0, 4, 5, 6, 0, 1}, false},
+      {"a^T b^T", build_matmul, {0, 4, 5, 6, 1, 1}, false},
+      {"batched", build_matmul, {3, 4, 5, 6, 0, 0}, false},
+      {"batched a^T", build_matmul, {3, 4, 5, 6, 1, 0}, false},
+      {"batched b^T", build_matmul, {3, 4, 5, 6, 0, 1}, false},
+      {"batched both", build_matmul, {3, 4, 5, 6, 1, 1}, false},
+      {"one b", build_matmul, {3, 4, 5, 6, 0, 0, 1}, false},
+      {"one b, b^T", build_matmul, {3, 4, 5, 6, 0, 1, 1}, false},
       {"one b, a^T", build_matmul, {3, 4, 5, 6, 1, 0, 1}, false},
       {"one b, both", build_matmul, {3, 4, 5, 6, 1, 1, 1}, false},
   };
@@ -69,7 +74,8 @@ static void test_by_hand(void **state) {
   case_ok(mynah_graph_create(&g));
   const float w[] = {1, 2, 3, 4, 5, 6}, b[] = {1, 2, 3}, want[] = {211, 432, 653};
   mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(1, 2));
-  mynah_output(g, "y", mynah_linear(g, x, mynah_constant(g, MYNAH_SHAPE(3, 2), w), mynah_constant(g, MYNAH_SHAPE(3), b)));
+  mynah_output(g, "y",
+               mynah_linear(g, x, mynah_constant(g, MYNAH_SHAPE(3, 2), w), mynah_constant(g, MYNAH_SHAPE(3), b)));
   for (int f = 0; f < N_CASE_FAMILIES; f++) {
     graph_run r = {.graph = g};
     graph_run_compile(&r, case_families[f], false);

@@ -29,7 +29,8 @@ static void test_blocks(void **state) {
     }
     for (int t = 0; t < 48; t++) {
       size_t alive = 0;
-      for (int i = 0; i < n; i++) alive += blocks[i].first <= t && t <= blocks[i].last ? mynah__align(blocks[i].bytes) : 0;
+      for (int i = 0; i < n; i++)
+        alive += blocks[i].first <= t && t <= blocks[i].last ? mynah__align(blocks[i].bytes) : 0;
       if (alive > most) most = alive;
     }
     assert_true(arena >= most && arena <= sum && arena <= 2 * most);
@@ -79,7 +80,8 @@ static void test_outputs_stay(void **state) {
   const float *got[] = {mynah_state_output(r.state, "y"), mynah_state_output(r.state, "view"),
                         mynah_state_output(r.state, "z")};
   assert_ptr_equal(got[0], got[1]);
-  for (int i = 0; i < 6; i++) assert_true(in[i] == (float)i && got[0][i] == (float)(2 * i) && got[2][i] == (float)(6 * i + 2));
+  for (int i = 0; i < 6; i++)
+    assert_true(in[i] == (float)i && got[0][i] == (float)(2 * i) && got[2][i] == (float)(6 * i + 2));
   assert_memory_equal(mynah_state_output(r.state, "constant"), numbers, sizeof numbers);
   assert_true(((const float *)mynah_state_output(r.state, "w"))[1] == 3);
   assert_null(mynah_state_output(r.state, "none"));
@@ -131,7 +133,8 @@ static void test_sharing_changes_nothing(void **state) {
       mynah_state_run(r[k].state);
       mynah_state_run(r[k].state);
     }
-    size_t bytes = (size_t)mynah_shape_size(r[0].program->outputs[r[0].program->n_outputs - 1].tensor.shape) * sizeof(float);
+    size_t bytes =
+        (size_t)mynah_shape_size(r[0].program->outputs[r[0].program->n_outputs - 1].tensor.shape) * sizeof(float);
     assert_memory_equal(mynah_state_output(r[0].state, "y"), mynah_state_output(r[1].state, "y"), bytes);
     assert_true(r[1].program->arena_bytes < r[0].program->arena_bytes);
     graph_run_end(&r[0]);

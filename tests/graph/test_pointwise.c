@@ -2,10 +2,14 @@
 /* Pointwise ops: gradients in double, all kernels alike, broadcasting, pictures, dropout and noise. */
 #include "graph_case.h"
 
-static const char *const functions[] = {"relu",     "leaky_relu", "leaky_relu:0.1", "sigmoid", "tanh",         "silu",
-                                        "mish",     "gelu",       "gelu_tanh",      "softplus", "log_sigmoid", "elu",
-                                        "elu:0.5",  "selu",       "hard_sigmoid",   "hard_swish", "exp",       "square",
-                                        "abs",      "sin",        "cos",            "log",     "sqrt"};
+static const char *const functions[] = {"relu",       "leaky_relu",  "leaky_relu:0.1",
+                                        "sigmoid",    "tanh",        "silu",
+                                        "mish",       "gelu",        "gelu_tanh",
+                                        "softplus",   "log_sigmoid", "elu",
+                                        "elu:0.5",    "selu",        "hard_sigmoid",
+                                        "hard_swish", "exp",         "square",
+                                        "abs",        "sin",         "cos",
+                                        "log",        "sqrt"};
 #define N_FUNCTIONS 23
 #define FIRST_POSITIVE 21 /* log and sqrt take what is above 0 */
 
@@ -42,7 +46,8 @@ static void test_unary_far(void **state) {
       mynah_state_run(r.state);
       const float *y = mynah_state_output(r.state, "y");
       for (int i = 0; i < 17; i++)
-        if (isfinite(y[i]) != (i != 3)) fail_msg("%s(%g) = %g with %s", functions[f], (double)in[i], (double)y[i], case_families[k]);
+        if (isfinite(y[i]) != (i != 3))
+          fail_msg("%s(%g) = %g with %s", functions[f], (double)in[i], (double)y[i], case_families[k]);
       graph_run_end(&r);
     }
   }
@@ -51,9 +56,15 @@ static void test_unary_far(void **state) {
 typedef mynah_node (*binary_builder)(mynah_graph *g, mynah_node a, mynah_node b);
 static const binary_builder binaries[] = {mynah_add, mynah_sub, mynah_mul, mynah_div};
 static const mynah_shape pairs[][2] = {
-    {{2, {3, 4}}, {2, {3, 4}}},          {{2, {3, 4}}, {1, {4}}},          {{2, {3, 4}}, {2, {3, 1}}},
-    {{2, {3, 4}}, {1, {1}}},             {{3, {2, 3, 4}}, {2, {3, 4}}},    {{3, {2, 1, 4}}, {3, {1, 3, 1}}},
-    {{1, {4}}, {3, {2, 3, 4}}},          {{3, {2, 5, 33}}, {3, {2, 1, 33}}}, {{4, {2, 3, 5, 4}}, {4, {2, 1, 1, 4}}},
+    {{2, {3, 4}}, {2, {3, 4}}},
+    {{2, {3, 4}}, {1, {4}}},
+    {{2, {3, 4}}, {2, {3, 1}}},
+    {{2, {3, 4}}, {1, {1}}},
+    {{3, {2, 3, 4}}, {2, {3, 4}}},
+    {{3, {2, 1, 4}}, {3, {1, 3, 1}}},
+    {{1, {4}}, {3, {2, 3, 4}}},
+    {{3, {2, 5, 33}}, {3, {2, 1, 33}}},
+    {{4, {2, 3, 5, 4}}, {4, {2, 1, 1, 4}}},
     {{2, {37, 65}}, {1, {65}}},
 };
 #define N_PAIRS 10
@@ -210,14 +221,38 @@ static void test_refused(void **state) {
     mynah_node x = mynah_fill(g, MYNAH_SHAPE(2, 3), 1), u = mynah_input(g, "u", MYNAH_U8, MYNAH_SHAPE(2, 3));
     const float one[2] = {1, 1};
     switch (i) {
-    case 0: mynah_add(g, x, mynah_fill(g, MYNAH_SHAPE(2), 1)); graph_case_check_refused(g, "(2,3) (2)"); break;
-    case 1: mynah_unary(g, "relux", x); graph_case_check_refused(g, "relux"); break;
-    case 2: mynah_unary(g, "elu:x", x); graph_case_check_refused(g, "elu:x"); break;
-    case 3: mynah_relu(g, u); graph_case_check_refused(g, "float32"); break;
-    case 4: mynah_from_u8(g, x, one, one, 1); graph_case_check_refused(g, "uint8"); break;
-    case 5: mynah_from_u8(g, u, one, one, 2); graph_case_check_refused(g, "channels"); break;
-    case 6: mynah_dropout(g, x, 1); graph_case_check_refused(g, "probability"); break;
-    default: mynah_clamp(g, x, 1, 0); graph_case_check_refused(g, "clamp"); break;
+    case 0:
+      mynah_add(g, x, mynah_fill(g, MYNAH_SHAPE(2), 1));
+      graph_case_check_refused(g, "(2,3) (2)");
+      break;
+    case 1:
+      mynah_unary(g, "relux", x);
+      graph_case_check_refused(g, "relux");
+      break;
+    case 2:
+      mynah_unary(g, "elu:x", x);
+      graph_case_check_refused(g, "elu:x");
+      break;
+    case 3:
+      mynah_relu(g, u);
+      graph_case_check_refused(g, "float32");
+      break;
+    case 4:
+      mynah_from_u8(g, x, one, one, 1);
+      graph_case_check_refused(g, "uint8");
+      break;
+    case 5:
+      mynah_from_u8(g, u, one, one, 2);
+      graph_case_check_refused(g, "channels");
+      break;
+    case 6:
+      mynah_dropout(g, x, 1);
+      graph_case_check_refused(g, "probability");
+      break;
+    default:
+      mynah_clamp(g, x, 1, 0);
+      graph_case_check_refused(g, "clamp");
+      break;
     }
     mynah_graph_destroy(g);
   }
@@ -225,9 +260,9 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_unary),   cmocka_unit_test(test_unary_far),    cmocka_unit_test(test_binary),
-      cmocka_unit_test(test_rest),    cmocka_unit_test(test_from_u8),      cmocka_unit_test(test_dropout),
-      cmocka_unit_test(test_noise),   cmocka_unit_test(test_not_training), cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_unary), cmocka_unit_test(test_unary_far),    cmocka_unit_test(test_binary),
+      cmocka_unit_test(test_rest),  cmocka_unit_test(test_from_u8),      cmocka_unit_test(test_dropout),
+      cmocka_unit_test(test_noise), cmocka_unit_test(test_not_training), cmocka_unit_test(test_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

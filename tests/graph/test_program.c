@@ -31,7 +31,9 @@ typedef mynah_node (*builder)(mynah_graph *g, mynah_node x);
 
 static mynah_node with_function(mynah_graph *g, mynah_node x) { return mynah_silu(g, layer(g, x, "a", 6)); }
 static mynah_node with_residual(mynah_graph *g, mynah_node x) { return mynah_add(g, layer(g, x, "a", 6), x); }
-static mynah_node with_both(mynah_graph *g, mynah_node x) { return mynah_relu(g, mynah_add(g, x, layer(g, x, "a", 6))); }
+static mynah_node with_both(mynah_graph *g, mynah_node x) {
+  return mynah_relu(g, mynah_add(g, x, layer(g, x, "a", 6)));
+}
 /* Two layers meet: one takes the other as residual. */
 static mynah_node with_two(mynah_graph *g, mynah_node x) {
   return mynah_relu(g, mynah_add(g, layer(g, x, "a", 6), layer(g, x, "b", 6)));
@@ -66,10 +68,14 @@ static const struct {
   builder build;
   const char *steps; /* of inference */
 } fusions[] = {
-    {"function", with_function, "linear"},       {"residual", with_residual, "linear"},
-    {"both", with_both, "linear"},               {"two", with_two, "linear linear"},
-    {"kept value", kept_value, "linear unary mul"}, {"kept view", kept_view, "linear unary mul"},
-    {"kept output", kept_output, "linear unary"}, {"stretched", stretched, "linear slice add"},
+    {"function", with_function, "linear"},
+    {"residual", with_residual, "linear"},
+    {"both", with_both, "linear"},
+    {"two", with_two, "linear linear"},
+    {"kept value", kept_value, "linear unary mul"},
+    {"kept view", kept_view, "linear unary mul"},
+    {"kept output", kept_output, "linear unary"},
+    {"stretched", stretched, "linear slice add"},
     {"late residual", late_residual, "mul affine linear"},
 };
 #define N_FUSIONS 9
@@ -128,7 +134,8 @@ static void test_fusion_in_training(void **state) {
     graph_run r = {0};
     case_ok(mynah_graph_create(&r.graph));
     mynah_node y = layer(r.graph, mynah_input(r.graph, "x", MYNAH_F32, MYNAH_SHAPE(4, 6)), "a", 6);
-    case_ok(mynah_differentiate(r.graph, mynah_sum(r.graph, is_silu ? mynah_silu(r.graph, y) : mynah_relu(r.graph, y), NULL, 0, false)));
+    case_ok(mynah_differentiate(
+        r.graph, mynah_sum(r.graph, is_silu ? mynah_silu(r.graph, y) : mynah_relu(r.graph, y), NULL, 0, false)));
     graph_run_compile(&r, "ref", false);
     assert_string_equal(steps_text(r.program), "linear broadcast unary_grad linear_grad_w");
     mynah_str text = {0};
@@ -245,10 +252,68 @@ static void test_lives(void **state) {
   graph_run_end(&r);
 }
 
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
+
+#define N_STATES 12
+#define N_ROUNDS 20
+
+typedef struct shards {
+  mynah_state *states[N_STATES];
+  const mynah_weights *weights;
+  float gradients[N_STATES][4096];
+} shards;
+
+/* Shard i, several runs: what comes out must not depend on which thread does it. */
+static void run_shard(void *context, int i, int worker) {
+  shards *s = context;
+  mynah_state_seed(s->states[i], 9, (uint64_t)i * N_ROUNDS);
+  for (int round = 0; round < N_ROUNDS; round++) {
+    float *x = mynah_state_input(s->states[i], "x");
+    for (int k = 0; k < 24; k++) x[k] = (float)case_value("x", i * 1000 + round * 24 + k);
+    mynah_state_run(s->states[i]);
+  }
+  size_t bytes = (size_t)mynah_weights_n_trained(s->weights) * sizeof(float);
+  assert_true(bytes <= sizeof s->gradients[i]);
+  memcpy(s->gradients[i], mynah_state_gradients(s->states[i]), bytes);
+}
+
+static void test_threads(void **state) {
+  static shards one, many;
+  mynah_pool *pool;
+  for (int f = 0; f < N_CASE_FAMILIES; f++) {
+    graph_run r = {0};
+    case_ok(mynah_graph_create(&r.graph));
+    mynah_graph *g = r.graph;
+    mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(4, 6));
+    mynah_node y = layer(g, mynah_dropout(g, mynah_relu(g, layer(g, x, "a", 50)), 0.3f), "b", 3);
+    case_ok(mynah_differentiate(g, mynah_sum(g, mynah_mul(g, y, y), NULL, 0, false)));
+    graph_run_compile(&r, case_families[f], false);
+    one.weights = many.weights = r.weights;
+    for (int i = 0; i < N_STATES; i++) {
+      case_ok(mynah_state_create(r.binding, &one.states[i]));
+      case_ok(mynah_state_create(r.binding, &many.states[i]));
+      run_shard(&one, i, 0);
+    }
+    case_ok(mynah_pool_create(4, &pool));
+    mynah_binding_refresh(r.binding, pool);
+    mynah_pool_run(pool, N_STATES, run_shard, &many);
+    mynah_pool_destroy(pool);
+    for (int i = 0; i < N_STATES; i++) {
+      assert_memory_equal(one.gradients[i], many.gradients[i], sizeof one.gradients[i]);
+      if (i) assert_memory_not_equal(one.gradients[i], one.gradients[0], sizeof one.gradients[i]);
+      mynah_state_destroy(one.states[i]);
+      mynah_state_destroy(many.states[i]);
+    }
+    graph_run_end(&r);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_fusion), cmocka_unit_test(test_fusion_in_training), cmocka_unit_test(test_families),
-      cmocka_unit_test(test_rt),     cmocka_unit_test(test_print),              cmocka_unit_test(test_lives),
+      cmocka_unit_test(test_fusion),   cmocka_unit_test(test_fusion_in_training),
+      cmocka_unit_test(test_families), cmocka_unit_test(test_rt),
+      cmocka_unit_test(test_print),    cmocka_unit_test(test_lives),
+      cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

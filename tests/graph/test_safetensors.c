@@ -16,14 +16,15 @@ static mynah_status parse(const char *header, int64_t length, size_t n_data, myn
   return mynah_safetensors_parse(file, 8 + n + n_data, f);
 }
 
-#define T(name, dtype, shape, begin, end)                                                          \
+#define T(name, dtype, shape, begin, end) \
   "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
 
 static void test_good(void **state) {
   mynah_safetensors *f;
-  case_ok(parse("{\"__metadata__\":{\"k\":\"v\"}," T("b", "F32", "[2]", 0, 8) "," T("a", "U8", "[3]", 8, 11) ","
-                T("s", "I64", "[]", 16, 24) "," T("e", "F64", "[0,5]", 11, 11) "," T("x", "BOOL", "[5]", 11, 16) "}   ",
-                -1, 24, &f));
+  case_ok(
+      parse("{\"__metadata__\":{\"k\":\"v\"}," T("b", "F32", "[2]", 0, 8) "," T("a", "U8", "[3]", 8, 11) "," T(
+                "s", "I64", "[]", 16, 24) "," T("e", "F64", "[0,5]", 11, 11) "," T("x", "BOOL", "[5]", 11, 16) "}   ",
+            -1, 24, &f));
   assert_int_equal(mynah_safetensors_count(f), 5);
   assert_string_equal(mynah_safetensors_at(f, 0)->name, "a"); /* sorted by name */
   assert_null(mynah_safetensors_at(f, 5));
@@ -92,7 +93,8 @@ static void test_every_rule(void **state) {
     mynah_safetensors *f = NULL;
     mynah_status status = parse(bad[i].header, bad[i].length, bad[i].n_data, &f);
     if (status != bad[i].status || !strstr(mynah_error(), bad[i].text))
-      fail_msg("%s: %s, \"%s\" where \"%s\" was due", bad[i].header, mynah_status_name(status), mynah_error(), bad[i].text);
+      fail_msg("%s: %s, \"%s\" where \"%s\" was due", bad[i].header, mynah_status_name(status), mynah_error(),
+               bad[i].text);
     assert_null(f);
   }
   mynah_safetensors *f;

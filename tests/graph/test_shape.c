@@ -52,15 +52,24 @@ static mynah_node build_reduce(mynah_graph *g, const graph_case *c) {
 
 static void test_moves(void **state) {
   const graph_case cases[] = {
-      {"permute", build_permute, {0, 2, 3, 1}, false},    {"permute back", build_permute, {0, 3, 1, 2}, false},
-      {"permute all", build_permute, {3, 2, 1, 0}, false}, {"permute negative", build_permute, {-1, 0, 1, 2}, false},
-      {"permute none", build_permute, {0, 1, 2, 3}, false}, {"concat", build_concat, {3, 1}, false},
-      {"concat first", build_concat, {2, 0}, false},      {"concat last", build_concat, {4, -1}, false},
-      {"concat many", build_concat, {29, 2}, false},      {"concat one", build_concat, {1, 2}, false},
-      {"slice first", build_slice, {0, 1, 2}, false},     {"slice middle", build_slice, {1, 2, 2}, false},
-      {"slice last", build_slice, {-1, 0, 3}, false},     {"slice all", build_slice, {1, 0, 4}, false},
-      {"slices", build_slices, {0}, false},               {"broadcast", build_broadcast, {0}, false},
-      {"broadcast middle", build_broadcast, {1}, false},  {"reshape", build_reshape, {0}, false},
+      {"permute", build_permute, {0, 2, 3, 1}, false},
+      {"permute back", build_permute, {0, 3, 1, 2}, false},
+      {"permute all", build_permute, {3, 2, 1, 0}, false},
+      {"permute negative", build_permute, {-1, 0, 1, 2}, false},
+      {"permute none", build_permute, {0, 1, 2, 3}, false},
+      {"concat", build_concat, {3, 1}, false},
+      {"concat first", build_concat, {2, 0}, false},
+      {"concat last", build_concat, {4, -1}, false},
+      {"concat many", build_concat, {29, 2}, false},
+      {"concat one", build_concat, {1, 2}, false},
+      {"slice first", build_slice, {0, 1, 2}, false},
+      {"slice middle", build_slice, {1, 2, 2}, false},
+      {"slice last", build_slice, {-1, 0, 3}, false},
+      {"slice all", build_slice, {1, 0, 4}, false},
+      {"slices", build_slices, {0}, false},
+      {"broadcast", build_broadcast, {0}, false},
+      {"broadcast middle", build_broadcast, {1}, false},
+      {"reshape", build_reshape, {0}, false},
   };
   CASES_CHECK(cases);
 }
@@ -122,14 +131,38 @@ static void test_refused(void **state) {
     case_ok(mynah_graph_create(&g));
     mynah_node x = mynah_fill(g, MYNAH_SHAPE(2, 3, 4), 1), parts[2] = {x, mynah_fill(g, MYNAH_SHAPE(2, 3, 5), 1)};
     switch (i) {
-    case 0: mynah_reshape(g, x, MYNAH_SHAPE(5, 5)); graph_case_check_refused(g, "reshape: 24"); break;
-    case 1: mynah_reshape(g, x, MYNAH_SHAPE(-1, -1)); graph_case_check_refused(g, "reshape"); break;
-    case 2: mynah_permute(g, x, (int[]){0, 0, 1}); graph_case_check_refused(g, "permutation"); break;
-    case 3: mynah_concat(g, parts, 2, 0); graph_case_check_refused(g, "(2,3,4) (2,3,5)"); break;
-    case 4: mynah_slice(g, x, 1, 2, 2); graph_case_check_refused(g, "slice"); break;
-    case 5: mynah_slice(g, x, 1, INT64_MAX, INT64_MAX); graph_case_check_refused(g, "slice"); break;
-    case 6: mynah_broadcast(g, x, MYNAH_SHAPE(3, 4)); graph_case_check_refused(g, "broadcast"); break;
-    default: mynah_sum(g, x, (int[]){3}, 1, false); graph_case_check_refused(g, "no axis 3"); break;
+    case 0:
+      mynah_reshape(g, x, MYNAH_SHAPE(5, 5));
+      graph_case_check_refused(g, "reshape: 24");
+      break;
+    case 1:
+      mynah_reshape(g, x, MYNAH_SHAPE(-1, -1));
+      graph_case_check_refused(g, "reshape");
+      break;
+    case 2:
+      mynah_permute(g, x, (int[]){0, 0, 1});
+      graph_case_check_refused(g, "permutation");
+      break;
+    case 3:
+      mynah_concat(g, parts, 2, 0);
+      graph_case_check_refused(g, "(2,3,4) (2,3,5)");
+      break;
+    case 4:
+      mynah_slice(g, x, 1, 2, 2);
+      graph_case_check_refused(g, "slice");
+      break;
+    case 5:
+      mynah_slice(g, x, 1, INT64_MAX, INT64_MAX);
+      graph_case_check_refused(g, "slice");
+      break;
+    case 6:
+      mynah_broadcast(g, x, MYNAH_SHAPE(3, 4));
+      graph_case_check_refused(g, "broadcast");
+      break;
+    default:
+      mynah_sum(g, x, (int[]){3}, 1, false);
+      graph_case_check_refused(g, "no axis 3");
+      break;
     }
     mynah_graph_destroy(g);
   }

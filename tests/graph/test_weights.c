@@ -77,7 +77,8 @@ static void test_file(void **state) {
   case_ok(mynah_weights_create(g, 2, &back));
   case_ok(mynah_safetensors_open(write_weights(w, 0), &f));
   case_ok(mynah_weights_load(back, f, false));
-  assert_memory_equal(mynah_weights_const_data(w), mynah_weights_const_data(back), (size_t)mynah_weights_n_floats(w) * 4);
+  assert_memory_equal(mynah_weights_const_data(w), mynah_weights_const_data(back),
+                      (size_t)mynah_weights_n_floats(w) * 4);
   mynah_safetensors_close(f);
   /* One tensor missing: nothing is changed. */
   mynah_weights_data(w)[0] = 99;
@@ -130,7 +131,8 @@ static void test_types(void **state) {
   assert_true(data[0] == 1 && data[3] == 0.1f);
   case_ok(load_one((mynah_safetensor){"w", MYNAH_BF16, MYNAH_SHAPE(2, 2), bf16, 8}, true, w));
   assert_true(data[0] == 1 && data[2] == -3 && data[3] == 0.25f);
-  assert_int_equal(load_one((mynah_safetensor){"w", MYNAH_I32, MYNAH_SHAPE(2, 2), ints, 16}, false, w), MYNAH_UNSUPPORTED);
+  assert_int_equal(load_one((mynah_safetensor){"w", MYNAH_I32, MYNAH_SHAPE(2, 2), ints, 16}, false, w),
+                   MYNAH_UNSUPPORTED);
   assert_int_equal(load_one((mynah_safetensor){"w", MYNAH_F64, MYNAH_SHAPE(4), doubles, 32}, false, w), MYNAH_MISMATCH);
   assert_non_null(strstr(mynah_error(), "'w' is (4) in the file, (2,2) here"));
   assert_true(data[2] == -3);

@@ -44,10 +44,13 @@ static void linear_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, 
   }
 }
 
-static const mynah__kernel *const linear_kernels[] = {&mynah__fast_linear, &mynah__ref32_linear, &mynah__ref64_linear, NULL};
-const mynah__op mynah__op_linear = {
-    .name = "linear", .shape = linear_shape, .gradient = linear_gradient, .flops = linear_flops,
-    .kernels = linear_kernels};
+static const mynah__kernel *const linear_kernels[] = {&mynah__fast_linear, &mynah__ref32_linear, &mynah__ref64_linear,
+                                                      NULL};
+const mynah__op mynah__op_linear = {.name = "linear",
+                                    .shape = linear_shape,
+                                    .gradient = linear_gradient,
+                                    .flops = linear_flops,
+                                    .kernels = linear_kernels};
 
 /* in: dy (…,out) w (out,in); out: dx (…,in) */
 static mynah_status linear_grad_x_shape(mynah__step *step) {
@@ -59,8 +62,8 @@ static mynah_status linear_grad_x_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static const mynah__kernel *const linear_grad_x_kernels[] = {&mynah__fast_linear_grad_x, &mynah__ref32_linear_grad_x, &mynah__ref64_linear_grad_x,
-                                                             NULL};
+static const mynah__kernel *const linear_grad_x_kernels[] = {&mynah__fast_linear_grad_x, &mynah__ref32_linear_grad_x,
+                                                             &mynah__ref64_linear_grad_x, NULL};
 const mynah__op mynah__op_linear_grad_x = {
     .name = "linear_grad_x", .shape = linear_grad_x_shape, .flops = linear_flops, .kernels = linear_grad_x_kernels};
 
@@ -79,11 +82,12 @@ static double linear_grad_w_flops(const mynah__step *step) {
   return 2.0 * (double)mynah_shape_size(step->in[0].shape) * (double)last_dim(step->in[1].shape);
 }
 
-static const mynah__kernel *const linear_grad_w_kernels[] = {&mynah__fast_linear_grad_w, &mynah__ref32_linear_grad_w, &mynah__ref64_linear_grad_w,
-                                                             NULL};
-const mynah__op mynah__op_linear_grad_w = {
-    .name = "linear_grad_w", .shape = linear_grad_w_shape, .flops = linear_grad_w_flops,
-    .kernels = linear_grad_w_kernels};
+static const mynah__kernel *const linear_grad_w_kernels[] = {&mynah__fast_linear_grad_w, &mynah__ref32_linear_grad_w,
+                                                             &mynah__ref64_linear_grad_w, NULL};
+const mynah__op mynah__op_linear_grad_w = {.name = "linear_grad_w",
+                                           .shape = linear_grad_w_shape,
+                                           .flops = linear_grad_w_flops,
+                                           .kernels = linear_grad_w_kernels};
 
 mynah_node mynah_linear(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b) {
   return mynah__add_node(g, &mynah__op_linear, NULL, (mynah_node[]){x, w, b}, 3);
@@ -97,13 +101,15 @@ static mynah_status matmul_shape(mynah__step *step) {
   mynah_shape a = step->in[0].shape, b = step->in[1].shape;
   bool ta = step->a.i[0], tb = step->a.i[1];
   int na = a.n_dims, nb = b.n_dims;
-  if (na < 2 || nb < 2 || (nb != 2 && nb != na)) return mynah_fail(MYNAH_MISMATCH, "matmul: takes a (…,M,K) and b (…,K,N)");
+  if (na < 2 || nb < 2 || (nb != 2 && nb != na))
+    return mynah_fail(MYNAH_MISMATCH, "matmul: takes a (…,M,K) and b (…,K,N)");
   int64_t m = a.dims[na - 1 - !ta], k = a.dims[na - 1 - ta], kb = b.dims[nb - 1 - !tb], n = b.dims[nb - 1 - tb];
   bool is_good = k == kb;
   for (int i = 0; nb > 2 && i < na - 2; i++) is_good = is_good && a.dims[i] == b.dims[i];
   if (!is_good)
-    return mynah_fail(MYNAH_MISMATCH, "matmul: a%s and b%s do not fit: leading dimensions and %" PRId64 " with %" PRId64
-                      " must agree", ta ? " transposed" : "", tb ? " transposed" : "", k, kb);
+    return mynah_fail(MYNAH_MISMATCH,
+                      "matmul: a%s and b%s do not fit: leading dimensions and %" PRId64 " with %" PRId64 " must agree",
+                      ta ? " transposed" : "", tb ? " transposed" : "", k, kb);
   a.dims[na - 2] = m;
   a.dims[na - 1] = n;
   mynah__set_output(step, 0, a);
@@ -145,10 +151,13 @@ static void matmul_gradient(mynah_graph *g, mynah_node node, const mynah_node *d
   }
 }
 
-static const mynah__kernel *const matmul_kernels[] = {&mynah__fast_matmul, &mynah__ref32_matmul, &mynah__ref64_matmul, NULL};
-const mynah__op mynah__op_matmul = {
-    .name = "matmul", .shape = matmul_shape, .gradient = matmul_gradient, .flops = matmul_flops,
-    .kernels = matmul_kernels};
+static const mynah__kernel *const matmul_kernels[] = {&mynah__fast_matmul, &mynah__ref32_matmul, &mynah__ref64_matmul,
+                                                      NULL};
+const mynah__op mynah__op_matmul = {.name = "matmul",
+                                    .shape = matmul_shape,
+                                    .gradient = matmul_gradient,
+                                    .flops = matmul_flops,
+                                    .kernels = matmul_kernels};
 
 mynah_node mynah_matmul(mynah_graph *g, mynah_node a, mynah_node b, bool a_transposed, bool b_transposed) {
   mynah__attributes attributes = {.i = {a_transposed, b_transposed}};

@@ -35,12 +35,14 @@ static void unary_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_unary_grad, &a, in, 2);
 }
 
-static const mynah__kernel *const unary_kernels[] = {&mynah__fast_unary, &mynah__ref32_unary, &mynah__ref64_unary, NULL};
+static const mynah__kernel *const unary_kernels[] = {&mynah__fast_unary, &mynah__ref32_unary, &mynah__ref64_unary,
+                                                     NULL};
 const mynah__op mynah__op_unary = {
     .name = "unary", .shape = same_shape, .gradient = unary_gradient, .kernels = unary_kernels, .in_place = 1};
 
 /* in: y when the derivative needs the output alone, else x; dy */
-static const mynah__kernel *const unary_grad_kernels[] = {&mynah__fast_unary_grad, &mynah__ref32_unary_grad, &mynah__ref64_unary_grad, NULL};
+static const mynah__kernel *const unary_grad_kernels[] = {&mynah__fast_unary_grad, &mynah__ref32_unary_grad,
+                                                          &mynah__ref64_unary_grad, NULL};
 const mynah__op mynah__op_unary_grad = {
     .name = "unary_grad", .shape = same_shape_grad, .kernels = unary_grad_kernels, .in_place = 3};
 
@@ -80,8 +82,8 @@ static mynah_status binary_shape(mynah__step *step) {
   for (int i = 1; i <= y.n_dims; i++) {
     int64_t da = i <= a.n_dims ? a.dims[a.n_dims - i] : 1, db = i <= b.n_dims ? b.dims[b.n_dims - i] : 1;
     if (da != db && da != 1 && db != 1)
-      return mynah_fail(MYNAH_MISMATCH, "%s: the shapes do not broadcast: %" PRId64 " meets %" PRId64, step->op->name, da,
-                        db);
+      return mynah_fail(MYNAH_MISMATCH, "%s: the shapes do not broadcast: %" PRId64 " meets %" PRId64, step->op->name,
+                        da, db);
     y.dims[y.n_dims - i] = da == 1 ? db : da;
   }
   mynah__set_output(step, 0, y);
@@ -122,16 +124,16 @@ static void div_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, con
   mynah_node a = mynah__node_input(g, n, 0), b = mynah__node_input(g, n, 1);
   mynah_node d = mynah_div(g, dy[0], b);
   if (needs[0]) dx[0] = reduce_to(g, d, mynah_node_shape(g, a));
-  if (needs[1])
-    dx[1] = negative(g, reduce_to(g, mynah_mul(g, d, mynah__node_output(g, n, 0)), mynah_node_shape(g, b)));
+  if (needs[1]) dx[1] = negative(g, reduce_to(g, mynah_mul(g, d, mynah__node_output(g, n, 0)), mynah_node_shape(g, b)));
 }
 
-#define BINARY(op)                                                                                                     \
-  static const mynah__kernel *const op##_kernels[] = {&mynah__fast_##op, &mynah__ref32_##op, &mynah__ref64_##op, NULL};                   \
-  const mynah__op mynah__op_##op = {                                                                                   \
-      .name = #op, .shape = binary_shape, .gradient = op##_gradient, .kernels = op##_kernels, .in_place = 3};          \
-  mynah_node mynah_##op(mynah_graph *g, mynah_node a, mynah_node b) {                                                  \
-    return mynah__add_node(g, &mynah__op_##op, NULL, (mynah_node[]){a, b}, 2);                                         \
+#define BINARY(op)                                                                                               \
+  static const mynah__kernel *const op##_kernels[] = {&mynah__fast_##op, &mynah__ref32_##op, &mynah__ref64_##op, \
+                                                      NULL};                                                     \
+  const mynah__op mynah__op_##op = {                                                                             \
+      .name = #op, .shape = binary_shape, .gradient = op##_gradient, .kernels = op##_kernels, .in_place = 3};    \
+  mynah_node mynah_##op(mynah_graph *g, mynah_node a, mynah_node b) {                                            \
+    return mynah__add_node(g, &mynah__op_##op, NULL, (mynah_node[]){a, b}, 2);                                   \
   }
 BINARY(add)
 BINARY(sub)
@@ -146,7 +148,8 @@ static void affine_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, 
 }
 
 /* y = scale x + shift */
-static const mynah__kernel *const affine_kernels[] = {&mynah__fast_affine, &mynah__ref32_affine, &mynah__ref64_affine, NULL};
+static const mynah__kernel *const affine_kernels[] = {&mynah__fast_affine, &mynah__ref32_affine, &mynah__ref64_affine,
+                                                      NULL};
 const mynah__op mynah__op_affine = {
     .name = "affine", .shape = same_shape, .gradient = affine_gradient, .kernels = affine_kernels, .in_place = 1};
 
@@ -161,12 +164,14 @@ static void clamp_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_clamp_grad, &a, in, 2);
 }
 
-static const mynah__kernel *const clamp_kernels[] = {&mynah__fast_clamp, &mynah__ref32_clamp, &mynah__ref64_clamp, NULL};
+static const mynah__kernel *const clamp_kernels[] = {&mynah__fast_clamp, &mynah__ref32_clamp, &mynah__ref64_clamp,
+                                                     NULL};
 const mynah__op mynah__op_clamp = {
     .name = "clamp", .shape = same_shape, .gradient = clamp_gradient, .kernels = clamp_kernels, .in_place = 1};
 
 /* dx = dy where low <= x <= high, else 0 */
-static const mynah__kernel *const clamp_grad_kernels[] = {&mynah__fast_clamp_grad, &mynah__ref32_clamp_grad, &mynah__ref64_clamp_grad, NULL};
+static const mynah__kernel *const clamp_grad_kernels[] = {&mynah__fast_clamp_grad, &mynah__ref32_clamp_grad,
+                                                          &mynah__ref64_clamp_grad, NULL};
 const mynah__op mynah__op_clamp_grad = {
     .name = "clamp_grad", .shape = same_shape_grad, .kernels = clamp_grad_kernels, .in_place = 3};
 
@@ -190,7 +195,8 @@ static mynah_status from_u8_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static const mynah__kernel *const from_u8_kernels[] = {&mynah__fast_from_u8, &mynah__ref32_from_u8, &mynah__ref64_from_u8, NULL};
+static const mynah__kernel *const from_u8_kernels[] = {&mynah__fast_from_u8, &mynah__ref32_from_u8,
+                                                       &mynah__ref64_from_u8, NULL};
 const mynah__op mynah__op_from_u8 = {.name = "from_u8", .shape = from_u8_shape, .kernels = from_u8_kernels};
 
 mynah_node mynah_from_u8(mynah_graph *g, mynah_node x, const float *scale, const float *shift, int n) {
@@ -204,7 +210,8 @@ mynah_node mynah_from_u8(mynah_graph *g, mynah_node x, const float *scale, const
 
 /* ---- random ------------------------------------------------------------------------------------------------------ */
 
-/* in: x; out: y = x mask, mask: 0 with the probability, else 1 / (1 - probability)   (Srivastava et al. 2014, inverted) */
+/* in: x; out: y = x mask, mask: 0 with the probability, else 1 / (1 - probability)   (Srivastava et al. 2014, inverted)
+ */
 static mynah_status dropout_shape(mynah__step *step) {
   MYNAH_TRY(same_shape(step));
   mynah__set_output(step, 1, step->in[0].shape);
@@ -216,9 +223,13 @@ static void dropout_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy,
 }
 
 static const mynah__kernel *const dropout_kernels[] = {&mynah__ref32_dropout, &mynah__ref64_dropout, NULL};
-const mynah__op mynah__op_dropout = {
-    .name = "dropout", .shape = dropout_shape, .gradient = dropout_gradient, .kernels = dropout_kernels, .in_place = 1,
-    .is_random = true, .is_training_only = true};
+const mynah__op mynah__op_dropout = {.name = "dropout",
+                                     .shape = dropout_shape,
+                                     .gradient = dropout_gradient,
+                                     .kernels = dropout_kernels,
+                                     .in_place = 1,
+                                     .is_random = true,
+                                     .is_training_only = true};
 
 mynah_node mynah_dropout(mynah_graph *g, mynah_node x, float probability) {
   if (!(probability >= 0 && probability < 1))
@@ -232,12 +243,17 @@ static void noise_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
 }
 
 static const mynah__kernel *const noise_kernels[] = {&mynah__ref32_gaussian_noise, &mynah__ref64_gaussian_noise, NULL};
-const mynah__op mynah__op_gaussian_noise = {
-    .name = "gaussian_noise", .shape = same_shape, .gradient = noise_gradient, .kernels = noise_kernels, .in_place = 1,
-    .is_random = true, .is_training_only = true};
+const mynah__op mynah__op_gaussian_noise = {.name = "gaussian_noise",
+                                            .shape = same_shape,
+                                            .gradient = noise_gradient,
+                                            .kernels = noise_kernels,
+                                            .in_place = 1,
+                                            .is_random = true,
+                                            .is_training_only = true};
 
 mynah_node mynah_gaussian_noise(mynah_graph *g, mynah_node x, float sigma) {
-  if (!(sigma >= 0) || !isfinite(sigma)) return mynah_graph_fail(g, "gaussian_noise: sigma %g is negative", (double)sigma);
+  if (!(sigma >= 0) || !isfinite(sigma))
+    return mynah_graph_fail(g, "gaussian_noise: sigma %g is negative", (double)sigma);
   mynah__attributes a = {.f = {(double)sigma}};
   return mynah__add_node(g, &mynah__op_gaussian_noise, &a, &x, 1);
 }

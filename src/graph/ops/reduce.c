@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Sums and means over axes.
  *
- * Attributes of sum: i[0] bit d: axis d is summed over · i[1] 1: summed axes stay, as 1 · f[0] what the sum is multiplied by */
+ * Attributes of sum: i[0] bit d: axis d is summed over · i[1] 1: summed axes stay, as 1 · f[0] what the sum is
+ * multiplied by */
 #include "ops.h"
 
 #include "check.h"

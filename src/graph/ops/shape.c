@@ -63,7 +63,8 @@ const mynah__op mynah__op_reshape = {
     .name = "reshape", .shape = reshape_shape, .gradient = reshape_gradient, .is_view = true};
 
 mynah_node mynah_reshape(mynah_graph *g, mynah_node x, mynah_shape shape) {
-  if (shape.n_dims < 0 || shape.n_dims > MYNAH_MAX_DIMS) return mynah_graph_fail(g, "reshape: %d dimensions", shape.n_dims);
+  if (shape.n_dims < 0 || shape.n_dims > MYNAH_MAX_DIMS)
+    return mynah_graph_fail(g, "reshape: %d dimensions", shape.n_dims);
   mynah__attributes a = shape_attributes(shape);
   return mynah__add_node(g, &mynah__op_reshape, &a, &x, 1);
 }
@@ -173,8 +174,8 @@ static mynah_status slice_shape(mynah__step *step) {
   int64_t axis = step->a.i[0], start = step->a.i[1], length = step->a.i[2];
   if (axis < 0 || axis >= s.n_dims) return mynah_fail(MYNAH_INVALID, "slice: no axis %" PRId64, axis);
   if (start < 0 || length < 1 || start >= s.dims[axis] || length > s.dims[axis] - start)
-    return mynah_fail(MYNAH_MISMATCH, "slice: %" PRId64 " from %" PRId64 " on lies not within axis %" PRId64, length, start,
-                      axis);
+    return mynah_fail(MYNAH_MISMATCH, "slice: %" PRId64 " from %" PRId64 " on lies not within axis %" PRId64, length,
+                      start, axis);
   s.dims[axis] = length;
   set_typed_output(step, s);
   return MYNAH_OK;
@@ -206,8 +207,7 @@ static mynah_status slice_grad_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static void slice_grad_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs,
-                                mynah_node *dx) {
+static void slice_grad_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs, mynah_node *dx) {
   const mynah__attributes *a = mynah__node_attributes(g, n);
   int64_t length = mynah_node_shape(g, mynah__node_input(g, n, 0)).dims[a->i[0]];
   if (needs[0]) dx[0] = mynah_slice(g, dy[0], (int)a->i[0], a->i[1], length);
