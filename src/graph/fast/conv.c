@@ -71,9 +71,14 @@ static void raster_panel(const pack_shape *s, const panel *p, const float *packe
   }
 }
 
-static void raster_all(const pack_shape *s, const float *packed, const raster *v, const epilogue *e) {
+/* B was packed with n_segments pieces, of which the first `skip` and those behind s->n_segments more are left out. */
+static void raster_all(const pack_shape *s, int64_t n_segments, int64_t skip, const float *packed, const raster *v,
+                       const epilogue *e) {
+  pack_shape whole = *s;
+  whole.n_segments = n_segments;
   for (int64_t i = 0; i < panel_count(s); i++) {
-    panel p = FAST(panel_at)(s, i);
+    panel p = FAST(panel_at)(&whole, i);
+    p.skip = skip * segment_floats(s, p.nv, p.nt);
     raster_panel(s, &p, packed, v, e);
   }
 }
@@ -122,7 +127,7 @@ void FAST(conv2d)(const mynah__call *call) {
       a = frame;
     }
     raster r = {v.out_h, v.out_w, a, y, v.sh * v.pw * v.c, v.sw * v.c, v.out_w * v.o, v.o, v.pw * v.c};
-    raster_all(&s, call->packed, &r, &e);
+    raster_all(&s, s.n_segments, 0, call->packed, &r, &e);
     if (post && !is_relu) post->apply(sample, y, y, (float)step->post_parameters[0]);
   }
 }
@@ -145,16 +150,26 @@ static taps taps_of(int64_t residue, int64_t kernel, int64_t stride, int64_t bef
   return t;
 }
 
-/* dy in a frame wide enough that no tap leaves it: `before` zeros on either side, more behind when x is larger. */
+/* Of the taps in the order they are packed (last first): how many to skip, how many to use, and dy's line under the first
+ * used, for the line q of dx. */
+typedef struct tap_range {
+  int64_t skip, n, line;
+} tap_range;
+
+static tap_range taps_inside(const taps *t, int64_t out_h, int64_t q) {
+  int64_t first = q - (t->n - 1), last = q; /* lines of dy */
+  int64_t from = first < 0 ? 0 : first, to = last >= out_h ? out_h - 1 : last;
+  return (tap_range){from - first, to < from ? 0 : to - from + 1, from};
+}
+
+/* dy between columns of zeros, so that no tap leaves it sideways; upwards and downwards taps are left out instead. */
 typedef struct gradient_frame {
-  int64_t top, left, h, w;
+  int64_t left, w;
 } gradient_frame;
 
 static gradient_frame gradient_frame_of(const conv *v) {
-  int64_t th = (v->kh + v->sh - 1) / v->sh, tw = (v->kw + v->sw - 1) / v->sw;
-  int64_t bottom = (v->ph - 1) / v->sh + 1 > v->out_h ? (v->ph - 1) / v->sh + 1 - v->out_h : 0;
-  int64_t right = (v->pw - 1) / v->sw + 1 > v->out_w ? (v->pw - 1) / v->sw + 1 - v->out_w : 0;
-  return (gradient_frame){th - 1, tw - 1, th - 1 + v->out_h + bottom, tw - 1 + v->out_w + right};
+  int64_t tw = (v->kw + v->sw - 1) / v->sw, last = (v->pw - 1) / v->sw + 1;
+  return (gradient_frame){tw - 1, tw - 1 + v->out_w + (last > v->out_w ? last - v->out_w : 0)};
 }
 
 static pack_shape grad_x_shape(const conv *v, const taps *rows, const taps *cols) {
@@ -176,7 +191,7 @@ void FAST(conv2d_grad_x_plan)(const mynah__step *step, mynah__plan *plan) {
   conv v = grad_x_of(step);
   gradient_frame f = gradient_frame_of(&v);
   plan->packed_bytes = (size_t)(grad_x_packed_floats(&v) + v.kh * v.kw * v.c * v.o) * sizeof(float);
-  plan->scratch_bytes = (size_t)(f.h * f.w * v.o) * sizeof(float);
+  plan->scratch_bytes = (size_t)(v.out_h * f.w * v.o) * sizeof(float);
 }
 
 /* B of one residue: (rows.n, cols.n, o, c), taps from the last to the first, as dy's pixels stand in memory. */
@@ -204,6 +219,27 @@ void FAST(conv2d_grad_x_pack)(const mynah__step *step, const void *plan, const v
     }
 }
 
+/* One residue of dx, lines q = rows.first …: those that see the same taps (all, away from the border) in one raster. Taps
+ * whose line of dy lies outside are left out: B begins behind them. */
+static void grad_x_residue(const conv *v, const gradient_frame *f, const taps *rows, const taps *cols,
+                           const float *frame, const float *packed, float *dx, const epilogue *e) {
+  int64_t y0 = rows->residue - v->top, x0 = cols->first * v->sw + cols->residue - v->left;
+  int64_t col = cols->n ? cols->first - (cols->n - 1) + f->left : 0, end = rows->first + rows->count, next;
+  pack_shape s = grad_x_shape(v, rows, cols);
+  for (int64_t q = rows->first; q < end; q = next) {
+    tap_range t = taps_inside(rows, v->out_h, q);
+    for (next = q + 1; next < end; next++) {
+      tap_range u = taps_inside(rows, v->out_h, next);
+      if (u.skip != t.skip || u.n != t.n) break;
+    }
+    s.n_segments = t.n;
+    raster r = {next - q, cols->count, frame + ((t.n ? t.line : 0) * f->w + col) * v->o,
+                dx + ((q * v->sh + y0) * v->w + x0) * v->c, f->w * v->o, v->o, v->sh * v->w * v->c, v->sw * v->c,
+                f->w * v->o};
+    raster_all(&s, rows->n, t.skip, packed, &r, e);
+  }
+}
+
 /* dx of one sample; dy in its frame */
 static void grad_x_sample(const conv *v, const gradient_frame *f, const float *frame, const float *packed, float *dx,
                           const epilogue *e) {
@@ -211,13 +247,7 @@ static void grad_x_sample(const conv *v, const gradient_frame *f, const float *f
     for (int64_t j = 0; j < v->sw; j++) {
       taps rows = taps_of(i, v->kh, v->sh, v->top, v->h), cols = taps_of(j, v->kw, v->sw, v->left, v->w);
       pack_shape s = grad_x_shape(v, &rows, &cols);
-      /* The first output that sees input row q: q - (n - 1). Without taps any row does: it is not read. */
-      int64_t row = rows.n ? rows.first - (rows.n - 1) + f->top : 0;
-      int64_t col = cols.n ? cols.first - (cols.n - 1) + f->left : 0;
-      int64_t y = rows.first * v->sh + i - v->top, x = cols.first * v->sw + j - v->left;
-      raster r = {rows.count, cols.count, frame + (row * f->w + col) * v->o, dx + (y * v->w + x) * v->c,
-                  f->w * v->o, v->o, v->sh * v->w * v->c, v->sw * v->c, f->w * v->o};
-      raster_all(&s, packed, &r, e);
+      grad_x_residue(v, f, &rows, &cols, frame, packed, dx, e);
       packed += FAST(packed_floats)(&s);
     }
 }
@@ -227,12 +257,12 @@ void FAST(conv2d_grad_x)(const mynah__call *call) {
   gradient_frame f = gradient_frame_of(&v);
   const float *dy = call->in[0]; /* (batch,out_h,out_w,o) */
   float *dx = call->out[0];      /* (batch,h,w,c) */
-  float *frame = call->scratch;  /* (f.h,f.w,o) */
+  float *frame = call->scratch;  /* (out_h,f.w,o) */
   int residual = call->step->residual;
   epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx};
-  zero(frame, f.h * f.w * v.o);
+  zero(frame, v.out_h * f.w * v.o);
   for (int64_t b = 0; b < v.batch; b++, dy += v.out_h * v.out_w * v.o, dx += v.h * v.w * v.c) {
-    copy_framed(dy, v.out_h, v.out_w, v.o, f.top, f.left, f.w, frame);
+    copy_framed(dy, v.out_h, v.out_w, v.o, 0, f.left, f.w, frame);
     grad_x_sample(&v, &f, frame, call->packed, dx, &e);
   }
 }
@@ -249,10 +279,16 @@ static int64_t vector_start(const conv *v, int64_t j) {
 }
 static bool reads_beyond(const conv *v) { return v->kw * v->c < VL; }
 
-/* Lines of dy summed in registers before the sums go to memory: as many as keep their lines of x in the first cache. */
+/* Lines, then samples, of dy summed in registers before the sums go to memory: the more the better, as long as what they
+ * read of x and dy stays in the second-level cache, whose speed suffices for this loop. */
+#define SUMMED_FLOATS (32 * 1024)
+static int64_t within(int64_t n, int64_t max) { return n < 1 ? 1 : n > max ? max : n; }
 static int64_t lines_at_once(const conv *v) {
-  int64_t n = 24 * 1024 / (int64_t)sizeof(float) / (v->sh * v->pw * v->c + v->out_w * v->o);
-  return n < 1 ? 1 : n > v->out_h ? v->out_h : n;
+  return within(SUMMED_FLOATS / (v->sh * v->pw * v->c + v->out_w * v->o), v->out_h);
+}
+static int64_t samples_at_once(const conv *v) {
+  if (has_frame(v) || lines_at_once(v) < v->out_h) return 1;
+  return within(SUMMED_FLOATS / (v->ph * v->pw * v->c + v->out_h * v->out_w * v->o), v->batch);
 }
 
 void FAST(conv2d_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
@@ -262,12 +298,13 @@ void FAST(conv2d_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
   plan->scratch_bytes = (size_t)floats * sizeof(float);
 }
 
-/* sums (o, vectors * VL) += dy^T x for one sample. dy (out_h,out_w,o), x (ph,pw,c) */
-static void grad_w_sample(const conv *v, const float *dy, const float *x, float *sums, bool is_first) {
+/* sums (o, vectors * VL) += dy^T x for n_samples. dy (n_samples,out_h,out_w,o), x (n_samples,ph,pw,c) */
+static void grad_w_samples(const conv *v, const float *dy, const float *x, int64_t n_samples, float *sums,
+                           bool is_first) {
   int64_t n_row = row_vectors(v), vectors = v->kh * n_row, lines = lines_at_once(v);
-  int64_t n_groups = (vectors + OUTER_VECTORS - 1) / OUTER_VECTORS, per_group = (vectors + n_groups - 1) / n_groups;
-  outer_tile t = {.a_stride = v->o, .b_stride = v->sw * v->c, .b_outer = v->sh * v->pw * v->c, .n_inner = v->out_w,
-                  .ldc = vectors * VL};
+  int per_group = FAST(outer_split)(vectors);
+  outer_tile t = {.a_stride = v->o, .b_stride = v->sw * v->c, .b_outer = v->sh * v->pw * v->c,
+                  .b_sample = v->ph * v->pw * v->c, .n_inner = v->out_w, .n_samples = n_samples, .ldc = vectors * VL};
   for (int64_t oh = 0; oh < v->out_h; oh += lines) {
     t.n_outer = v->out_h - oh < lines ? v->out_h - oh : lines;
     t.is_first = is_first && oh == 0;
@@ -275,13 +312,9 @@ static void grad_w_sample(const conv *v, const float *dy, const float *x, float 
       int nv = (int)(vectors - g < per_group ? vectors - g : per_group);
       for (int j = 0; j < nv; j++)
         t.b[j] = x + (oh * v->sh + (g + j) / n_row) * v->pw * v->c + vector_start(v, (g + j) % n_row);
-      for (int64_t o = 0; o < v->o;) {
-        int n = v->o - o >= OUTER_ROWS ? OUTER_ROWS : 1;
-        t.a = dy + oh * v->out_w * v->o + o;
-        t.c = sums + o * t.ldc + g * VL;
-        FAST(tile_outer)(&t, n, nv);
-        o += n;
-      }
+      t.a = dy + oh * v->out_w * v->o;
+      t.c = sums + g * VL;
+      FAST(tile_outer)(&t, v->o, nv);
     }
   }
 }
@@ -304,13 +337,15 @@ void FAST(conv2d_grad_w)(const mynah__call *call) {
   const float *dy = call->in[1]; /* (batch,out_h,out_w,o) */
   float *sums = call->scratch, *frame = sums + v.o * v.kh * row_vectors(&v) * VL;
   if (has_frame(&v) || reads_beyond(&v)) zero(frame, v.ph * v.pw * v.c + VL);
-  for (int64_t b = 0; b < v.batch; b++) {
+  int64_t at_once = samples_at_once(&v), careful = reads_beyond(&v) ? v.batch - 1 : v.batch, n;
+  for (int64_t b = 0; b < v.batch; b += n) {
     const float *sample = x + b * v.h * v.w * v.c;
-    if (has_frame(&v) || (reads_beyond(&v) && b == v.batch - 1)) {
+    n = within(careful - b, at_once);
+    if (has_frame(&v) || b >= careful) {
       copy_framed(sample, v.h, v.w, v.c, v.top, v.left, v.pw, frame);
       sample = frame;
     }
-    grad_w_sample(&v, dy + b * v.out_h * v.out_w * v.o, sample, sums, b == 0);
+    grad_w_samples(&v, dy + b * v.out_h * v.out_w * v.o, sample, n, sums, b == 0);
   }
   unpack_sums(&v, sums, call->out[0]);
   if (call->step->n_out > 1) FAST(column_sums)(dy, v.batch * v.out_h * v.out_w, v.o, call->out[1]);

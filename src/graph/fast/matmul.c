@@ -4,8 +4,8 @@
 
 /* Rows done for all panels before the next: their results are still in the cache when the post function follows. */
 #define ROW_BLOCK 128
-/* Rows of x packed at once for a weight gradient: with 96 columns they stay in the second-level cache. */
-#define OUTER_BLOCK 512
+/* Rows of x packed at once for a weight gradient: with 64 columns they stay in the first-level cache. */
+#define OUTER_BLOCK 128
 
 static int64_t last_dim(const mynah__tensor *t) { return t->shape.dims[t->shape.n_dims - 1]; }
 static int64_t rows_of(const mynah__tensor *t) { return mynah_shape_size(t->shape) / last_dim(t); }
@@ -88,11 +88,7 @@ void FAST(linear_grad_x)(const mynah__call *call) {
 
 /* ---- weight gradient --------------------------------------------------------------------------------------------- */
 
-/* Vectors of a packed panel of x: the columns are shared out evenly over panels of at most OUTER_VECTORS. */
-static int outer_vectors(int64_t columns) {
-  int64_t vectors = (columns + VL - 1) / VL, n_panels = (vectors + OUTER_VECTORS - 1) / OUTER_VECTORS;
-  return (int)((vectors + n_panels - 1) / n_panels);
-}
+static int outer_vectors(int64_t columns) { return FAST(outer_split)((columns + VL - 1) / VL); }
 
 /* The gradient is summed in rows padded to whole panels, then copied, unless they are whole already. */
 static int64_t padded_columns(int64_t columns) {
@@ -122,16 +118,10 @@ static void pack_columns(const float *x, int64_t rows, int64_t n, int64_t first,
 /* c (out, padded) (+)= a^T x over one block of rows: a (rows,out), x packed */
 static void outer_block(const float *a, int64_t rows, int64_t out, const float *packed, int nv, float *c, int64_t ldc,
                         bool is_first) {
-  outer_tile t = {.a_stride = out, .b_stride = nv * VL, .n_inner = rows, .n_outer = 1, .ldc = ldc,
+  outer_tile t = {.a = a, .a_stride = out, .b_stride = nv * VL, .n_inner = rows, .n_outer = 1, .n_samples = 1, .c = c, .ldc = ldc,
                   .is_first = is_first};
   for (int j = 0; j < nv; j++) t.b[j] = packed + j * VL;
-  for (int64_t r = 0; r < out;) {
-    int n = out - r >= OUTER_ROWS ? OUTER_ROWS : 1;
-    t.a = a + r;
-    t.c = c + r * ldc;
-    FAST(tile_outer)(&t, n, nv);
-    r += n;
-  }
+  FAST(tile_outer)(&t, out, nv);
 }
 
 /* dw (out,in) = dy^T x; dy (rows,out), x (rows,in) */

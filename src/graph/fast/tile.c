@@ -109,12 +109,12 @@ INLINE void finish_quarter(const epilogue *e, const float *sum, float *out, int6
 }
 
 typedef struct product {
-  int64_t n_segments, k, stride, width;
+  int64_t n_segments, k, stride, width, skip;
   const float *b; /* the panel: bias, then B */
 } product;
 
 INLINE void multiply(const int R, const int NV, const int NT, const product *p, const row_tile *t, const epilogue *e) {
-  const float *b = p->b + panel_bias_floats(NV, NT), *a[TILE_ROWS_MAX];
+  const float *b = p->b + panel_bias_floats(NV, NT) + p->skip, *a[TILE_ROWS_MAX];
   vec sum[TILE_ROWS_MAX][PANEL_VECTORS + 1];
   UNROLL for (int r = 0; r < R; r++) {
     a[r] = t->rows[r];
@@ -197,7 +197,7 @@ int FAST(panel_rows)(const panel *p) { return panels[p->nv][p->nt].rows; }
 void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
                      int n_rows, const epilogue *e) {
   const panel_entry *entry = &panels[p->nv][p->nt];
-  product job = {s->n_segments, s->k, stride, p->width, packed + p->offset};
+  product job = {s->n_segments, s->k, stride, p->width, p->skip, packed + p->offset};
   if (n_rows == entry->rows) {
     entry->most(&job, t, e);
     return;
@@ -217,9 +217,10 @@ INLINE void outer(const int R, const int NV, const outer_tile *t) {
   vec sum[OUTER_ROWS][OUTER_VECTORS];
   const float *a = t->a;
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) sum[r][j] = (vec){0};
-  for (int64_t o = 0; o < t->n_outer; o++) {
+  for (int64_t o = 0; o < t->n_outer * t->n_samples; o++) {
     const float *b[OUTER_VECTORS];
-    UNROLL for (int j = 0; j < NV; j++) b[j] = t->b[j] + o * t->b_outer;
+    int64_t start = o / t->n_outer * t->b_sample + o % t->n_outer * t->b_outer;
+    UNROLL for (int j = 0; j < NV; j++) b[j] = t->b[j] + start;
     for (int64_t i = 0, at = 0; i < t->n_inner; i++, at += t->b_stride, a += t->a_stride) {
       vec bi[OUTER_VECTORS];
       UNROLL for (int j = 0; j < NV; j++) bi[j] = load(b[j] + at);
@@ -238,18 +239,45 @@ INLINE void outer(const int R, const int NV, const outer_tile *t) {
 #define OUTER(R, NV)                                                                                                   \
   static void outer_##R##_##NV(const outer_tile *t) { outer(R, NV, t); }
 #if VL == 16
-#define OUTERS(O, R) O(R, 1) O(R, 2) O(R, 3) O(R, 4) O(R, 5) O(R, 6)
+#define OUTERS(O, R) O(R, 1) O(R, 2) O(R, 3) O(R, 4)
+#define OUTERS_WIDE(O, R) O(R, 5) O(R, 6)
 #else
 #define OUTERS(O, R) O(R, 1) O(R, 2)
+#define OUTERS_WIDE(O, R)
 #endif
-OUTERS(OUTER, 1)
+OUTERS(OUTER, 6)
 OUTERS(OUTER, 4)
+OUTERS_WIDE(OUTER, 4)
+OUTERS(OUTER, 1)
+OUTERS_WIDE(OUTER, 1)
 
-void FAST(tile_outer)(const outer_tile *t, int n_rows, int nv) {
+void FAST(tile_outer)(const outer_tile *t, int64_t n_rows, int nv) {
 #define OUTER_NAME(R, NV) outer_##R##_##NV,
-  static void (*const one[])(const outer_tile *) = {OUTERS(OUTER_NAME, 1)};
-  static void (*const four[])(const outer_tile *) = {OUTERS(OUTER_NAME, 4)};
-  (n_rows == OUTER_ROWS ? four : one)[nv - 1](t);
+  static void (*const one[])(const outer_tile *) = {OUTERS(OUTER_NAME, 1) OUTERS_WIDE(OUTER_NAME, 1)};
+  static void (*const four[])(const outer_tile *) = {OUTERS(OUTER_NAME, 4) OUTERS_WIDE(OUTER_NAME, 4)};
+  static void (*const six[])(const outer_tile *) = {OUTERS(OUTER_NAME, 6)};
+  int most = outer_rows(nv);
+  outer_tile tile = *t;
+  while (n_rows > 0) {
+    /* 6 + 4 rather than 6 + 1 + 1 + 1 + 1, and 4 + 4 rather than 6 + 1 + 1 */
+    int n = most == 6 && n_rows >= 6 && n_rows != 8 ? 6 : n_rows >= 4 ? 4 : 1;
+    (n == 6 ? six : n == 4 ? four : one)[nv - 1](&tile);
+    n_rows -= n;
+    tile.a += n;
+    tile.c += n * tile.ldc;
+  }
+}
+
+int FAST(outer_split)(int64_t vectors) {
+  static const int order[] = {4, 6, 5, 3, 2, 1}, *candidate = VL == 16 ? order : order + 4;
+  int best = 1;
+  int64_t least = INT64_MAX;
+  for (; candidate < order + (VL == 16 ? 4 : 6); candidate++) {
+    int nv = *candidate;
+    int64_t waste = (vectors + nv - 1) / nv * nv - vectors;
+    if (waste < least) best = nv, least = waste;
+  }
+  return vectors < best ? (int)vectors : best;
 }
 
 /* Four rows at a time in separate sums, so that the additions do not wait for each other. */

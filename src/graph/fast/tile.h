@@ -32,13 +32,16 @@ typedef struct panel {
   int nv, nt;
   int64_t first, width; /* columns */
   int64_t offset;       /* floats from the start of the packed memory: padded bias, then B */
+  int64_t skip;         /* floats of B to leave out at its beginning */
 } panel;
 
 INLINE int64_t panel_count(const pack_shape *s) { return (s->n + PANEL_COLUMNS - 1) / PANEL_COLUMNS; }
 INLINE int64_t panel_bias_floats(int nv, int nt) { return (nv + (nt > 0)) * VL; }
+INLINE int64_t segment_floats(const pack_shape *s, int nv, int nt) {
+  return (s->k / 4 * (4 * nv + nt) + s->k % 4 * (nv + nt)) * VL;
+}
 INLINE int64_t panel_floats(const pack_shape *s, int nv, int nt) {
-  return panel_bias_floats(nv, nt) +
-         s->n_segments * (s->k / 4 * (4 * nv + nt) + s->k % 4 * (nv + nt)) * VL;
+  return panel_bias_floats(nv, nt) + s->n_segments * segment_floats(s, nv, nt);
 }
 panel FAST(panel_at)(const pack_shape *s, int64_t i);
 int64_t FAST(packed_floats)(const pack_shape *s);
@@ -65,21 +68,26 @@ int FAST(panel_rows)(const panel *p);
 
 /* ---- columns times columns: weight gradients --------------------------------------------------------------------- */
 
-#define OUTER_ROWS 4
+#define OUTER_ROWS 6
 #define OUTER_VECTORS (VL == 16 ? 6 : 2)
+/* Rows of dw computed at once beside nv vectors. */
+INLINE int outer_rows(int nv) { return VL != 16 || nv <= 4 ? 6 : 4; }
 
-/* c[r][j] (+)= sum over outer, inner of a[r] b[j]: a advances by a_stride at each of n_outer * n_inner steps, b by b_stride
- * an inner and b_outer an outer step. */
+/* c[r][j] (+)= sum over samples, outer, inner of a[r] b[j]: a advances by a_stride at each step, b by b_stride an inner,
+ * b_outer an outer step and b_sample a sample. */
 typedef struct outer_tile {
   const float *a;
   const float *b[6]; /* nv of them */
-  int64_t a_stride, b_stride, b_outer;
-  int64_t n_inner, n_outer;
+  int64_t a_stride, b_stride, b_outer, b_sample;
+  int64_t n_inner, n_outer, n_samples;
   float *c; /* rows ldc apart, nv * VL floats each */
   int64_t ldc;
   bool is_first; /* c is written, not added to */
 } outer_tile;
-void FAST(tile_outer)(const outer_tile *t, int n_rows, int nv); /* 1 or OUTER_ROWS rows, 1 … OUTER_VECTORS vectors */
+/* All n_rows rows of c, a and c pointing at the first; nv is 1 … OUTER_VECTORS. */
+void FAST(tile_outer)(const outer_tile *t, int64_t n_rows, int nv);
+/* The nv that wastes the fewest vectors; of equals 4, which needs the fewest loads of b a product. */
+int FAST(outer_split)(int64_t vectors);
 
 /* Sums of the columns of a (rows,n): db = sum over rows of dy. */
 void FAST(column_sums)(const float *a, int64_t rows, int64_t n, float *out);
