@@ -281,7 +281,7 @@ static bool reads_beyond(const conv *v) { return v->kw * v->c < VL; }
 
 /* Lines, then samples, of dy summed in registers before the sums go to memory: the more the better, as long as what they
  * read of x and dy stays in the second-level cache, whose speed suffices for this loop. */
-#define SUMMED_FLOATS (32 * 1024)
+#define SUMMED_FLOATS (24 * 1024)
 static int64_t within(int64_t n, int64_t max) { return n < 1 ? 1 : n > max ? max : n; }
 static int64_t lines_at_once(const conv *v) {
   return within(SUMMED_FLOATS / (v->sh * v->pw * v->c + v->out_w * v->o), v->out_h);

@@ -269,11 +269,11 @@ void FAST(tile_outer)(const outer_tile *t, int64_t n_rows, int nv) {
 }
 
 int FAST(outer_split)(int64_t vectors) {
-  static const int order[] = {4, 6, 5, 3, 2, 1}, *candidate = VL == 16 ? order : order + 4;
+  static const int order[] = {4, 6, 5, 3, 2, 1};
   int best = 1;
   int64_t least = INT64_MAX;
-  for (; candidate < order + (VL == 16 ? 4 : 6); candidate++) {
-    int nv = *candidate;
+  for (int i = VL == 16 ? 0 : 4; i < (VL == 16 ? 4 : 6); i++) {
+    int nv = order[i];
     int64_t waste = (vectors + nv - 1) / nv * nv - vectors;
     if (waste < least) best = nv, least = waste;
   }
