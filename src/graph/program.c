@@ -261,8 +261,8 @@ mynah_status mynah_compile(const mynah_graph *g, const mynah_compile_config *con
   MYNAH_TRY(mynah_graph_status(g));
   if (!config) config = &defaults;
   if (g->n_outputs == 0) return mynah_fail(MYNAH_INVALID, "compile: the graph has no output");
-  if (config->precision != MYNAH_F32 && config->precision != MYNAH_F64 && config->precision != MYNAH_BF16)
-    return mynah_fail(MYNAH_UNSUPPORTED, "compile: precision %s: float32, float64 or bfloat16 are possible",
+  if (config->precision != MYNAH_F32 && config->precision != MYNAH_F64)
+    return mynah_fail(MYNAH_UNSUPPORTED, "compile: precision %s: float32 or float64 are possible",
                       mynah_dtype_name(config->precision));
   mynah__compiler c = {.g = g, .config = config, .n_ids = g->n_values + g->n_outputs};
   c.p = mynah_calloc(1, sizeof *c.p);
