@@ -27,6 +27,8 @@ arpa/inet dirent fcntl glob libgen netdb netinet/in netinet/tcp poll pthread pwd
 sys/mman sys/resource sys/select sys/socket sys/stat sys/statvfs sys/time sys/types sys/uio sys/un sys/utsname sys/vfs sys/wait
 termios unistd malloc sys/auxv asm/hwcap cpuid immintrin nmmintrin arm_acle arm_neon""".split())
 PRINTS = re.compile(r"(?<![\w.>])(printf|puts|putchar|perror|exit|_exit|_Exit|abort|quick_exit)\s*\(|\b(stdout|stderr)\b")
+# Chipmunk prints a line when its first space is made: the one place that has to keep it from standard output.
+MAY_NAME = {("src/sim/pusht.c", "stdout")}
 MEMORY = re.compile(r"(?<![\w.>])(malloc|calloc|realloc|strdup|strndup|aligned_alloc|posix_memalign|memalign|v?asprintf)\s*\(")
 
 
@@ -85,7 +87,8 @@ def main():
                 check_include(path, layer, line, problems, together.setdefault(layer, set()))
             code = strip(text)
             if layer != "tool":
-                problems += ["calls or names '%s', which only src/tool may" % (a or b) for a, b in PRINTS.findall(code)]
+                problems += ["calls or names '%s', which only src/tool may" % (a or b) for a, b in PRINTS.findall(code)
+                             if (str(path), a or b) not in MAY_NAME]
             if str(path) != "src/base/alloc.c":
                 problems += ["calls %s: memory comes from mynah_alloc" % name for name in MEMORY.findall(code)]
         for problem in problems:
