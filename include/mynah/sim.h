@@ -21,6 +21,43 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_sim_open(const char *name, const char
 
 /* ---- track: a car with a camera on a closed road drawn from the seed ------------------------------------------- */
 
+/* Control at 20 Hz; one lap an episode. World: x east, y north, angles counterclockwise; offset_m is positive left of
+ * the centre line and belongs to the middle of the rear axle. steering +1 is full right, as in DAVE-2 and Udacity's
+ * simulator; yaw rate is positive to the left.
+ * A departure (a side of the car more than 0.3 m beyond the edge of the road), standing still for 3 s, or facing
+ * backwards is an intervention: the car is put back on the centre line where it was. Its trace row shows where it left.
+ * Metrics:
+ *   autonomy          MEAN   max(0, 1 - 6 s x interventions / driven time) (Bojarski et al. 2016, section 7.1)
+ *   finished          RATE   1: all laps driven within the time limit without any intervention
+ *   offset_m          SPREAD of the trace column: distance from the centre line
+ *   departures_per_km RATIO  departures over km driven along the road
+ *   interventions     MEAN   count, all kinds
+ *   speed_m_s         MEAN   distance along the road over time */
+#define MYNAH_TRACK_KEYS(K)                                                                        \
+  K(CHOICE, cameras, "cameras", "1", 0, 0, "1|3", "3: with observation.images.left and .right beside .front") \
+  K(FLOAT, camera_height_m, "camera.height", 1.4, 0.4, 4, "m", "of the cameras above the road")    \
+  K(FLOAT, camera_pitch_deg, "camera.pitch", 12, 0, 40, "deg", "how far they look down")           \
+  K(FLOAT, camera_fov_deg, "camera.fov", 90, 40, 130, "deg", "horizontal field of view")           \
+  K(FLOAT, camera_side_m, "camera.side", 0.8, 0.1, 3, "m", "how far left and right of the middle the side cameras sit") \
+  K(INT, laps, "laps", 1, 1, 20, "laps", "an episode ends after so many")                          \
+  K(FLOAT, limit_s, "limit", 100, 5, 3600, "s", "an episode ends here at the latest")              \
+  K(FLOAT, road_length_m, "road.length", 420, 200, 2000, "m", "of one lap, on average; a road has 0.85 to 1.15 of it") \
+  K(FLOAT, road_width_m, "road.width", 6, 4.5, 12, "m", "on average; a road has 0.9 to 1.1 of it, and varies along the lap") \
+  K(FLOAT, road_radius_m, "road.radius", 14, 10, 25, "m", "of the tightest bend allowed")          \
+  K(FLOAT, road_winding, "road.winding", 0.7, 0, 1, "", "0: nearly round, 1: as many bends as fit") \
+  K(FLOAT, variety, "variety", 1, 0, 1, "", "how much surface, markings, verge, light and sky vary between and along roads") \
+  K(FLOAT, speed_m_s, "speed", 9, 3, 20, "m/s", "of the expert on straights")                      \
+  K(FLOAT, lateral_m_s2, "lateral", 3, 0.5, 8, "m/s^2", "acceleration that the expert allows itself in bends") \
+  K(FLOAT, start_offset_m, "start.offset", 0.2, 0, 1, "m", "an episode starts up to so far off the centre line") \
+  K(FLOAT, start_heading_rad, "start.heading", 0.03, 0, 0.3, "rad", "and turned by up to so much") \
+  K(FLOAT, gust_rad_s, "gust", 0, 0, 0.3, "rad/s", "standard deviation of slow random turning of the car")
+
+typedef struct mynah_track_config {
+#define MYNAH_TRACK_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH_TRACK_KEYS(MYNAH_TRACK_FIELD)
+#undef MYNAH_TRACK_FIELD
+} mynah_track_config;
+extern MYNAH_API const mynah_config_table mynah_track_table;
 extern MYNAH_API const mynah_device_type mynah_sim_track;
 /* The road of the present episode as closed polylines for drawing from above. Unit: m. Valid until reset.
  * Shape: center, left, right (n,2) */
@@ -30,6 +67,9 @@ typedef struct mynah_track_outline {
   double length_m;
 } mynah_track_outline;
 MYNAH_API void mynah_track_outline_get(const mynah_device *track, mynah_track_outline *out);
+/* What to add to the steering label of a picture taken `shift_m` left of the car's middle, at this speed, so that the
+ * sample says what the expert would do had the car been there (pure-pursuit geometry). speed_m_s <= 0: a typical one. */
+MYNAH_API double mynah_track_side_correction(double shift_m, double speed_m_s);
 
 /* ---- pusht: gym-pusht 0.1.8 ----------------------------------------------------------------------------------- */
 
@@ -46,7 +86,7 @@ typedef struct mynah_pusht_state {
 } mynah_pusht_state;
 MYNAH_API void mynah_pusht_state_get(const mynah_device *pusht, mynah_pusht_state *out);
 /* Shape: rgb (size,size,3) */
-MYNAH_API void mynah_pusht_render(const mynah_device *pusht, uint8_t *rgb, int size);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_pusht_render(const mynah_device *pusht, uint8_t *rgb, int size);
 /* Share of the goal that a block at this pose covers. Shape: pose (3) x, y, angle */
 MYNAH_API double mynah_pusht_coverage(const double *pose);
 
