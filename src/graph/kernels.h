@@ -32,4 +32,11 @@ MYNAH__REF_KERNELS(MYNAH__DECLARE_REF)
 MYNAH__FAST_KERNELS(MYNAH__DECLARE_FAST)
 #undef MYNAH__DECLARE_FAST
 
+/* dnnl/: oneDNN, mynah__dnnl_NAME. */
+#define MYNAH__DNNL_KERNELS(K)                                                                                         \
+  K(linear) K(linear_grad_x) K(linear_grad_w) K(conv2d) K(conv2d_grad_x) K(conv2d_grad_w)
+#define MYNAH__DECLARE_DNNL(name) extern const mynah__kernel mynah__dnnl_##name;
+MYNAH__DNNL_KERNELS(MYNAH__DECLARE_DNNL)
+#undef MYNAH__DECLARE_DNNL
+
 #endif

@@ -80,7 +80,7 @@ static void conv2d_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, 
   }
 }
 
-static const mynah__kernel *const conv2d_kernels[] = {&mynah__fast_conv2d, &mynah__ref32_conv2d, &mynah__ref64_conv2d,
+static const mynah__kernel *const conv2d_kernels[] = {&mynah__fast_conv2d, &mynah__dnnl_conv2d, &mynah__ref32_conv2d, &mynah__ref64_conv2d,
                                                       NULL};
 const mynah__op mynah__op_conv2d = {.name = "conv2d",
                                     .shape = conv2d_shape,
@@ -106,7 +106,7 @@ static double conv2d_grad_x_flops(const mynah__step *step) {
   return 2.0 * (double)mynah_shape_size(step->in[0].shape) * (double)(w[1] * w[2] * w[3]);
 }
 
-static const mynah__kernel *const conv2d_grad_x_kernels[] = {&mynah__fast_conv2d_grad_x, &mynah__ref32_conv2d_grad_x,
+static const mynah__kernel *const conv2d_grad_x_kernels[] = {&mynah__fast_conv2d_grad_x, &mynah__dnnl_conv2d_grad_x, &mynah__ref32_conv2d_grad_x,
                                                              &mynah__ref64_conv2d_grad_x, NULL};
 const mynah__op mynah__op_conv2d_grad_x = {.name = "conv2d_grad_x",
                                            .shape = conv2d_grad_x_shape,
@@ -133,7 +133,7 @@ static double conv2d_grad_w_flops(const mynah__step *step) {
   return 2.0 * (double)mynah_shape_size(step->in[1].shape) * (double)(w[1] * w[2] * w[3]);
 }
 
-static const mynah__kernel *const conv2d_grad_w_kernels[] = {&mynah__fast_conv2d_grad_w, &mynah__ref32_conv2d_grad_w,
+static const mynah__kernel *const conv2d_grad_w_kernels[] = {&mynah__fast_conv2d_grad_w, &mynah__dnnl_conv2d_grad_w, &mynah__ref32_conv2d_grad_w,
                                                              &mynah__ref64_conv2d_grad_w, NULL};
 const mynah__op mynah__op_conv2d_grad_w = {.name = "conv2d_grad_w",
                                            .shape = conv2d_grad_w_shape,

@@ -44,7 +44,7 @@ static void linear_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, 
   }
 }
 
-static const mynah__kernel *const linear_kernels[] = {&mynah__fast_linear, &mynah__ref32_linear, &mynah__ref64_linear,
+static const mynah__kernel *const linear_kernels[] = {&mynah__fast_linear, &mynah__dnnl_linear, &mynah__ref32_linear, &mynah__ref64_linear,
                                                       NULL};
 const mynah__op mynah__op_linear = {.name = "linear",
                                     .shape = linear_shape,
@@ -62,7 +62,7 @@ static mynah_status linear_grad_x_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static const mynah__kernel *const linear_grad_x_kernels[] = {&mynah__fast_linear_grad_x, &mynah__ref32_linear_grad_x,
+static const mynah__kernel *const linear_grad_x_kernels[] = {&mynah__fast_linear_grad_x, &mynah__dnnl_linear_grad_x, &mynah__ref32_linear_grad_x,
                                                              &mynah__ref64_linear_grad_x, NULL};
 const mynah__op mynah__op_linear_grad_x = {
     .name = "linear_grad_x", .shape = linear_grad_x_shape, .flops = linear_flops, .kernels = linear_grad_x_kernels};
@@ -82,7 +82,7 @@ static double linear_grad_w_flops(const mynah__step *step) {
   return 2.0 * (double)mynah_shape_size(step->in[0].shape) * (double)last_dim(step->in[1].shape);
 }
 
-static const mynah__kernel *const linear_grad_w_kernels[] = {&mynah__fast_linear_grad_w, &mynah__ref32_linear_grad_w,
+static const mynah__kernel *const linear_grad_w_kernels[] = {&mynah__fast_linear_grad_w, &mynah__dnnl_linear_grad_w, &mynah__ref32_linear_grad_w,
                                                              &mynah__ref64_linear_grad_w, NULL};
 const mynah__op mynah__op_linear_grad_w = {.name = "linear_grad_w",
                                            .shape = linear_grad_w_shape,
