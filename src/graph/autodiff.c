@@ -10,10 +10,19 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One use of a value: what it adds to the value's gradient. */
+typedef struct part {
+  mynah_node dx;
+  int32_t next; /* in parts; -1: the last */
+} part;
+
 typedef struct differentiation {
   mynah_graph *g;
-  bool *is_needed;          /* [n_values] depends on what is differentiated for */
-  mynah_node *gradient;     /* [n_values] dL/dvalue so far; null: none */
+  bool *is_needed;      /* [n_values] depends on what is differentiated for */
+  mynah_node *gradient; /* [n_values] dL/dvalue once asked for; null: not yet, or none */
+  int32_t *first;       /* [n_values] its parts so far, in the order they came; -1: none */
+  part *parts;
+  size_t n_parts, cap_parts;
   size_t n_values, n_nodes; /* of the graph before it grew */
 } differentiation;
 
@@ -31,8 +40,8 @@ static void mark_needed(differentiation *d, bool with_inputs) {
   }
 }
 
-/* dL/dvalue += dx */
-static void accumulate(differentiation *d, int32_t value, mynah_node dx) {
+/* Notes dx as a part of dL/dvalue. */
+static void add_part(differentiation *d, int32_t value, mynah_node dx) {
   mynah_shape want = mynah_node_shape(d->g, (mynah_node){value}), have = mynah_node_shape(d->g, dx);
   char a[MYNAH__SHAPE_TEXT], b[MYNAH__SHAPE_TEXT];
   if (d->g->status != MYNAH_OK) return;
@@ -41,8 +50,56 @@ static void accumulate(differentiation *d, int32_t value, mynah_node dx) {
                      mynah__shape_text(want, b));
     return;
   }
-  mynah_node *sum = &d->gradient[value];
-  *sum = mynah_node_is_null(*sum) ? dx : mynah_add(d->g, *sum, dx);
+  mynah_status status = mynah_grow((void **)&d->parts, &d->cap_parts, d->n_parts + 1, sizeof *d->parts);
+  if (status != MYNAH_OK) {
+    mynah__graph_note(d->g, status);
+    return;
+  }
+  int32_t *link = &d->first[value];
+  while (*link >= 0) link = &d->parts[*link].next;
+  *link = (int32_t)d->n_parts;
+  d->parts[d->n_parts++] = (part){dx, -1};
+}
+
+/* The slice_grad node that made dx, or NULL. */
+static const mynah__node *slice_of(const mynah_graph *g, mynah_node dx) {
+  const mynah__node *n = &g->nodes[g->values[dx.id].node];
+  return n->op == &mynah__op_slice_grad ? n : NULL;
+}
+
+/* A value that was cut into slices which together are all of it: its gradient is the gradients of the slices side by
+ * side, which spares writing zeros and adding them up. Null when the parts are not of that kind. */
+static mynah_node join_slices(const differentiation *d, int32_t value) {
+  mynah_node pieces[MYNAH__MAX_INPUTS];
+  int64_t axis = -1, size = 0, end = 0;
+  int n_parts = 0, n = 0;
+  for (int32_t i = d->first[value]; i >= 0; i = d->parts[i].next) {
+    const mynah__node *s = slice_of(d->g, d->parts[i].dx);
+    if (!s || (axis >= 0 && s->a.i[0] != axis) || ++n_parts > MYNAH__MAX_INPUTS) return MYNAH_NO_NODE;
+    axis = s->a.i[0];
+    size = s->a.i[2];
+  }
+  while (n_parts > 1 && end < size) {
+    int64_t before = end;
+    for (int32_t i = d->first[value]; i >= 0 && n < n_parts; i = d->parts[i].next) {
+      const mynah__node *s = slice_of(d->g, d->parts[i].dx);
+      if (s->a.i[1] != end) continue;
+      pieces[n++] = (mynah_node){s->in[0]};
+      end += mynah_node_shape(d->g, pieces[n - 1]).dims[axis];
+    }
+    if (end == before) return MYNAH_NO_NODE;
+  }
+  return n_parts > 1 && n == n_parts && end == size ? mynah_concat(d->g, pieces, n, (int)axis) : MYNAH_NO_NODE;
+}
+
+/* dL/dvalue: the sum of its parts; null when there are none. */
+static mynah_node gradient_of(differentiation *d, int32_t value) {
+  if (!mynah_node_is_null(d->gradient[value]) || d->first[value] < 0) return d->gradient[value];
+  mynah_node sum = join_slices(d, value);
+  int32_t i = d->first[value];
+  if (mynah_node_is_null(sum))
+    for (sum = d->parts[i].dx; (i = d->parts[i].next) >= 0;) sum = mynah_add(d->g, sum, d->parts[i].dx);
+  return d->gradient[value] = sum;
 }
 
 /* Asks node i's op for the gradients of its inputs. */
@@ -53,7 +110,7 @@ static void node_differentiate(differentiation *d, size_t i) {
   mynah_node dy[MYNAH__MAX_OUTPUTS] = {{0}}, dx[MYNAH__MAX_INPUTS] = {{0}};
   bool needs[MYNAH__MAX_INPUTS] = {false}, has_dy = false, is_wanted = false;
   for (int k = 0; k < n.n_out; k++) {
-    dy[k] = d->gradient[n.out + k];
+    dy[k] = gradient_of(d, n.out + k);
     has_dy = has_dy || !mynah_node_is_null(dy[k]);
   }
   for (int k = 0; k < n.n_in; k++) {
@@ -69,24 +126,27 @@ static void node_differentiate(differentiation *d, size_t i) {
   if (mynah_node_is_null(dy[0])) dy[0] = mynah_fill(g, g->values[n.out].tensor.shape, 0);
   n.op->gradient(g, (mynah_node){n.out}, dy, needs, dx);
   for (int k = 0; k < n.n_in; k++)
-    if (needs[k] && !mynah_node_is_null(dx[k])) accumulate(d, n.in[k], dx[k]);
+    if (needs[k] && !mynah_node_is_null(dx[k])) add_part(d, n.in[k], dx[k]);
 }
 
-static void name_gradients(differentiation *d, bool with_inputs) {
-  mynah_graph *g = d->g;
+/* Output grad/NAME, if the loss depends on it. */
+static void name_gradient(differentiation *d, const char *of, int32_t value, int32_t weight) {
   char name[MYNAH_NAME_MAX + 8];
-  for (size_t i = 0; i < g->n_weights; i++) {
-    int32_t value = g->weights[i].value;
-    if ((size_t)value >= d->n_values || mynah_node_is_null(d->gradient[value])) continue;
-    snprintf(name, sizeof name, "grad/%s", g->weights[i].name);
-    mynah__graph_output(g, name, d->gradient[value], (int32_t)i);
-  }
-  for (size_t i = 0; with_inputs && i < g->n_inputs; i++) {
-    int32_t value = g->inputs[i].value;
-    if ((size_t)value >= d->n_values || mynah_node_is_null(d->gradient[value])) continue;
-    snprintf(name, sizeof name, "grad/%s", g->inputs[i].name);
-    mynah__graph_output(g, name, d->gradient[value], -1);
-  }
+  if ((size_t)value >= d->n_values || mynah_node_is_null(gradient_of(d, value))) return;
+  snprintf(name, sizeof name, "grad/%s", of);
+  mynah__graph_output(d->g, name, d->gradient[value], weight);
+}
+
+static void differentiate_all(differentiation *d, mynah_node loss, bool with_inputs) {
+  mynah_graph *g = d->g;
+  g->is_training = true;
+  for (size_t v = 0; v < d->n_values; v++) d->first[v] = -1;
+  mark_needed(d, with_inputs);
+  d->gradient[loss.id] = mynah_fill(g, mynah_node_shape(g, loss), 1);
+  for (size_t i = (size_t)g->values[loss.id].node + 1; i-- > 0 && g->status == MYNAH_OK;)
+    if (g->nodes[i].op) node_differentiate(d, i);
+  for (size_t i = 0; i < g->n_weights; i++) name_gradient(d, g->weights[i].name, g->weights[i].value, (int32_t)i);
+  for (size_t i = 0; with_inputs && i < g->n_inputs; i++) name_gradient(d, g->inputs[i].name, g->inputs[i].value, -1);
 }
 
 static mynah_status differentiate(mynah_graph *g, mynah_node loss, bool with_inputs) {
@@ -101,18 +161,13 @@ static mynah_status differentiate(mynah_graph *g, mynah_node loss, bool with_inp
   differentiation d = {.g = g, .n_values = g->n_values, .n_nodes = g->n_nodes};
   d.is_needed = mynah_calloc(d.n_values, sizeof *d.is_needed);
   d.gradient = mynah_calloc(d.n_values, sizeof *d.gradient);
-  if (d.is_needed && d.gradient) {
-    g->is_training = true;
-    mark_needed(&d, with_inputs);
-    d.gradient[loss.id] = mynah_fill(g, shape, 1);
-    for (size_t i = (size_t)g->values[loss.id].node + 1; i-- > 0 && g->status == MYNAH_OK;)
-      if (g->nodes[i].op) node_differentiate(&d, i);
-    name_gradients(&d, with_inputs);
-  } else {
-    mynah__graph_note(g, MYNAH_NO_MEMORY);
-  }
+  d.first = mynah_calloc(d.n_values, sizeof *d.first);
+  if (d.is_needed && d.gradient && d.first) differentiate_all(&d, loss, with_inputs);
+  else mynah__graph_note(g, MYNAH_NO_MEMORY);
   mynah_free(d.is_needed);
   mynah_free(d.gradient);
+  mynah_free(d.first);
+  mynah_free(d.parts);
   return mynah_graph_status(g);
 }
 

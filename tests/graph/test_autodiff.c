@@ -56,6 +56,32 @@ static void test_only_what_is_needed(void **state) {
   mynah_graph_destroy(g);
 }
 
+/* n[0]: a value cut in three that cover it, in any order; cut with a gap; cut with an overlap; cut along two axes; cut
+ * and used whole; one slice twice. */
+static mynah_node build_cut(mynah_graph *g, const graph_case *c) {
+  mynah_node x = mynah_tanh(g, case_input(g, "x", MYNAH_SHAPE(4, 9)));
+  int64_t kind = c->n[0];
+  mynah_node a = mynah_slice(g, x, 1, 4, kind == 1 ? 3 : 5), b = mynah_slice(g, x, -1, 0, 2);
+  mynah_node m = kind == 3 ? mynah_slice(g, x, 0, 1, 2) : mynah_slice(g, x, 1, kind == 2 ? 1 : 2, 2);
+  mynah_node y = mynah_mul(g, mynah_sum(g, a, (int[]){1}, 1, true), mynah_sum(g, b, (int[]){1}, 1, true));
+  y = mynah_mul(g, y, mynah_sum(g, mynah_mul(g, m, m), NULL, 0, false));
+  if (kind == 5) y = mynah_mul(g, y, mynah_unary(g, "sin", mynah_slice(g, x, 1, 0, 2)));
+  return kind == 4 ? mynah_mul(g, x, y) : y;
+}
+
+static void test_slices(void **state) {
+  const graph_case cases[] = {{"cover", build_cut, {0}, false},     {"gap", build_cut, {1}, false},
+                              {"overlap", build_cut, {2}, false},   {"two axes", build_cut, {3}, false},
+                              {"whole too", build_cut, {4}, false}, {"twice", build_cut, {5}, false}};
+  CASES_CHECK(cases);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    graph_run r = graph_case_run(&cases[i], "ref", false, false);
+    assert_int_equal(count_steps(r.program, "slice_grad") == 0, i == 0);
+    assert_int_equal(count_steps(r.program, "concat"), i == 0);
+    graph_run_end(&r);
+  }
+}
+
 /* One block of gradients as the weights lie: what is not touched stays zero, the gradient of two weights is copied. */
 static void test_flat_gradients(void **state) {
   mynah_graph *g;
@@ -129,7 +155,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_uses_add_up),    cmocka_unit_test(test_only_what_is_needed),
       cmocka_unit_test(test_flat_gradients), cmocka_unit_test(test_constant_gradient),
-      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_slices),         cmocka_unit_test(test_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
