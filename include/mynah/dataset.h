@@ -142,6 +142,8 @@ typedef struct mynah_window {
   int width, height;
   double crop[4];
 } mynah_window;
+/* The part of a width x height picture that a window keeps. Shape: part (4) x, y, width, height in px, at least 1 x 1 */
+MYNAH_API void mynah_window_part(const mynah_window *w, int width, int height, int part[4]);
 
 /* ---- importers --------------------------------------------------------------------------------------------------------- */
 

@@ -55,7 +55,7 @@ enum { MYNAH_OPTIMIZER_ADAMW, MYNAH_OPTIMIZER_ADAM, MYNAH_OPTIMIZER_SGD };
 enum { MYNAH_SCHEDULE_COSINE, MYNAH_SCHEDULE_LINEAR, MYNAH_SCHEDULE_CONSTANT };
 enum { MYNAH_EMA_NONE, MYNAH_EMA_WARMUP, MYNAH_EMA_POWER };
 
-/* Learning rate of step s (the first is 0) of n. Source: peers' usual forms; the warm-up's step 0 runs with lr/warmup. */
+/* Learning rate of step s (the first is 0) of n: lr (s+1)/warmup while warming up, then the schedule down to lr lr.end. */
 MYNAH_API double mynah_learning_rate(const mynah_train_config *c, int64_t step, int64_t n_steps);
 
 /* What is to be learned. */

@@ -100,7 +100,7 @@ static mynah_status find_feature(const mynah_dataset *d, const char *name, bool 
 }
 
 mynah_status mynah_dataset_read_raw(mynah_dataset *d, int64_t i, const char *name, int64_t start, int64_t count, void *out) {
-  int feature;
+  int feature = -1;
   MYNAH_TRY(find_feature(d, name, false, &feature));
   return read_rows(d, i, feature, start, count, out);
 }
@@ -121,7 +121,7 @@ static float to_float(mynah_dtype dtype, const uint8_t *at) {
 }
 
 mynah_status mynah_dataset_read(mynah_dataset *d, int64_t i, const char *name, int64_t start, int64_t count, float *out) {
-  int feature;
+  int feature = -1;
   MYNAH_TRY(find_feature(d, name, false, &feature));
   const mynah_feature *f = &d->features[feature];
   if (f->dtype == MYNAH_F32) return read_rows(d, i, feature, start, count, (uint8_t *)out);
@@ -141,7 +141,7 @@ mynah_status mynah_dataset_read_times(mynah_dataset *d, int64_t i, int64_t start
 
 mynah_status mynah_dataset_read_blob(mynah_dataset *d, int64_t i, const char *name, int64_t frame, const void **data,
                                      size_t *bytes) {
-  int feature;
+  int feature = -1;
   MYNAH_TRY(find_feature(d, name, true, &feature));
   MYNAH_TRY(check_place(d, i, frame, 1));
   return mynah__read_picture(d, &d->episodes[i], feature, frame, data, bytes);

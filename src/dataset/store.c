@@ -375,7 +375,7 @@ void mynah_dataset_close(mynah_dataset *d) {
   for (int i = 0; i < MYNAH__QUERY_COUNT; i++) sqlite3_finalize(d->queries[i]);
   sqlite3_close(d->db);
   if (d->lock_fd >= 0) {
-    char path[MYNAH_PATH_MAX];
+    char path[MYNAH_PATH_MAX + 8];
     snprintf(path, sizeof path, "%s.lock", d->path);
     unlink(path); /* while it is still held: who opens it anew makes another one */
     close(d->lock_fd);

@@ -70,12 +70,11 @@ static void copy_value(const mynah_actor *a, int i, const mynah_value *v, uint8_
   const mynah_feature *f = &a->policy->inputs[i];
   int64_t n = mynah_feature_size(f);
   if (f->is_image) {
-    const mynah_window *w = &a->geometry;
-    int width = (int)f->dims[1], height = (int)f->dims[0];
-    int x = (int)(w->crop[0] * width + 0.5), y = (int)(w->crop[1] * height + 0.5);
-    mynah_image in = {(uint8_t *)(uintptr_t)v->data, width, height}, small = {out, w->width, w->height};
-    mynah_image_resample(&in, x, y, width - x - (int)(w->crop[2] * width + 0.5),
-                         height - y - (int)(w->crop[3] * height + 0.5), &small);
+    int part[4];
+    mynah_window_part(&a->geometry, (int)f->dims[1], (int)f->dims[0], part);
+    mynah_image in = {(uint8_t *)(uintptr_t)v->data, (int)f->dims[1], (int)f->dims[0]};
+    mynah_image small = {out, a->geometry.width, a->geometry.height};
+    mynah_image_resample(&in, part[0], part[1], part[2], part[3], &small);
     return;
   }
   float *to = (float *)(void *)out;

@@ -41,7 +41,7 @@ enum { HEAD_MSE, HEAD_L1, HEAD_HUBER, HEAD_GAUSSIAN, HEAD_GMM, HEAD_CATEGORICAL 
 enum { ACT_SAMPLE, ACT_BEST };
 #define MAX_LAYERS 16
 
-static const char *const activations[] = {"relu", "silu", "tanh", "elu", "gelu_erf"};
+static const char *const activations[] = {"relu", "silu", "tanh", "elu", "gelu"};
 
 static int64_t action_size(const mynah_policy *p) { return mynah_feature_size(&p->action); }
 static int64_t chunk_size(const mynah_policy *p) { return p->common.chunk * action_size(p); }

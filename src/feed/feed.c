@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Batches: a seeded order, samples put together, prepared ahead by threads. Batch k depends on k, not on who makes it. */
+#include "feed_internal.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define ORDER_STREAM 31
+#define SAMPLE_STREAM 32
+#define MAX_WORKERS 64
+
+typedef struct sample {
+  int32_t range;
+  int64_t t;
+} sample;
+
+typedef struct slot {
+  mynah_batch batch;
+  bool is_ready;
+} slot;
+
+struct mynah_feed {
+  const mynah_frames *frames;
+  mynah_feed_config config;
+  mynah_feed_options options;
+  mynah_range *ranges;
+  sample *samples;
+  int64_t n_samples, n_batches;
+  slot *slots;
+  int n_slots;
+  uint8_t *scratch; /* (workers + 1) pictures */
+  size_t scratch_bytes;
+  pthread_t threads[MAX_WORKERS];
+  int n_threads;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  int64_t next_made, next_taken, n_released; /* batch numbers */
+  int n_working;
+  bool is_ending, is_seeking;
+};
+
+/* ---- one sample ------------------------------------------------------------------------------------------------------ */
+
+static const sample *sample_at(const mynah_feed *f, int64_t number) {
+  if (!f->options.is_training) return &f->samples[number];
+  uint64_t n = (uint64_t)f->n_samples, epoch = (uint64_t)number / n;
+  uint64_t key = (f->options.seed * 0x9e3779b97f4a7c15u + ORDER_STREAM) ^ (epoch + 1) * 0xd1342543de82ef95u;
+  return &f->samples[mynah_rng_permute((uint64_t)number % n, n, key)];
+}
+
+static void put_vector(const mynah_feed *f, const mynah__column *c, const mynah__augmentation *a, int64_t frame, void *out) {
+  int64_t n = mynah_feature_size(&c->feature);
+  const float *in = c->vectors + frame * n;
+  if (c->window.is_class) {
+    *(int32_t *)out = (int32_t)in[0];
+    return;
+  }
+  float *to = out;
+  memcpy(to, in, (size_t)n * sizeof *to);
+  bool is_action = strcmp(c->feature.name, "action") == 0;
+  if (is_action && a->view > 0) to[f->config.side_element] += (float)(a->view == 1 ? f->config.side_correction : -f->config.side_correction);
+  for (int64_t i = 0; a->is_mirrored && i < n && i < 64; i++)
+    if (c->feature.mirror_mask >> i & 1) to[i] = -to[i];
+}
+
+static void put_picture(const mynah_feed *f, const mynah__column *c, const mynah__augmentation *a, int64_t frame,
+                        uint8_t *scratch, uint8_t *out) {
+  int view = c->pictures[a->view] ? a->view : 0;
+  const uint8_t *in = c->pictures[view] + (size_t)frame * c->frame_bytes;
+  if (f->options.is_training) mynah__augment_picture(a, in, c->window.width, c->window.height, scratch, out);
+  else memcpy(out, in, c->frame_bytes);
+}
+
+static void put_sample(const mynah_feed *f, int64_t number, int64_t place, uint8_t *scratch, mynah_batch *batch) {
+  const sample *s = sample_at(f, number);
+  const mynah_range *r = &f->ranges[s->range];
+  mynah__augmentation a = {.contrast = 1, .saturation = 1};
+  if (f->options.is_training) {
+    mynah_rng rng = mynah_rng_make(f->options.seed, (uint64_t)number << 8 | SAMPLE_STREAM);
+    mynah__augmentation_draw(f->frames, &f->config, &rng, &a);
+  }
+  int64_t first = f->frames->first[r->episode];
+  for (int i = 0; i < f->frames->n_columns; i++) {
+    const mynah__column *c = &f->frames->columns[i];
+    uint8_t *out = (uint8_t *)batch->data[i] + (size_t)place * (size_t)c->window.count * c->frame_bytes;
+    for (int k = 0; k < c->window.count; k++, out += c->frame_bytes) {
+      int64_t t = s->t + c->window.first + k, inside = t < r->from ? r->from : t >= r->to ? r->to - 1 : t;
+      if (c->window.is_padding_mask) *(float *)(void *)out = t == inside;
+      else if (c->feature.is_image) put_picture(f, c, &a, first + inside, scratch, out);
+      else put_vector(f, c, &a, first + inside, out);
+    }
+  }
+}
+
+static void make_batch(const mynah_feed *f, int64_t k, uint8_t *scratch, mynah_batch *batch) {
+  int64_t size = f->options.batch, start = k * size;
+  if (!f->options.is_training && start + size > f->n_samples) size = f->n_samples > start ? f->n_samples - start : 0;
+  batch->number = k;
+  batch->size = size;
+  for (int64_t i = 0; i < size; i++) put_sample(f, start + i, i, scratch, batch);
+}
+
+/* ---- threads --------------------------------------------------------------------------------------------------------- */
+
+typedef struct start {
+  mynah_feed *feed;
+  int worker;
+} start;
+
+/* True when batch next_made has a slot to go to. */
+static bool may_make(const mynah_feed *f) {
+  bool is_past_end = !f->options.is_training && f->next_made >= f->n_batches;
+  return !f->is_seeking && !is_past_end && f->next_made < f->n_released + f->n_slots;
+}
+
+static void *work(void *argument) {
+  start s = *(start *)argument;
+  mynah_free(argument);
+  mynah_feed *f = s.feed;
+  pthread_mutex_lock(&f->lock);
+  while (!f->is_ending) {
+    if (!may_make(f)) {
+      pthread_cond_wait(&f->changed, &f->lock);
+      continue;
+    }
+    int64_t k = f->next_made++;
+    f->n_working++;
+    pthread_mutex_unlock(&f->lock);
+    slot *to = &f->slots[k % f->n_slots];
+    make_batch(f, k, f->scratch + (size_t)s.worker * f->scratch_bytes, &to->batch);
+    pthread_mutex_lock(&f->lock);
+    to->is_ready = true;
+    f->n_working--;
+    pthread_cond_broadcast(&f->changed);
+  }
+  pthread_mutex_unlock(&f->lock);
+  return NULL;
+}
+
+static mynah_status start_threads(mynah_feed *f) {
+  while (f->n_threads < f->options.n_workers) {
+    start *s = mynah_alloc(sizeof *s);
+    if (!s) return MYNAH_NO_MEMORY;
+    *s = (start){f, f->n_threads};
+    if (pthread_create(&f->threads[f->n_threads], NULL, work, s) != 0) {
+      mynah_free(s);
+      return mynah_fail(MYNAH_LIMIT, "feed: thread %d could not be started", f->n_threads);
+    }
+    f->n_threads++;
+  }
+  return MYNAH_OK;
+}
+
+/* ---- making and ending ----------------------------------------------------------------------------------------------- */
+
+static mynah_status list_samples(mynah_feed *f) {
+  const mynah_feed_options *o = &f->options;
+  size_t capacity = 0;
+  f->ranges = mynah_calloc((size_t)o->n_ranges + 1, sizeof *f->ranges);
+  if (!f->ranges) return MYNAH_NO_MEMORY;
+  if (o->n_ranges > 0) memcpy(f->ranges, o->ranges, (size_t)o->n_ranges * sizeof *f->ranges);
+  for (int64_t i = 0; i < o->n_ranges; i++) {
+    const mynah_range *r = &f->ranges[i];
+    if (r->episode < 0 || r->episode >= f->frames->n_episodes || r->from < 0 || r->to <= r->from ||
+        r->to > f->frames->first[r->episode + 1] - f->frames->first[r->episode])
+      return mynah_fail(MYNAH_INVALID, "feed: range %lld does not lie in an episode", (long long)i);
+    for (int64_t t = r->from; t < r->to; t += f->config.frame_stride) {
+      MYNAH_TRY(mynah_grow((void **)&f->samples, &capacity, (size_t)f->n_samples + 1, sizeof *f->samples));
+      f->samples[f->n_samples++] = (sample){(int32_t)i, t};
+    }
+  }
+  if (o->is_training && f->n_samples == 0) return mynah_fail(MYNAH_INVALID, "feed: no samples to train on");
+  f->n_batches = o->is_training ? f->n_samples / o->batch : (f->n_samples + o->batch - 1) / o->batch;
+  return MYNAH_OK;
+}
+
+static mynah_status allocate_slots(mynah_feed *f) {
+  f->slots = mynah_calloc((size_t)f->n_slots, sizeof *f->slots);
+  if (!f->slots) return MYNAH_NO_MEMORY;
+  for (int i = 0; i < f->frames->n_columns; i++) {
+    const mynah__column *c = &f->frames->columns[i];
+    size_t bytes;
+    if (!mynah_mul_size((size_t)c->window.count * c->frame_bytes, (size_t)f->options.batch, &bytes))
+      return mynah_fail(MYNAH_LIMIT, "feed: a batch of %lld is too large", (long long)f->options.batch);
+    if (c->feature.is_image && c->frame_bytes > f->scratch_bytes) f->scratch_bytes = (c->frame_bytes + 63) / 64 * 64;
+    for (int s = 0; s < f->n_slots; s++)
+      if (!(f->slots[s].batch.data[i] = mynah_calloc(1, bytes))) return MYNAH_NO_MEMORY;
+  }
+  f->scratch = mynah_alloc((size_t)(f->options.n_workers + 1) * f->scratch_bytes + 64);
+  return f->scratch ? MYNAH_OK : MYNAH_NO_MEMORY;
+}
+
+mynah_status mynah_feed_create(const mynah_frames *frames, const mynah_feed_config *config,
+                               const mynah_feed_options *options, mynah_feed **out) {
+  if (options->batch < 1 || options->batch > 1 << 20) return mynah_fail(MYNAH_INVALID, "batch=%lld: makes no sense", (long long)options->batch);
+  mynah_feed *f = mynah_calloc(1, sizeof *f);
+  if (!f) return MYNAH_NO_MEMORY;
+  f->frames = frames;
+  f->config = *config;
+  f->options = *options;
+  if (f->options.n_workers > MAX_WORKERS) f->options.n_workers = MAX_WORKERS;
+  f->n_slots = f->options.n_workers > 0 ? (int)config->feed_ahead + 1 : 1;
+  pthread_mutex_init(&f->lock, NULL);
+  pthread_cond_init(&f->changed, NULL);
+  mynah_status status = list_samples(f);
+  if (status == MYNAH_OK) status = allocate_slots(f);
+  if (status == MYNAH_OK) status = start_threads(f);
+  if (status != MYNAH_OK) {
+    mynah_feed_destroy(f);
+    return status;
+  }
+  *out = f;
+  return MYNAH_OK;
+}
+
+void mynah_feed_destroy(mynah_feed *f) {
+  if (!f) return;
+  pthread_mutex_lock(&f->lock);
+  f->is_ending = true;
+  pthread_cond_broadcast(&f->changed);
+  pthread_mutex_unlock(&f->lock);
+  for (int i = 0; i < f->n_threads; i++) pthread_join(f->threads[i], NULL);
+  for (int s = 0; f->slots && s < f->n_slots; s++)
+    for (int i = 0; i < f->frames->n_columns; i++) mynah_free(f->slots[s].batch.data[i]);
+  pthread_cond_destroy(&f->changed);
+  pthread_mutex_destroy(&f->lock);
+  mynah_free(f->slots);
+  mynah_free(f->scratch);
+  mynah_free(f->samples);
+  mynah_free(f->ranges);
+  mynah_free(f);
+}
+
+/* ---- taking ---------------------------------------------------------------------------------------------------------- */
+
+int64_t mynah_feed_n_samples(const mynah_feed *f) { return f->n_samples; }
+int64_t mynah_feed_n_batches(const mynah_feed *f) { return f->n_batches; }
+
+void mynah_feed_seek(mynah_feed *f, int64_t k) {
+  pthread_mutex_lock(&f->lock);
+  f->is_seeking = true;
+  while (f->n_working > 0) pthread_cond_wait(&f->changed, &f->lock);
+  for (int s = 0; s < f->n_slots; s++) f->slots[s].is_ready = false;
+  f->next_made = f->next_taken = f->n_released = k;
+  f->is_seeking = false;
+  pthread_cond_broadcast(&f->changed);
+  pthread_mutex_unlock(&f->lock);
+}
+
+mynah_status mynah_feed_next(mynah_feed *f, mynah_batch *out) {
+  if (!f->options.is_training && f->next_taken >= f->n_batches) {
+    *out = (mynah_batch){.number = f->next_taken};
+    return MYNAH_OK;
+  }
+  if (f->next_taken >= f->n_released + f->n_slots)
+    return mynah_fail(MYNAH_BUSY, "feed: %d batches are out and none was released", f->n_slots);
+  slot *s = &f->slots[f->next_taken % f->n_slots];
+  if (f->n_threads == 0) {
+    make_batch(f, f->next_taken, f->scratch, &s->batch);
+  } else {
+    pthread_mutex_lock(&f->lock);
+    while (!s->is_ready) pthread_cond_wait(&f->changed, &f->lock);
+    pthread_mutex_unlock(&f->lock);
+  }
+  f->next_taken++;
+  *out = s->batch;
+  return MYNAH_OK;
+}
+
+void mynah_feed_release(mynah_feed *f, const mynah_batch *batch) {
+  if (batch->size == 0) return;
+  pthread_mutex_lock(&f->lock);
+  f->slots[batch->number % f->n_slots].is_ready = false;
+  f->n_released++;
+  pthread_cond_broadcast(&f->changed);
+  pthread_mutex_unlock(&f->lock);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Inside feed: frames in memory, and what happens to a picture on its way into a batch. */
+#ifndef MYNAH_FEED_INTERNAL_H
+#define MYNAH_FEED_INTERNAL_H
+
+#include <mynah/feed.h>
+
+#define MYNAH__FEED_WINDOWS 32
+#define MYNAH__VIEWS 3 /* the camera itself, its left and its right twin */
+
+/* One window's frames. */
+typedef struct mynah__column {
+  mynah_window window;
+  mynah_feature feature;
+  size_t frame_bytes; /* of one frame in a batch */
+  float *vectors;     /* (n_frames, size); NULL for pictures and masks */
+  uint8_t *pictures[MYNAH__VIEWS]; /* (n_frames, H, W, 3); twins NULL unless used */
+  size_t picture_bytes; /* of all of one view, as it was allocated */
+  bool is_mapped;
+  int shared_with;      /* column whose memory this one uses; -1: its own */
+} mynah__column;
+
+struct mynah_frames {
+  mynah__column columns[MYNAH__FEED_WINDOWS];
+  int n_columns;
+  int64_t n_frames;
+  int64_t *first;  /* (n_episodes + 1): number of an episode's first frame */
+  int64_t n_episodes;
+  bool can_mirror; /* every picture's task and the action declare it */
+  bool has_sides;
+};
+
+/* One sample's random changes, drawn once and applied to all its pictures. */
+typedef struct mynah__augmentation {
+  bool is_mirrored;
+  int view; /* 0 the camera itself, 1 left, 2 right */
+  double brightness, contrast, saturation, shift_x, shift_y, zoom, zoom_x, zoom_y;
+  bool has_shadow;
+  double shadow_top, shadow_bottom, shadow_gain; /* the border's x at top and bottom, in widths */
+  bool shadow_is_left;
+} mynah__augmentation;
+void mynah__augmentation_draw(const mynah_frames *f, const mynah_feed_config *c, mynah_rng *rng, mynah__augmentation *out);
+/* Shape: in, out (height,width,3); scratch as large */
+void mynah__augment_picture(const mynah__augmentation *a, const uint8_t *in, int width, int height, uint8_t *scratch,
+                            uint8_t *out);
+
+#endif

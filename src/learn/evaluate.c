@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The loss on the validation part: every window once, with the weights that act. */
+#include "trainer_internal.h"
+
+#include <math.h>
+
+mynah_status mynah__validation_create(mynah_trainer *t) {
+  const mynah_split *s = t->task.split;
+  if (s->n_valid == 0) return MYNAH_OK;
+  mynah_feed_options o = {.ranges = s->valid, .n_ranges = s->n_valid, .batch = t->shard_batch * t->n_shards};
+  MYNAH_TRY(mynah_feed_create(t->task.frames, t->task.feed, &o, &t->valid_feed));
+  int64_t n = mynah_feed_n_samples(t->valid_feed), rest = n % t->shard_batch;
+  if (n >= t->shard_batch)
+    MYNAH_TRY(mynah__engine_create(t, t->shard_batch, t->n_shards, false, mynah__acting(t), &t->valid));
+  return rest > 0 ? mynah__engine_create(t, rest, 1, false, mynah__acting(t), &t->rest) : MYNAH_OK;
+}
+
+static void run_part(void *context, int task, int worker) {
+  mynah_trainer *t = context;
+  (void)worker;
+  int64_t from = task * t->shard_batch;
+  if (from + t->shard_batch <= t->batch.size) mynah__engine_run(t, &t->valid, task, &t->batch, from);
+  else mynah__engine_run(t, &t->rest, 0, &t->batch, from);
+}
+
+mynah_status mynah__validate(mynah_trainer *t, double *loss) {
+  *loss = NAN;
+  if (!t->valid_feed) return MYNAH_OK;
+  if (t->valid.binding) mynah_binding_refresh(t->valid.binding, t->pool);
+  if (t->rest.binding) mynah_binding_refresh(t->rest.binding, t->pool);
+  mynah_feed_seek(t->valid_feed, 0);
+  double sum = 0;
+  for (;;) {
+    MYNAH_TRY(mynah_feed_next(t->valid_feed, &t->batch));
+    if (t->batch.size == 0) break;
+    int n = (int)((t->batch.size + t->shard_batch - 1) / t->shard_batch);
+    mynah_pool_run(t->pool, n, run_part, t);
+    mynah_feed_release(t->valid_feed, &t->batch);
+    for (int i = 0; i < n; i++) {
+      int64_t left = t->batch.size - i * t->shard_batch;
+      bool is_whole = left >= t->shard_batch;
+      sum += is_whole ? (double)t->valid.losses[i][0] * (double)t->shard_batch : (double)t->rest.losses[0][0] * (double)left;
+    }
+  }
+  *loss = sum / (double)mynah_feed_n_samples(t->valid_feed);
+  return MYNAH_OK;
+}
