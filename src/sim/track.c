@@ -38,6 +38,7 @@ typedef struct track {
   track_car left;
   track_place left_place;
   int n_cameras;
+  mynah__track_render_fn render;
   uint8_t noise[TRACK_NOISE_SIDE * TRACK_NOISE_SIDE];
   uint8_t pictures[N_CAMERAS_MAX][TRACK_PIXEL_BYTES]; /* front, left, right */
 } track;
@@ -99,6 +100,7 @@ static mynah_status track_open(const void *config, mynah_device **out) {
   t->base.max_steps = (int64_t)ceil(t->config.limit_s * TRACK_RATE_HZ);
   declare_features(t);
   mynah__track_noise_make(t->noise);
+  t->render = mynah__track_render_choose();
   mynah_status status = track_reset(&t->base, 0);
   if (status != MYNAH_OK) {
     track_close(&t->base);
@@ -194,7 +196,7 @@ static void render(track *t) {
                            .heading_rad = t->car.heading_rad, .height_m = t->config.camera_height_m,
                            .pitch_rad = t->config.camera_pitch_deg * PI / 180,
                            .fov_rad = t->config.camera_fov_deg * PI / 180};
-    mynah__track_render(&scene, &camera, t->pictures[i]);
+    t->render(&scene, &camera, t->pictures[i]);
   }
   t->is_rendered = true;
 }

@@ -88,7 +88,7 @@ typedef struct track_look {
 
 void mynah__track_look_make(track_look *look, const mynah_track_config *config, uint64_t seed);
 
-/* ---- camera (track_render.c) ---------------------------------------------------------------------------------------- */
+/* ---- camera (track_camera.c, track_render.c) ------------------------------------------------------------------------ */
 
 #define TRACK_NOISE_SIDE 256
 /* A tile of smooth noise that repeats; the same for all episodes. Shape: noise (TRACK_NOISE_SIDE, TRACK_NOISE_SIDE) */
@@ -105,7 +105,11 @@ typedef struct track_scene {
   const uint8_t *noise;
 } track_scene;
 /* Shape: rgb (TRACK_HEIGHT_PX, TRACK_WIDTH_PX, 3) */
-MYNAH_RT void mynah__track_render(const track_scene *scene, const track_camera *camera, uint8_t *rgb);
+typedef void (*mynah__track_render_fn)(const track_scene *scene, const track_camera *camera, uint8_t *rgb);
+MYNAH_RT void mynah__track_render_base(const track_scene *scene, const track_camera *camera, uint8_t *rgb);
+MYNAH_RT void mynah__track_render_avx2(const track_scene *scene, const track_camera *camera, uint8_t *rgb);
+/* The fastest that this processor can do; all give the same picture. */
+mynah__track_render_fn mynah__track_render_choose(void);
 
 /* ---- car and expert ------------------------------------------------------------------------------------------------- */
 

@@ -86,7 +86,7 @@ static void draw_surface(artist *a, const track_look *look, track_surface *s) {
     kind = 0;
     memcpy(s->color, surfaces[0].color, sizeof s->color);
   }
-  s->grain = between(a, 0.06, 0.16);
+  s->grain = between(a, 0.12, 0.36);
   draw_lines(a, s, kind == TRACK_DIRT);
 }
 
@@ -94,7 +94,7 @@ static void draw_ground(artist *a, track_look *look) {
   int first = one_of(a, VERGES), second = one_of(a, VERGES);
   mix(a, &verges[first], look->verge[0]);
   mix(a, &verges[happens(a, 0.5) ? second : first], look->verge[1]);
-  look->verge_grain = between(a, 0.18, 0.4);
+  look->verge_grain = between(a, 0.3, 0.7);
   for (int i = 0; i < TRACK_SECTIONS_MAX; i++) draw_surface(a, look, &look->surfaces[i]);
   look->shoulder_m = happens(a, 0.6) ? between(a, 0.2, 0.9) : 0;
   for (int k = 0; k < 3; k++) look->shoulder[k] = 0.45f * look->verge[1][k] + 0.55f * look->surfaces[0].color[k] + 12;
@@ -134,8 +134,8 @@ static void draw_light(artist *a, track_look *look) {
     look->trees[k] *= dim;
   }
   look->shade = happens(a, 0.7) ? between(a, 0.2, 0.5) : 0;
-  look->shade_above = between(a, 0.52, 0.66);
-  look->shade_soft = between(a, 0.03, 0.1);
+  look->shade_above = between(a, 0.47, 0.6);
+  look->shade_soft = between(a, 0.02, 0.07);
 }
 
 void mynah__track_look_make(track_look *look, const mynah_track_config *config, uint64_t seed) {

@@ -5,7 +5,8 @@
  * names the nearest node of the road and the arc through that node gives the offset from the centre line and the
  * distance along it. Edges and lines are filtered with the width of the pixel's footprint across and along the road, so
  * that nothing flickers far away. Each step is a plain loop over a row: lookups apart from arithmetic, which the
- * compiler then turns into vectors. */
+ * compiler then turns into vectors. Compiled once for each instruction set (meson.build) under a name of its own; no
+ * multiply-add is fused, so each gives the same picture. */
 #include "track_internal.h"
 
 #include <math.h>
@@ -14,39 +15,13 @@
 #define W TRACK_WIDTH_PX
 #define H TRACK_HEIGHT_PX
 #define MASK (TRACK_NOISE_SIDE - 1)
-#define FINE_PER_M 11.0f /* texels of the noise a metre: grain, patches, shade */
+#define FINE_PER_M 22.0f /* texels of the noise a metre: grain, patches, shade */
 #define PATCH_PER_M 2.3f
 #define SHADE_PER_M 0.31f
+#define COARSE 4 /* smooth noise is looked up at every 4th column */
 #define AWAY_M 2048.0f /* added so that texture coordinates are positive */
 
-/* ---- noise ---------------------------------------------------------------------------------------------------------- */
-
-/* Sum of four octaves of lattice noise with smooth interpolation, stretched to the full range. */
-void mynah__track_noise_make(uint8_t *noise) {
-  enum { SIDE = TRACK_NOISE_SIDE };
-  float lattice[64][64], ease[SIDE];
-  mynah_rng rng = mynah_rng_make(20, 5);
-  for (int y = 0; y < SIDE; y++)
-    for (int x = 0; x < SIDE; x++) noise[y * SIDE + x] = 0;
-  for (int cells = 8, amplitude = 128; cells <= 64; cells *= 2, amplitude /= 2) {
-    int size = SIDE / cells;
-    for (int i = 0; i < cells * cells; i++) lattice[i / cells][i % cells] = (float)mynah_rng_uniform(&rng);
-    for (int i = 0; i < size; i++) {
-      float t = (float)i / (float)size;
-      ease[i] = t * t * (3 - 2 * t);
-    }
-    for (int y = 0; y < SIDE; y++) {
-      const float *above = lattice[y / size], *below = lattice[(y / size + 1) % cells];
-      float v = ease[y % size];
-      for (int x = 0; x < SIDE; x++) {
-        int i = x / size, j = (i + 1) % cells;
-        float u = ease[x % size];
-        float value = (above[i] + (above[j] - above[i]) * u) * (1 - v) + (below[i] + (below[j] - below[i]) * u) * v;
-        noise[y * SIDE + x] = (uint8_t)(noise[y * SIDE + x] + (uint8_t)(value * (float)amplitude));
-      }
-    }
-  }
-}
+/* ---- one row -------------------------------------------------------------------------------------------------------- */
 
 /* Between 0 and 1, interpolated. */
 static inline float noise_at(const uint8_t *noise, float x, float y) {
@@ -56,8 +31,6 @@ static inline float noise_at(const uint8_t *noise, float x, float y) {
   float a = above[i & MASK], b = above[(i + 1) & MASK], c = below[i & MASK], d = below[(i + 1) & MASK];
   return ((a + (b - a) * u) * (1 - v) + (c + (d - c) * u) * v) * (1.0f / 255);
 }
-
-/* ---- one row -------------------------------------------------------------------------------------------------------- */
 
 /* What holds for the whole picture, and the row being made. */
 typedef struct painter {
@@ -78,13 +51,20 @@ typedef struct painter {
 
 static inline float clamp01(float v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
 
+/* Values at every COARSE-th column brought to every column. */
+static void spread(const float *coarse, float *out) {
+  for (int i = 0; i < W / COARSE; i++)
+    for (int k = 0; k < COARSE; k++)
+      out[i * COARSE + k] = coarse[i] + (coarse[i + 1] - coarse[i]) * ((float)k * (1.0f / COARSE));
+}
+
 /* Road coordinates and noise of each point of the row. */
 static void look_up_row(painter *p) {
   const track_road *road = p->scene->road;
   const track_look *look = p->scene->look;
   const uint8_t *noise = p->scene->noise;
   static const track_mark nowhere = {.tx = 1, .half_width_m = -1000};
-  float a[W], l[W], k[W], half[W], s[W], tx[W], ty[W];
+  float a[W], l[W], k[W], half[W], s[W], tx[W], ty[W], coarse[W / COARSE + 1];
   const float per_m = (float)(1 / TRACK_CELL_M), x0 = (float)road->x0_m, y0 = (float)road->y0_m;
   const float nx = look->noise_x_m + AWAY_M, ny = look->noise_y_m + AWAY_M;
   p->sections_seen = 0;
@@ -104,8 +84,12 @@ static void look_up_row(painter *p) {
     float tile_x = p->x[u] + nx, tile_y = p->y[u] + ny;
     p->grain[u] = noise[((int)(tile_y * FINE_PER_M) & MASK) * TRACK_NOISE_SIDE + ((int)(tile_x * FINE_PER_M) & MASK)];
     p->patch[u] = noise[((int)(tile_y * PATCH_PER_M) & MASK) * TRACK_NOISE_SIDE + ((int)(tile_x * PATCH_PER_M) & MASK)];
-    p->shade[u] = noise_at(noise, tile_x * SHADE_PER_M, tile_y * SHADE_PER_M);
   }
+  for (int u = 0; u <= W; u += COARSE) { /* a step beyond the last column belongs to the same line */
+    float x = p->x[0] + (float)u * (p->x[1] - p->x[0]) + nx, y = p->y[0] + (float)u * (p->y[1] - p->y[0]) + ny;
+    coarse[u / COARSE] = noise_at(noise, x * SHADE_PER_M, y * SHADE_PER_M);
+  }
+  spread(coarse, p->shade);
   for (int u = 0; u < W; u++) {
     /* To second order the offset of a point (a,l) from an arc is l - k a^2 / 2(1 - k l). */
     float bend = 1 - k[u] * l[u];
@@ -131,6 +115,7 @@ static inline float line_cover(float v, float half, float w) {
 
 /* Share of paint at s of a line painted for `dash` of every `period`. */
 static inline float dash_cover(const track_line *line, float s, float w) {
+  if (line->dash_m >= line->period_m) return 1;
   float turns = s / line->period_m;
   float from_middle = fabsf(turns - (float)(int)turns - 0.5f) * line->period_m;
   float sharp = clamp01((0.5f * line->dash_m - from_middle) / w + 0.5f);
@@ -177,7 +162,7 @@ static void color_row(painter *p) {
 /* Shade and light, then what the air between adds. */
 static void light_row(painter *p, float distance_m) {
   const track_look *look = p->scene->look;
-  float clear = 1 / (1 + look->haze_per_m * distance_m), haze = 1 - clear * clear;
+  float clear = 1 / (1 + look->haze_per_m * distance_m), haze = 0.6f * (1 - clear * clear);
   float step = 1 / (look->shade_soft + 0.15f * SHADE_PER_M * p->deep_m);
   for (int u = 0; u < W; u++) {
     float dark = clamp01((p->shade[u] - look->shade_above) * step + 0.5f), light = 1 - look->shade * dark;
@@ -229,11 +214,15 @@ static void make_skyline(const painter *p, skyline *line) {
 static void sky_row(painter *p, const skyline *line, float rise) {
   const track_look *look = p->scene->look;
   float pixel = 1 / p->focal_px, up = clamp01(rise * 1.6f);
-  float base[3], layer = 3.0f / (rise + 0.12f);
+  float base[3], layer = 14.0f / (rise + 0.25f) + look->noise_x_m, coarse[W / COARSE + 1], clouds[W];
   for (int c = 0; c < 3; c++) base[c] = look->sky_low[c] + (look->sky_top[c] - look->sky_low[c]) * up;
+  for (int i = 0; i <= W / COARSE; i++) {
+    float around = line->around[i * COARSE < W ? i * COARSE : W - 1];
+    coarse[i] = noise_at(p->scene->noise, around, layer);
+  }
+  spread(coarse, clouds);
   for (int u = 0; u < W; u++) {
-    float cloud = noise_at(p->scene->noise, line->around[u], layer + look->noise_x_m);
-    cloud = clamp01((cloud - 0.5f) * 3) * look->cloudiness * clamp01(rise * 5);
+    float cloud = clamp01((clouds[u] - 0.45f) * 4) * look->cloudiness * clamp01(rise * 6);
     float hills = clamp01((line->hills[u] - rise) / pixel + 0.5f), trees = clamp01((line->trees[u] - rise) / pixel + 0.5f);
     float glow = line->glow[u] * (1 - up);
     for (int c = 0; c < 3; c++) {
@@ -259,7 +248,7 @@ static void store_row(const painter *p, uint8_t *rgb) {
   for (int u = 0; u < W; u++) rgb[3 * u] = bytes[0][u], rgb[3 * u + 1] = bytes[1][u], rgb[3 * u + 2] = bytes[2][u];
 }
 
-void mynah__track_render(const track_scene *scene, const track_camera *camera, uint8_t *rgb) {
+void TRACK_RENDER(const track_scene *scene, const track_camera *camera, uint8_t *rgb) {
   painter p;
   p.scene = scene;
   p.camera = camera;

@@ -67,15 +67,21 @@ static void draft_draw(draft *d, mynah_rng *rng, double winding) {
   double swing = winding * mynah_rng_range(rng, 0.7, 1);
   for (int i = 0; i < d->n; i++) {
     d->angle[i] = 2 * PI * (i + 0.35 * winding * mynah_rng_range(rng, -1, 1)) / d->n;
-    d->radius[i] = 1 + swing * mynah_rng_range(rng, -0.85, 0.85);
+    /* In and out by turns, or the line would hardly bend both ways. */
+    double in_out = (i & 1 ? 1 : -1) * mynah_rng_range(rng, 0, 1);
+    d->radius[i] = 1 + swing * (0.55 * in_out + 0.4 * mynah_rng_range(rng, -1, 1));
   }
 }
 
-static void draft_smooth(draft *d) {
+/* Smooths the radii around a point at this parameter, those further away less. */
+static void draft_smooth(draft *d, double parameter) {
   double old[MAX_CONTROLS];
   for (int i = 0; i < d->n; i++) old[i] = d->radius[i];
-  for (int i = 0; i < d->n; i++)
-    d->radius[i] = old[i] + 0.05 * (old[(i + 1) % d->n] - 2 * old[i] + old[(i + d->n - 1) % d->n]);
+  for (int i = 0; i < d->n; i++) {
+    /* Piece k of the spline lies around its control points k + 1 and k + 2. */
+    double away = fmod(i - parameter - 1 + 2 * d->n, d->n), rate = fmin(away, d->n - away) < 2 ? 0.08 : 0.004;
+    d->radius[i] += rate * (old[(i + 1) % d->n] - 2 * old[i] + old[(i + d->n - 1) % d->n]);
+  }
 }
 
 /* The draft as a spline of the wanted length; is_mirrored: driven clockwise. */
@@ -88,6 +94,13 @@ static void draft_to_spline(const draft *d, double length_m, bool is_mirrored, s
   double scale = length_m / spline_measure(c);
   for (int i = 0; i < d->n; i++) c->x[i] *= scale, c->y[i] *= scale;
   for (int i = 0; i <= c->n * FINE; i++) c->length[i] *= scale;
+}
+
+/* The parameter at a distance from the start, to one part in FINE. */
+static double spline_parameter(const spline *c, double s_m) {
+  int i = 0;
+  while (i + 1 < c->n * FINE && c->length[i + 1] <= s_m) i++;
+  return (double)i / FINE;
 }
 
 /* Nodes at even distances. The parameter between two measured ones is interpolated; the spline itself is exact. */
@@ -104,18 +117,21 @@ static void place_nodes(track_road *road, const spline *c) {
   }
 }
 
-/* No bend tighter than allowed, and parts of the road that are not neighbours keep `apart_m`. */
-static bool is_drivable(const track_road *road, double radius_m, double apart_m) {
+/* The worst fault of the line: a bend tighter than allowed, else a place nearer than `apart_m` to one that is not its
+ * neighbour. -1: none. */
+static int find_fault(const track_road *road, double radius_m, double apart_m) {
+  int worst = 0;
   for (int i = 0; i < road->n; i++)
-    if (fabs(road->nodes[i].curvature) * radius_m > 1) return false;
+    if (fabs(road->nodes[i].curvature) > fabs(road->nodes[worst].curvature)) worst = i;
+  if (fabs(road->nodes[worst].curvature) * radius_m > 1) return worst;
   int stride = (int)fmax(1, 2 / road->step_m), neighbours = (int)(PI * (apart_m / 2 + radius_m) / road->step_m);
   for (int i = 0; i < road->n; i += stride) {
     for (int j = i + neighbours; j < road->n && j <= i + road->n - neighbours; j += stride) {
       double dx = road->nodes[i].x_m - road->nodes[j].x_m, dy = road->nodes[i].y_m - road->nodes[j].y_m;
-      if (dx * dx + dy * dy < apart_m * apart_m) return false;
+      if (dx * dx + dy * dy < apart_m * apart_m) return i;
     }
   }
-  return true;
+  return -1;
 }
 
 /* ---- width, sections, outline --------------------------------------------------------------------------------------- */
@@ -213,10 +229,12 @@ mynah_status mynah__track_road_make(track_road *road, const mynah_track_config *
   draft d;
   spline c;
   draft_draw(&d, &rng, config->road_winding);
-  for (int i = 0; i < MAX_SMOOTHINGS; i++, draft_smooth(&d)) {
+  for (int i = 0; i < MAX_SMOOTHINGS; i++) {
     draft_to_spline(&d, road->length_m, is_mirrored, &c);
     place_nodes(road, &c);
-    if (is_drivable(road, config->road_radius_m, config->road_width_m * 1.2 + 6)) break;
+    int fault = find_fault(road, config->road_radius_m, config->road_width_m * 1.2 + 6);
+    if (fault < 0) break;
+    draft_smooth(&d, spline_parameter(&c, fault * road->step_m));
   }
   set_widths(road, &rng, config->road_width_m);
   set_lines(road, &rng);
