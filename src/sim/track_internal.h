@@ -22,8 +22,7 @@ typedef struct track_node {
 
 /* The same in single precision, for the camera: 32 bytes, so that a lap stays in the first cache. */
 typedef struct track_mark {
-  float x_m, y_m, tx, ty, curvature, half_width_m, s_m;
-  int32_t section;
+  float x_m, y_m, tx, ty, curvature, half_width_m, s_m, unused;
 } track_mark;
 
 #define TRACK_SECTIONS_MAX 4
@@ -37,6 +36,9 @@ typedef struct track_road {
   track_mark *marks;             /* (n) */
   double *center, *left, *right; /* (n,2) */
   size_t node_capacity, mark_capacity, line_capacity;
+  /* Parts of equal length with surfaces of their own: at s, (s n_sections / length + section_shift) mod n_sections. */
+  int n_sections;
+  float section_shift;
   /* Which node is nearest to the middle of a cell of TRACK_CELL_M, around the road. */
   int columns, rows;
   double x0_m, y0_m;

@@ -44,7 +44,7 @@ typedef struct painter {
   float across[W], along[W];               /* the pixel's footprint */
   float grain[W], patch[W], shade[W];
   float color[3][W];
-  int section[W], sections_seen; /* a bit a section */
+  int section[W];
   /* Sizes of the footprint of this row's pixels, sideways and forward. */
   float side_m, deep_m;
 } painter;
@@ -66,8 +66,8 @@ static void look_up_row(painter *p) {
   static const track_mark nowhere = {.tx = 1, .half_width_m = -1000};
   float a[W], l[W], k[W], half[W], s[W], tx[W], ty[W], coarse[W / COARSE + 1];
   const float per_m = (float)(1 / TRACK_CELL_M), x0 = (float)road->x0_m, y0 = (float)road->y0_m;
+  const float sections_per_m = (float)(road->n_sections / road->length_m);
   const float nx = look->noise_x_m + AWAY_M, ny = look->noise_y_m + AWAY_M;
-  p->sections_seen = 0;
   for (int u = 0; u < W; u++) {
     float cx = (p->x[u] - x0) * per_m, cy = (p->y[u] - y0) * per_m;
     const track_mark *m = &nowhere;
@@ -79,8 +79,6 @@ static void look_up_row(painter *p) {
     a[u] = dx * m->tx + dy * m->ty;
     l[u] = dy * m->tx - dx * m->ty;
     k[u] = m->curvature, half[u] = m->half_width_m, s[u] = m->s_m, tx[u] = m->tx, ty[u] = m->ty;
-    p->section[u] = m->section;
-    p->sections_seen |= 1 << m->section;
     float tile_x = p->x[u] + nx, tile_y = p->y[u] + ny;
     p->grain[u] = noise[((int)(tile_y * FINE_PER_M) & MASK) * TRACK_NOISE_SIDE + ((int)(tile_x * FINE_PER_M) & MASK)];
     p->patch[u] = noise[((int)(tile_y * PATCH_PER_M) & MASK) * TRACK_NOISE_SIDE + ((int)(tile_x * PATCH_PER_M) & MASK)];
@@ -97,6 +95,8 @@ static void look_up_row(painter *p) {
     p->d[u] = l[u] - 0.5f * k[u] * a[u] * a[u] / bend;
     p->s[u] = s[u] + a[u] / bend;
     p->beyond[u] = fabsf(p->d[u]) - half[u];
+    int section = (int)(p->s[u] * sections_per_m + road->section_shift);
+    p->section[u] = section < road->n_sections ? section : section - road->n_sections;
     /* The footprint: side_m to the right by deep_m forward, the latter leaning outwards with the column. */
     float t_right = tx[u] * p->right[0] + ty[u] * p->right[1], t_forward = tx[u] * p->forward[0] + ty[u] * p->forward[1];
     float lean = p->column[u] * p->cos_pitch;
@@ -140,8 +140,12 @@ static void color_row(painter *p) {
     }
     grain[u] = rough;
   }
-  for (int i = 0; i < TRACK_SECTIONS_MAX; i++) {
-    if (!(p->sections_seen >> i & 1)) continue;
+  int first = p->section[0], last = first;
+  for (int u = 0; u < W; u++) {
+    first = p->section[u] < first ? p->section[u] : first;
+    last = p->section[u] > last ? p->section[u] : last;
+  }
+  for (int i = first < 0 ? 0 : first; i <= last && i < TRACK_SECTIONS_MAX; i++) {
     const track_surface *surface = &look->surfaces[i];
     for (int u = 0; u < W; u++) {
       float road = p->section[u] == i ? clamp01(0.5f - p->beyond[u] / p->across[u]) : 0;

@@ -62,14 +62,20 @@ typedef struct draft {
   double angle[MAX_CONTROLS], radius[MAX_CONTROLS];
 } draft;
 
+/* Waves of two to six bends a lap, over uneven steps. */
 static void draft_draw(draft *d, mynah_rng *rng, double winding) {
-  d->n = 10 + (int)mynah_rng_below(rng, 7);
-  double swing = winding * mynah_rng_range(rng, 0.7, 1);
+  enum { FIRST = 2, LAST = 6 };
+  double size[LAST + 1], phase[LAST + 1];
+  d->n = 14 + (int)mynah_rng_below(rng, 5);
+  for (int k = FIRST; k <= LAST; k++) {
+    size[k] = winding * mynah_rng_range(rng, 0, 1.3) / sqrt(k);
+    phase[k] = mynah_rng_range(rng, 0, 2 * PI);
+  }
   for (int i = 0; i < d->n; i++) {
-    d->angle[i] = 2 * PI * (i + 0.35 * winding * mynah_rng_range(rng, -1, 1)) / d->n;
-    /* In and out by turns, or the line would hardly bend both ways. */
-    double in_out = (i & 1 ? 1 : -1) * mynah_rng_range(rng, 0, 1);
-    d->radius[i] = 1 + swing * (0.55 * in_out + 0.4 * mynah_rng_range(rng, -1, 1));
+    d->angle[i] = 2 * PI * (i + 0.3 * winding * mynah_rng_range(rng, -1, 1)) / d->n;
+    double wave = 0.3 * winding * mynah_rng_range(rng, -1, 1);
+    for (int k = FIRST; k <= LAST; k++) wave += size[k] * cos(k * d->angle[i] + phase[k]);
+    d->radius[i] = exp(0.8 * wave); /* never negative */
   }
 }
 
@@ -146,13 +152,12 @@ static void set_widths(track_road *road, mynah_rng *rng, double width_m) {
 }
 
 static void set_lines(track_road *road, mynah_rng *rng) {
-  int n_sections = 1 + (int)mynah_rng_below(rng, TRACK_SECTIONS_MAX);
-  int first = (int)mynah_rng_below(rng, (uint64_t)road->n);
+  road->n_sections = 1 + (int)mynah_rng_below(rng, TRACK_SECTIONS_MAX);
+  road->section_shift = (float)mynah_rng_range(rng, 0, road->n_sections);
   for (int i = 0; i < road->n; i++) {
     const track_node *p = &road->nodes[i];
-    int section = (int)((int64_t)((i + first) % road->n) * n_sections / road->n);
     road->marks[i] = (track_mark){(float)p->x_m, (float)p->y_m, (float)p->tx, (float)p->ty, (float)p->curvature,
-                                  (float)p->half_width_m, (float)(i * road->step_m), section};
+                                  (float)p->half_width_m, (float)(i * road->step_m), 0};
     road->center[2 * i] = p->x_m, road->center[2 * i + 1] = p->y_m;
     road->left[2 * i] = p->x_m - p->half_width_m * p->ty, road->left[2 * i + 1] = p->y_m + p->half_width_m * p->tx;
     road->right[2 * i] = p->x_m + p->half_width_m * p->ty, road->right[2 * i + 1] = p->y_m - p->half_width_m * p->tx;
