@@ -48,6 +48,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_sim_open(const char *name, const char
   K(FLOAT, variety, "variety", 1, 0, 1, "", "how much surface, markings, verge, light and sky vary between and along roads") \
   K(FLOAT, speed_m_s, "speed", 9, 3, 20, "m/s", "of the expert on straights")                      \
   K(FLOAT, lateral_m_s2, "lateral", 3, 0.5, 8, "m/s^2", "acceleration that the expert allows itself in bends") \
+  K(FLOAT, steer_lag_s, "lag", 0.12, 0.01, 0.6, "s", "with which the wheels follow the steering") \
   K(FLOAT, start_offset_m, "start.offset", 0.2, 0, 1, "m", "an episode starts up to so far off the centre line") \
   K(FLOAT, start_heading_rad, "start.heading", 0.03, 0, 0.3, "rad", "and turned by up to so much") \
   K(FLOAT, gust_rad_s, "gust", 0, 0, 0.3, "rad/s", "standard deviation of slow random turning of the car")
@@ -77,6 +78,8 @@ extern MYNAH_API const mynah_device_type mynah_sim_pusht;
 /* Starts an episode from a given state instead of a seed, as gym-pusht's reset_to_state.
  * Shape: state (5) agent x, agent y, block x, block y in px, block angle in rad */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_pusht_reset_to(mynah_device *pusht, const double *state);
+/* One control step with an action in double precision, as gym-pusht takes it. Shape: action (2) px */
+MYNAH_API void mynah_pusht_act(mynah_device *pusht, const double *action);
 /* Everything gym-pusht could tell about the present step, in its float64. */
 typedef struct mynah_pusht_state {
   double agent[2], agent_velocity[2], block[2], block_angle, block_velocity[2], block_angular_velocity;

@@ -373,6 +373,8 @@ void mynah_dataset_close(mynah_dataset *d) {
   if (!d) return;
   if (d->writing.is_open) mynah_episode_discard(d);
   for (int i = 0; i < MYNAH__QUERY_COUNT; i++) sqlite3_finalize(d->queries[i]);
+  /* At rest the file needs no log beside it, so that one who only reads leaves none behind. */
+  if (d->db && d->is_writable) sqlite3_exec(d->db, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
   sqlite3_close(d->db);
   if (d->lock_fd >= 0) {
     char path[MYNAH_PATH_MAX + 8];

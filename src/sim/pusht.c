@@ -191,9 +191,9 @@ static void pusht_observe(mynah_device *d, mynah_value *values) {
 }
 
 /* Ten sub-steps of a PD controller on the agent: v += (K_P (action - x) - K_V v) dt, then one step of the space. */
-static void pusht_act(mynah_device *d, const float *action) {
+void mynah_pusht_act(mynah_device *d, const double *action) {
   pusht *p = (pusht *)d;
-  cpVect target = cpv((double)action[0], (double)action[1]);
+  cpVect target = cpv(action[0], action[1]);
   p->contact_points = 0;
   for (int i = 0; i < SUBSTEPS; i++) {
     cpVect x = cpBodyGetPosition(p->agent), v = cpBodyGetVelocity(p->agent);
@@ -206,6 +206,10 @@ static void pusht_act(mynah_device *d, const float *action) {
   p->max_reward = fmax(p->max_reward, p->reward);
   if (p->coverage > SUCCESS) p->was_success = true;
   d->is_done = d->step >= d->max_steps || (p->config.ends_at_success && p->was_success);
+}
+
+static void pusht_act(mynah_device *d, const float *action) {
+  mynah_pusht_act(d, (double[]){(double)action[0], (double)action[1]});
 }
 
 static int pusht_metrics(const mynah_device *d, mynah_metric *out) {
