@@ -115,8 +115,6 @@ void FAST(clamp_grad)(const mynah__call *call) {
   }
 }
 
-typedef uint8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
-
 /* y_c = scale_c x_c + shift_c. The constants are laid out for `channels` whole vectors, after which the pattern repeats. */
 void FAST(from_u8)(const mynah__call *call) {
   mynah_shape s = call->step->out[0].shape;
@@ -127,6 +125,6 @@ void FAST(from_u8)(const mynah__call *call) {
   for (int64_t k = 0; k < n_scales * VL; k++) period[0][k] = scale[k % n_scales], period[1][k] = shift[k % n_scales];
   while (i + VL <= n)
     for (int64_t k = 0; k < n_scales * VL && i + VL <= n; k += VL, i += VL)
-      store(y + i, __builtin_convertvector(*(const bytes *)(x + i), vec) * load(period[0] + k) + load(period[1] + k));
+      store(y + i, load_bytes(x + i) * load(period[0] + k) + load(period[1] + k));
   for (; i < n; i++) y[i] = scale[i % n_scales] * (float)x[i] + shift[i % n_scales];
 }

@@ -170,7 +170,7 @@ typedef void (*multiply_fn)(const product *p, const row_tile *t, const epilogue 
   static void multiply_##R##_##NV##_##NT(const product *p, const row_tile *t, const epilogue *e) {                     \
     multiply(R, NV, NT, p, t, e);                                                                                      \
   }
-/* Every panel with its best number of rows, and 4 and 1 for what is left. */
+/* Every panel with its best number of rows, and 4, 2 and 1 for what is left. */
 #if VL == 16
 #define PANELS(P)                                                                                                      \
   P(8, 0, 1) P(8, 0, 2) P(8, 0, 3) P(8, 1, 0) P(8, 1, 1) P(8, 1, 2) P(6, 1, 3) P(8, 2, 0) P(8, 2, 1) P(6, 2, 2)        \
@@ -178,16 +178,17 @@ typedef void (*multiply_fn)(const product *p, const row_tile *t, const epilogue 
 #else
 #define PANELS(P) P(8, 0, 1) P(6, 0, 2) P(5, 0, 3) P(8, 1, 0) P(6, 1, 1) P(5, 1, 2) P(6, 2, 0) P(5, 2, 1)
 #endif
-#define INSTANTIATE(R, NV, NT) MULTIPLY(R, NV, NT) MULTIPLY(4, NV, NT) MULTIPLY(1, NV, NT)
+#define INSTANTIATE(R, NV, NT) MULTIPLY(R, NV, NT) MULTIPLY(4, NV, NT) MULTIPLY(2, NV, NT) MULTIPLY(1, NV, NT)
 PANELS(INSTANTIATE)
 
 typedef struct panel_entry {
   int rows;
-  multiply_fn most, four, one;
+  multiply_fn most, four, two, one;
 } panel_entry;
 static const panel_entry panels[PANEL_VECTORS + 1][4] = {
 #define ENTRY(R, NV, NT)                                                                                               \
-  [NV][NT] = {R, multiply_##R##_##NV##_##NT, multiply_4_##NV##_##NT, multiply_1_##NV##_##NT},
+  [NV][NT] = {R, multiply_##R##_##NV##_##NT, multiply_4_##NV##_##NT, multiply_2_##NV##_##NT, \
+              multiply_1_##NV##_##NT},
     PANELS(ENTRY)
 #undef ENTRY
 };
@@ -204,8 +205,8 @@ void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const 
   }
   row_tile rest = *t;
   while (n_rows > 0) {
-    int n = n_rows >= 4 ? 4 : 1;
-    (n == 4 ? entry->four : entry->one)(&job, &rest, e);
+    int n = n_rows >= 4 ? 4 : n_rows >= 2 ? 2 : 1;
+    (n == 4 ? entry->four : n == 2 ? entry->two : entry->one)(&job, &rest, e);
     n_rows -= n;
     for (int r = 0; r < n_rows; r++) rest.rows[r] = rest.rows[r + n], rest.out[r] = rest.out[r + n];
   }
