@@ -20,9 +20,9 @@ mynah_status mynah_sim_find(const char *name, const mynah_device_type **out) {
   const char *near = mynah_nearest(name, names, N_TYPES);
   mynah_str known = {0};
   for (size_t i = 0; i < N_TYPES; i++) mynah_str_printf(&known, "%s%s", i ? ", " : "", names[i]);
-  mynah_status status = near ? mynah_fail(MYNAH_NOT_FOUND, "simulator '%s': unknown: did you mean '%s'?", name, near)
-                             : mynah_fail(MYNAH_NOT_FOUND, "simulator '%s': unknown: there are %s", name,
-                                          mynah_str_text(&known));
+  mynah_status status =
+      near ? mynah_fail(MYNAH_NOT_FOUND, "simulator '%s': unknown: did you mean '%s'?", name, near)
+           : mynah_fail(MYNAH_NOT_FOUND, "simulator '%s': unknown: there are %s", name, mynah_str_text(&known));
   mynah_str_deinit(&known);
   return status;
 }

@@ -13,7 +13,7 @@
 #define PENALTY_S 6.0  /* of an intervention, in autonomy */
 #define GUST_TAU_S 0.5 /* correlation time */
 
-#define TRACK_KEY(type, field, name, value, low, high, unit, help)                                 \
+#define TRACK_KEY(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(mynah_track_config, type, field, name, value, low, high, unit, help)
 static const mynah_key track_keys[] = {MYNAH_TRACK_KEYS(TRACK_KEY)};
 const mynah_config_table mynah_track_table = {"track simulator", track_keys, sizeof track_keys / sizeof *track_keys,
@@ -47,7 +47,8 @@ static const track *track_of(const mynah_device *d) { return (const track *)d; }
 
 static double wrap_angle(double a) { return a - 2 * PI * floor((a + PI) / (2 * PI)); }
 
-/* ---- opening and closing -------------------------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------------------------------
+ */
 
 static void declare_features(track *t) {
   static const char *const cameras[N_CAMERAS_MAX] = {"observation.images.front", "observation.images.left",
@@ -110,14 +111,17 @@ static mynah_status track_open(const void *config, mynah_device **out) {
   return MYNAH_OK;
 }
 
-/* ---- episodes ------------------------------------------------------------------------------------------------------- */
+/* ---- episodes -------------------------------------------------------------------------------------------------------
+ */
 
 /* On the road at a node, as if it had driven there: wheels along the bend, no faster than the rule. */
 static void put_on_road(track *t, int node, double offset_m, double turn_rad, double speed_m_s) {
   const track_node *p = &t->road.nodes[node];
   double rule = mynah__track_speed_rule(&t->road, &t->config, node);
-  t->car = (track_car){.x_m = p->x_m - offset_m * p->ty, .y_m = p->y_m + offset_m * p->tx,
-                       .heading_rad = atan2(p->ty, p->tx) + turn_rad, .speed_m_s = fmin(speed_m_s, rule),
+  t->car = (track_car){.x_m = p->x_m - offset_m * p->ty,
+                       .y_m = p->y_m + offset_m * p->tx,
+                       .heading_rad = atan2(p->ty, p->tx) + turn_rad,
+                       .speed_m_s = fmin(speed_m_s, rule),
                        .wheel_rad = atan(TRACK_WHEELBASE_M * p->curvature),
                        .drive = TRACK_DRAG_1_S * rule / TRACK_ACCEL_M_S2};
   mynah__track_locate(&t->road, t->car.x_m, t->car.y_m, node, &t->place);
@@ -164,10 +168,11 @@ static void track_act(mynah_device *device, const float *action) {
   t->action[1] = limit(action[1]);
   t->is_intervened = t->is_rendered = false;
   double heading = t->car.heading_rad, s = t->place.s_m, half = t->road.length_m / 2;
-  mynah__track_car_move(&t->car, (double)t->action[0], (double)t->action[1], dt);
+  mynah__track_car_move(&t->car, &t->config, t->action);
   if (t->config.gust_rad_s > 0) {
     double keep = exp(-dt / GUST_TAU_S);
-    t->gust_rad_s = keep * t->gust_rad_s + sqrt(1 - keep * keep) * t->config.gust_rad_s * mynah_rng_normal(&t->gust_rng);
+    t->gust_rad_s =
+        keep * t->gust_rad_s + sqrt(1 - keep * keep) * t->config.gust_rad_s * mynah_rng_normal(&t->gust_rng);
     t->car.heading_rad += t->gust_rad_s * dt;
   }
   t->yaw_rate_rad_s = (t->car.heading_rad - heading) / dt;
@@ -179,11 +184,11 @@ static void track_act(mynah_device *device, const float *action) {
   bool is_backwards = cos(t->car.heading_rad - t->place.heading_rad) < 0;
   if (is_departure || is_backwards || t->standstill_s >= STANDSTILL_S) intervene(t, is_departure);
   t->base.step++;
-  t->base.is_done =
-      t->progress_m >= (double)t->config.laps * t->road.length_m || t->base.step >= t->base.max_steps;
+  t->base.is_done = t->progress_m >= (double)t->config.laps * t->road.length_m || t->base.step >= t->base.max_steps;
 }
 
-/* ---- what is seen --------------------------------------------------------------------------------------------------- */
+/* ---- what is seen ---------------------------------------------------------------------------------------------------
+ */
 
 static void render(track *t) {
   static const double sides[N_CAMERAS_MAX] = {0, 1, -1};
@@ -192,8 +197,10 @@ static void render(track *t) {
   double c = cos(t->car.heading_rad), s = sin(t->car.heading_rad);
   for (int i = 0; i < t->n_cameras; i++) {
     double left_m = sides[i] * t->config.camera_side_m;
-    track_camera camera = {.x_m = t->car.x_m + ahead_m * c - left_m * s, .y_m = t->car.y_m + ahead_m * s + left_m * c,
-                           .heading_rad = t->car.heading_rad, .height_m = t->config.camera_height_m,
+    track_camera camera = {.x_m = t->car.x_m + ahead_m * c - left_m * s,
+                           .y_m = t->car.y_m + ahead_m * s + left_m * c,
+                           .heading_rad = t->car.heading_rad,
+                           .height_m = t->config.camera_height_m,
                            .pitch_rad = t->config.camera_pitch_deg * PI / 180,
                            .fov_rad = t->config.camera_fov_deg * PI / 180};
     t->render(&scene, &camera, t->pictures[i]);
@@ -216,7 +223,8 @@ static void track_expert(mynah_device *device, float *action) {
   mynah__track_expert(&t->road, &t->config, &t->car, t->place.node, action);
 }
 
-/* ---- what came of it ------------------------------------------------------------------------------------------------ */
+/* ---- what came of it ------------------------------------------------------------------------------------------------
+ */
 
 static int track_metrics(const mynah_device *device, mynah_metric *out) {
   const track *t = track_of(device);
@@ -235,17 +243,26 @@ static int track_metrics(const mynah_device *device, mynah_metric *out) {
   return (int)(sizeof metrics / sizeof *metrics);
 }
 
-static const char *const trace_names[] = {"x_m",          "y_m",         "heading_rad", "speed_m_s", "yaw_rate_rad_s",
-                                          "offset_m",     "turned_rad",  "s_m",         "steering",  "throttle",
-                                          "intervention", "half_width_m", "curvature_1_m", NULL};
+static const char *const trace_names[] = {
+    "x_m", "y_m",      "heading_rad", "speed_m_s",    "yaw_rate_rad_s", "offset_m",      "turned_rad",
+    "s_m", "steering", "throttle",    "intervention", "half_width_m",   "curvature_1_m", NULL};
 
 static void track_trace(const mynah_device *device, double *row) {
   const track *t = track_of(device);
   const track_car *car = t->is_intervened ? &t->left : &t->car;
   const track_place *place = t->is_intervened ? &t->left_place : &t->place;
-  const double values[] = {car->x_m, car->y_m, wrap_angle(car->heading_rad), car->speed_m_s, t->yaw_rate_rad_s,
-                           place->offset_m, wrap_angle(car->heading_rad - place->heading_rad), t->progress_m,
-                           (double)t->action[0], (double)t->action[1], t->is_intervened, place->half_width_m,
+  const double values[] = {car->x_m,
+                           car->y_m,
+                           wrap_angle(car->heading_rad),
+                           car->speed_m_s,
+                           t->yaw_rate_rad_s,
+                           place->offset_m,
+                           wrap_angle(car->heading_rad - place->heading_rad),
+                           t->progress_m,
+                           (double)t->action[0],
+                           (double)t->action[1],
+                           t->is_intervened,
+                           place->half_width_m,
                            place->curvature};
   memcpy(row, values, sizeof values);
 }

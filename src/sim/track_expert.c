@@ -7,18 +7,19 @@
 #define SUBSTEPS 4
 #define LOOK_AHEAD_M 3.0   /* the pursued point lies this far ahead … */
 #define LOOK_AHEAD_S 0.35  /* … and this much of the speed further */
-#define REACT_S 0.12       /* the driver aims from where the car will be when the wheels have turned */
 #define SLOW_DOWN_M_S2 2.0 /* deceleration that the speed rule plans with */
 #define PREVIEW_M 24.0     /* how far the speed rule looks */
 #define SPEED_GAIN_1_S 1.5
 
-/* ---- car ------------------------------------------------------------------------------------------------------------ */
+/* ---- car ------------------------------------------------------------------------------------------------------------
+ */
 
-/* Kinematic bicycle about the rear axle: x' = v cos h, y' = v sin h, h' = v tan(wheel) / wheelbase, by midpoints; wheels
- * and drive follow their commands with first-order lags, exactly. */
-void mynah__track_car_move(track_car *car, double steering, double throttle, double dt_s) {
-  double dt = dt_s / SUBSTEPS, wheel_to = -steering * TRACK_WHEEL_MAX_RAD;
-  double wheel_keep = exp(-dt / TRACK_STEER_LAG_S), drive_keep = exp(-dt / TRACK_DRIVE_LAG_S);
+/* Kinematic bicycle about the rear axle: x' = v cos h, y' = v sin h, h' = v tan(wheel) / wheelbase, by midpoints;
+ * wheels and drive follow their commands with first-order lags, exactly. */
+void mynah__track_car_move(track_car *car, const mynah_track_config *config, const float *action) {
+  double dt = 1.0 / TRACK_RATE_HZ / SUBSTEPS, wheel_to = -(double)action[0] * TRACK_WHEEL_MAX_RAD;
+  double throttle = (double)action[1];
+  double wheel_keep = exp(-dt / config->steer_lag_s), drive_keep = exp(-dt / TRACK_DRIVE_LAG_S);
   for (int i = 0; i < SUBSTEPS; i++) {
     double wheel = car->wheel_rad;
     car->wheel_rad = wheel_to + (wheel - wheel_to) * wheel_keep;
@@ -33,7 +34,8 @@ void mynah__track_car_move(track_car *car, double steering, double throttle, dou
   }
 }
 
-/* ---- driver --------------------------------------------------------------------------------------------------------- */
+/* ---- driver ---------------------------------------------------------------------------------------------------------
+ */
 
 static double look_ahead_m(double speed_m_s) { return LOOK_AHEAD_M + LOOK_AHEAD_S * speed_m_s; }
 
@@ -50,15 +52,15 @@ double mynah__track_speed_rule(const track_road *road, const mynah_track_config 
 
 void mynah__track_expert(const track_road *road, const mynah_track_config *config, const track_car *car, int node,
                          float *action) {
-  double distance = car->speed_m_s * REACT_S;
+  /* The driver aims from where the car will be when the wheels have turned. */
+  double distance = car->speed_m_s * config->steer_lag_s;
   double turn = tan(car->wheel_rad) / TRACK_WHEELBASE_M * distance, heading = car->heading_rad + turn;
   double x = car->x_m + distance * cos(car->heading_rad + turn / 2);
   double y = car->y_m + distance * sin(car->heading_rad + turn / 2);
   track_place place;
   mynah__track_locate(road, x, y, node, &place);
   /* Front wheels for the arc through the pursued point: tan(wheel) = wheelbase 2 sin(angle) / distance. */
-  const track_node *goal =
-      &road->nodes[mynah__track_node_at(road, place.s_m + look_ahead_m(car->speed_m_s))];
+  const track_node *goal = &road->nodes[mynah__track_node_at(road, place.s_m + look_ahead_m(car->speed_m_s))];
   double dx = goal->x_m - x, dy = goal->y_m - y;
   double left = dy * cos(heading) - dx * sin(heading);
   double wheel = atan(TRACK_WHEELBASE_M * 2 * left / (dx * dx + dy * dy));

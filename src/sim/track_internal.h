@@ -13,7 +13,8 @@
 /* Streams of the episode's seed. */
 enum { TRACK_STREAM_ROAD = 1, TRACK_STREAM_LOOK, TRACK_STREAM_START, TRACK_STREAM_GUST };
 
-/* ---- road (track_road.c) ------------------------------------------------------------------------------------------ */
+/* ---- road (track_road.c) ------------------------------------------------------------------------------------------
+ */
 
 /* A point of the centre line; near it the road is an arc of this curvature (1/m, positive: bends left). */
 typedef struct track_node {
@@ -61,7 +62,8 @@ MYNAH_RT void mynah__track_locate(const track_road *road, double x_m, double y_m
 /* The node at a distance along the lap, any sign, wrapped. */
 MYNAH_RT int mynah__track_node_at(const track_road *road, double s_m);
 
-/* ---- look (track_look.c) ------------------------------------------------------------------------------------------ */
+/* ---- look (track_look.c) ------------------------------------------------------------------------------------------
+ */
 
 /* Painted lines: |offset| within half of at, on for `dash` of every `period` metres. */
 typedef struct track_line {
@@ -83,14 +85,15 @@ typedef struct track_look {
   float sky_top[3], sky_low[3], cloud[3], cloudiness, sun_azimuth_rad, glow;
   float hill[3], hill_height, trees[3], tree_height;
   float haze[3], haze_per_m;
-  float light[3];                         /* multiplies what lies on the ground */
-  float shade, shade_above, shade_soft;   /* how dark; where the noise exceeds; width of the border */
-  float noise_x_m, noise_y_m;             /* the texture begins here */
+  float light[3];                       /* multiplies what lies on the ground */
+  float shade, shade_above, shade_soft; /* how dark; where the noise exceeds; width of the border */
+  float noise_x_m, noise_y_m;           /* the texture begins here */
 } track_look;
 
 void mynah__track_look_make(track_look *look, const mynah_track_config *config, uint64_t seed);
 
-/* ---- camera (track_camera.c, track_render.c) ------------------------------------------------------------------------ */
+/* ---- camera (track_camera.c, track_render.c) ------------------------------------------------------------------------
+ */
 
 #define TRACK_NOISE_SIDE 256
 /* A tile of smooth noise that repeats; the same for all episodes. Shape: noise (TRACK_NOISE_SIDE, TRACK_NOISE_SIDE) */
@@ -113,12 +116,12 @@ MYNAH_RT void mynah__track_render_avx2(const track_scene *scene, const track_cam
 /* The fastest that this processor can do; all give the same picture. */
 mynah__track_render_fn mynah__track_render_choose(void);
 
-/* ---- car and expert ------------------------------------------------------------------------------------------------- */
+/* ---- car and expert -------------------------------------------------------------------------------------------------
+ */
 
 #define TRACK_WHEELBASE_M 2.5
 #define TRACK_HALF_CAR_M 0.8    /* half the car's width */
 #define TRACK_WHEEL_MAX_RAD 0.4 /* of the front wheels at steering 1 */
-#define TRACK_STEER_LAG_S 0.12
 #define TRACK_DRIVE_LAG_S 0.2
 #define TRACK_ACCEL_M_S2 3.0 /* at throttle 1 */
 #define TRACK_BRAKE_M_S2 5.0 /* at throttle -1 */
@@ -131,8 +134,8 @@ typedef struct track_car {
   double drive;     /* throttle as it arrives at the wheels */
 } track_car;
 
-/* Moves on by dt with the commands held. */
-MYNAH_RT void mynah__track_car_move(track_car *car, double steering, double throttle, double dt_s);
+/* Moves on by one control period with the action held. Shape: action (2) */
+MYNAH_RT void mynah__track_car_move(track_car *car, const mynah_track_config *config, const float *action);
 /* Speed that the rule asks for at a node, looking ahead. */
 MYNAH_RT double mynah__track_speed_rule(const track_road *road, const mynah_track_config *config, int node);
 /* Shape: action (2) */

@@ -11,17 +11,21 @@ typedef struct palette {
   float color[3], spread; /* the spread moves all three together, a third of it each alone */
 } palette;
 
-static const palette surfaces[] = {{{72, 74, 78}, 14},    {{98, 98, 100}, 16},   {{128, 126, 122}, 14},
-                                   {{158, 153, 144}, 10}, {{112, 100, 92}, 12},  {{140, 116, 88}, 12}};
-static const palette verges[] = {{{82, 112, 48}, 16}, {{58, 96, 44}, 14},  {{112, 122, 58}, 16}, {{150, 138, 84}, 14},
+static const palette surfaces[] = {{{72, 74, 78}, 14},    {{98, 98, 100}, 16},  {{128, 126, 122}, 14},
+                                   {{158, 153, 144}, 10}, {{112, 100, 92}, 12}, {{140, 116, 88}, 12}};
+static const palette verges[] = {{{82, 112, 48}, 16},   {{58, 96, 44}, 14},  {{112, 122, 58}, 16}, {{150, 138, 84}, 14},
                                  {{176, 152, 108}, 14}, {{104, 84, 58}, 12}, {{66, 82, 40}, 12}};
 static const palette skies[][3] = {/* top, low, cloud */
                                    {{{84, 138, 212}, 16}, {{178, 208, 236}, 10}, {{246, 246, 248}, 6}},
                                    {{{150, 160, 172}, 14}, {{196, 202, 208}, 10}, {{222, 224, 226}, 8}},
                                    {{{112, 136, 190}, 14}, {{240, 206, 164}, 12}, {{250, 224, 200}, 8}},
                                    {{{118, 168, 220}, 14}, {{214, 226, 234}, 8}, {{255, 255, 255}, 0}}};
-enum { SURFACES = sizeof surfaces / sizeof *surfaces, VERGES = sizeof verges / sizeof *verges,
-       SKIES = sizeof skies / sizeof *skies, TRACK_DIRT = SURFACES - 1 };
+enum {
+  SURFACES = sizeof surfaces / sizeof *surfaces,
+  VERGES = sizeof verges / sizeof *verges,
+  SKIES = sizeof skies / sizeof *skies,
+  TRACK_DIRT = SURFACES - 1
+};
 
 typedef struct artist {
   mynah_rng rng;
@@ -58,7 +62,8 @@ static void paint(artist *a, float *color, double yellow) {
   mix(a, happens(a, yellow) ? &amber : &white, color);
 }
 
-/* ---- the road ------------------------------------------------------------------------------------------------------- */
+/* ---- the road -------------------------------------------------------------------------------------------------------
+ */
 
 static void draw_lines(artist *a, track_surface *s, bool is_dirt) {
   float strength = between(a, 0.6, 1);
@@ -100,7 +105,8 @@ static void draw_ground(artist *a, track_look *look) {
   for (int k = 0; k < 3; k++) look->shoulder[k] = 0.45f * look->verge[1][k] + 0.55f * look->surfaces[0].color[k] + 12;
 }
 
-/* ---- sky and light -------------------------------------------------------------------------------------------------- */
+/* ---- sky and light --------------------------------------------------------------------------------------------------
+ */
 
 static void draw_sky(artist *a, track_look *look) {
   const palette *sky = skies[one_of(a, SKIES)];

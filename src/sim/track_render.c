@@ -18,10 +18,11 @@
 #define FINE_PER_M 22.0f /* texels of the noise a metre: grain, patches, shade */
 #define PATCH_PER_M 2.3f
 #define SHADE_PER_M 0.31f
-#define COARSE 4 /* smooth noise is looked up at every 4th column */
+#define COARSE 4       /* smooth noise is looked up at every 4th column */
 #define AWAY_M 2048.0f /* added so that texture coordinates are positive */
 
-/* ---- one row -------------------------------------------------------------------------------------------------------- */
+/* ---- one row --------------------------------------------------------------------------------------------------------
+ */
 
 /* Between 0 and 1, interpolated. */
 static inline float noise_at(const uint8_t *noise, float x, float y) {
@@ -98,7 +99,8 @@ static void look_up_row(painter *p) {
     int section = (int)(p->s[u] * sections_per_m + road->section_shift);
     p->section[u] = section < road->n_sections ? section : section - road->n_sections;
     /* The footprint: side_m to the right by deep_m forward, the latter leaning outwards with the column. */
-    float t_right = tx[u] * p->right[0] + ty[u] * p->right[1], t_forward = tx[u] * p->forward[0] + ty[u] * p->forward[1];
+    float t_right = tx[u] * p->right[0] + ty[u] * p->right[1],
+          t_forward = tx[u] * p->forward[0] + ty[u] * p->forward[1];
     float lean = p->column[u] * p->cos_pitch;
     p->along[u] = fabsf(t_right) * p->side_m + fabsf(t_forward + lean * t_right) * p->deep_m;
     p->across[u] = fabsf(t_forward) * p->side_m + fabsf(lean * t_forward - t_right) * p->deep_m;
@@ -127,7 +129,8 @@ static inline float dash_cover(const track_line *line, float s, float w) {
 static void color_row(painter *p) {
   const track_look *look = p->scene->look;
   float texels = p->side_m * p->deep_m;
-  float fine = 1 / (1 + 0.25f * FINE_PER_M * FINE_PER_M * texels), coarse = 1 / (1 + 0.1f * PATCH_PER_M * PATCH_PER_M * texels);
+  float fine = 1 / (1 + 0.25f * FINE_PER_M * FINE_PER_M * texels),
+        coarse = 1 / (1 + 0.1f * PATCH_PER_M * PATCH_PER_M * texels);
   float grain[W];
   for (int u = 0; u < W; u++) {
     float rough = (p->grain[u] * (1.0f / 127) - 1) * fine + 0.7f * (p->patch[u] * (1.0f / 127) - 1) * coarse;
@@ -192,7 +195,8 @@ static void ground_row(painter *p, float y, float down) {
   light_row(p, forward_m);
 }
 
-/* ---- sky ------------------------------------------------------------------------------------------------------------ */
+/* ---- sky ------------------------------------------------------------------------------------------------------------
+ */
 
 /* Heights of the two silhouettes over each column and the glow around the sun: the same for all rows. */
 typedef struct skyline {
@@ -227,7 +231,8 @@ static void sky_row(painter *p, const skyline *line, float rise) {
   spread(coarse, clouds);
   for (int u = 0; u < W; u++) {
     float cloud = clamp01((clouds[u] - 0.45f) * 4) * look->cloudiness * clamp01(rise * 6);
-    float hills = clamp01((line->hills[u] - rise) / pixel + 0.5f), trees = clamp01((line->trees[u] - rise) / pixel + 0.5f);
+    float hills = clamp01((line->hills[u] - rise) / pixel + 0.5f),
+          trees = clamp01((line->trees[u] - rise) / pixel + 0.5f);
     float glow = line->glow[u] * (1 - up);
     for (int c = 0; c < 3; c++) {
       float v = base[c] + (look->cloud[c] - base[c]) * clamp01(cloud);
@@ -238,7 +243,8 @@ static void sky_row(painter *p, const skyline *line, float rise) {
   }
 }
 
-/* ---- the picture ---------------------------------------------------------------------------------------------------- */
+/* ---- the picture ----------------------------------------------------------------------------------------------------
+ */
 
 static void store_row(const painter *p, uint8_t *rgb) {
   uint8_t bytes[3][W];

@@ -10,9 +10,9 @@
 
 #define PI 3.14159265358979323846
 #define MAX_CONTROLS 24
-#define FINE 32            /* samples of a spline piece, to measure its length */
+#define FINE 32 /* samples of a spline piece, to measure its length */
 #define MAX_SMOOTHINGS 400
-#define VERGE_M 8.0        /* the grid reaches so far beyond the edge */
+#define VERGE_M 8.0 /* the grid reaches so far beyond the edge */
 
 typedef struct spline {
   int n;
@@ -55,7 +55,8 @@ static double spline_measure(spline *c) {
   return total;
 }
 
-/* ---- drawing -------------------------------------------------------------------------------------------------------- */
+/* ---- drawing --------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct draft {
   int n;
@@ -118,7 +119,10 @@ static void place_nodes(track_road *road, const spline *c) {
     double share = (s - c->length[piece]) / (c->length[piece + 1] - c->length[piece]);
     spline_at(c, (piece + fmin(share, 1 - 1e-12)) / FINE, p, d1, d2);
     double speed = hypot(d1[0], d1[1]);
-    road->nodes[i] = (track_node){.x_m = p[0], .y_m = p[1], .tx = d1[0] / speed, .ty = d1[1] / speed,
+    road->nodes[i] = (track_node){.x_m = p[0],
+                                  .y_m = p[1],
+                                  .tx = d1[0] / speed,
+                                  .ty = d1[1] / speed,
                                   .curvature = (d1[0] * d2[1] - d1[1] * d2[0]) / (speed * speed * speed)};
   }
 }
@@ -140,7 +144,8 @@ static int find_fault(const track_road *road, double radius_m, double apart_m) {
   return -1;
 }
 
-/* ---- width, sections, outline --------------------------------------------------------------------------------------- */
+/* ---- width, sections, outline ---------------------------------------------------------------------------------------
+ */
 
 static void set_widths(track_road *road, mynah_rng *rng, double width_m) {
   double half = width_m / 2 * mynah_rng_range(rng, 0.9, 1.1);
@@ -156,15 +161,22 @@ static void set_lines(track_road *road, mynah_rng *rng) {
   road->section_shift = (float)mynah_rng_range(rng, 0, road->n_sections);
   for (int i = 0; i < road->n; i++) {
     const track_node *p = &road->nodes[i];
-    road->marks[i] = (track_mark){(float)p->x_m, (float)p->y_m, (float)p->tx, (float)p->ty, (float)p->curvature,
-                                  (float)p->half_width_m, (float)(i * road->step_m), 0};
+    road->marks[i] = (track_mark){(float)p->x_m,
+                                  (float)p->y_m,
+                                  (float)p->tx,
+                                  (float)p->ty,
+                                  (float)p->curvature,
+                                  (float)p->half_width_m,
+                                  (float)(i * road->step_m),
+                                  0};
     road->center[2 * i] = p->x_m, road->center[2 * i + 1] = p->y_m;
     road->left[2 * i] = p->x_m - p->half_width_m * p->ty, road->left[2 * i + 1] = p->y_m + p->half_width_m * p->tx;
     road->right[2 * i] = p->x_m + p->half_width_m * p->ty, road->right[2 * i + 1] = p->y_m - p->half_width_m * p->tx;
   }
 }
 
-/* ---- grid ----------------------------------------------------------------------------------------------------------- */
+/* ---- grid -----------------------------------------------------------------------------------------------------------
+ */
 
 static mynah_status size_grid(track_road *road, double reach_m) {
   double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
@@ -211,7 +223,8 @@ static mynah_status fill_grid(track_road *road) {
   return MYNAH_OK;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------------------------------
+ */
 
 static mynah_status size_lines(track_road *road, double length_m) {
   road->n = (int)lround(length_m / 0.5);
@@ -278,7 +291,10 @@ void mynah__track_locate(const track_road *road, double x_m, double y_m, int nea
   double turn = atan2(k * a, 1 - k * l);
   double ahead = fabs(k) > 1e-9 ? turn / k : a;
   double s = node * road->step_m + ahead;
-  *out = (track_place){.node = node, .offset_m = (2 * l - k * (a * a + l * l)) / (1 + r),
-                       .s_m = s - road->length_m * floor(s / road->length_m), .heading_rad = atan2(p->ty, p->tx) + turn,
-                       .curvature = k, .half_width_m = p->half_width_m};
+  *out = (track_place){.node = node,
+                       .offset_m = (2 * l - k * (a * a + l * l)) / (1 + r),
+                       .s_m = s - road->length_m * floor(s / road->length_m),
+                       .heading_rad = atan2(p->ty, p->tx) + turn,
+                       .curvature = k,
+                       .half_width_m = p->half_width_m};
 }
