@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define BENCH_KEYS(K)                                                                              \
-  K(INT, runs, "runs", 1000, 10, 1.0e7, "", "predictions timed")
+  K(INT, runs, "runs", 1000, 10, 1.0e7, "", "how often it is timed")                               \
+  K(INT, batch, "batch", 0, 0, 65536, "samples", "a shard's training step of this size, forward and backward; 0: a prediction")
 typedef struct bench_config {
 #define BENCH_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   BENCH_KEYS(BENCH_FIELD)
@@ -47,7 +48,7 @@ static mynah_status time_whole(mynah_state *s, int64_t runs, mynah_json *result)
   mynah_json_set(j, "p50", mynah_json_number(p50));
   mynah_json_set(j, "p99", mynah_json_number(p99));
   mynah_json_set(result, "ms", j);
-  tool_say("one prediction: p50 %.4f ms, p99 %.4f ms (%lld runs, one thread)", p50, p99, (long long)runs);
+  tool_say("one run: p50 %.4f ms, p99 %.4f ms (%lld runs, one thread)", p50, p99, (long long)runs);
   mynah_free(ns);
   return MYNAH_OK;
 }
@@ -86,21 +87,74 @@ static mynah_status time_steps(const mynah_program *p, mynah_state *s, int64_t r
   return MYNAH_OK;
 }
 
+/* What is timed: the clone's own program, or a training program of its policy. */
+typedef struct subject {
+  mynah_clone *clone;
+  const mynah_program *program;
+  mynah_program *own_program;
+  mynah_weights *weights;
+  mynah_binding *binding;
+  mynah_state *state;
+} subject;
+
+static mynah_status make_training(subject *s, int64_t batch) {
+  const mynah_policy *p = mynah_clone_policy(s->clone);
+  mynah_graph *g;
+  mynah_node loss;
+  MYNAH_TRY(mynah_graph_create(&g));
+  mynah_status status = p->type->build_train(p, g, batch, &loss);
+  if (status == MYNAH_OK) mynah_output(g, "loss", loss);
+  if (status == MYNAH_OK) status = mynah_differentiate(g, loss);
+  if (status == MYNAH_OK) status = mynah_weights_create(g, 1, &s->weights);
+  if (status == MYNAH_OK) status = mynah_compile(g, NULL, &s->own_program);
+  if (status == MYNAH_OK) status = mynah_binding_create(s->own_program, s->weights, &s->binding);
+  if (status == MYNAH_OK) status = mynah_state_create(s->binding, &s->state);
+  s->program = s->own_program;
+  mynah_graph_destroy(g);
+  return status;
+}
+
+/* Numbers of a trained network's size everywhere. */
+static void fill_inputs(const subject *s) {
+  mynah_rng rng = mynah_rng_make(1, 0);
+  for (int i = 0; i < mynah_program_n_inputs(s->program); i++) {
+    mynah_dtype dtype;
+    mynah_shape shape;
+    const char *name = mynah_program_input(s->program, i, &dtype, &shape);
+    void *memory = mynah_state_input(s->state, name);
+    int64_t n = mynah_shape_size(shape);
+    if (dtype == MYNAH_F32) mynah_rng_fill_normal(&rng, memory, (size_t)n);
+    else if (dtype == MYNAH_U8) for (int64_t k = 0; k < n; k++) ((uint8_t *)memory)[k] = (uint8_t)mynah_rng_u32(&rng);
+  }
+}
+
+static mynah_status time_subject(const char *path, const bench_config *c, subject *s, mynah_json *result) {
+  MYNAH_TRY(mynah_clone_load(path, &s->clone));
+  s->program = mynah_clone_program(s->clone);
+  if (c->batch > 0) MYNAH_TRY(make_training(s, c->batch));
+  else MYNAH_TRY(mynah_state_create(mynah_clone_binding(s->clone), &s->state));
+  fill_inputs(s);
+  MYNAH_TRY(time_whole(s->state, c->runs, result));
+  MYNAH_TRY(time_steps(s->program, s->state, c->runs, result));
+  tool_say("%.4f GFLOP a run", mynah_program_flops(s->program) * 1e-9);
+  mynah_json_set(result, "gflop", mynah_json_number(mynah_program_flops(s->program) * 1e-9));
+  return MYNAH_OK;
+}
+
 static mynah_status run(const tool_args *args, mynah_json *result) {
   if (args->n_positional != 1) return tool_usage_error("name one policy file");
   bench_config c;
+  subject s = {0};
   mynah_config_default(&bench_table, &c);
   mynah_config_bind bind = {&bench_table, &c};
   MYNAH_TRY(tool_apply(args, &bind, 1));
-  mynah_clone *clone;
-  mynah_state *s = NULL;
-  MYNAH_TRY(mynah_clone_load(args->positional[0], &clone));
-  mynah_status status = mynah_state_create(mynah_clone_binding(clone), &s);
   mynah_json_set(result, "policy", mynah_json_string(args->positional[0]));
-  if (status == MYNAH_OK) status = time_whole(s, c.runs, result);
-  if (status == MYNAH_OK) status = time_steps(mynah_clone_program(clone), s, c.runs, result);
-  mynah_state_destroy(s);
-  mynah_clone_destroy(clone);
+  mynah_status status = time_subject(args->positional[0], &c, &s, result);
+  mynah_state_destroy(s.state);
+  mynah_binding_destroy(s.binding);
+  mynah_program_destroy(s.own_program);
+  mynah_weights_destroy(s.weights);
+  mynah_clone_destroy(s.clone);
   return status;
 }
 
@@ -110,4 +164,4 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return 1;
 }
 
-const tool_command tool_bench = {"bench", "bench POLICY.safetensors [runs=1000]", "time a policy step by step", run, tables};
+const tool_command tool_bench = {"bench", "bench POLICY.safetensors [runs=1000] [batch=N]", "time a policy step by step", run, tables};

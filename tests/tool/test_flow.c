@@ -149,7 +149,7 @@ static void mistakes_are_named(void **state) {
       {"train mlp data=d.demos out=x bacth=1", 2, "batch"},
       {"train mlp data=d.demos out=x batch=-1", 2, "batch"},
       {"train mlp out=x", 2, "data="},
-      {"train act2 data=d.demos out=x", 2, "mlp"},
+      {"train mpl data=d.demos out=x", 2, "mlp"},
       {"train mlp data=none.demos out=x", 1, "none.demos"},
       {"train mlp preset=trak data=d.demos out=x", 2, "track"},
       {"eval none.safetensors sim=track", 1, "none.safetensors"},
