@@ -42,15 +42,15 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_sim_open(const char *name, const char
   K(INT, laps, "laps", 1, 1, 20, "laps", "an episode ends after so many")                          \
   K(FLOAT, limit_s, "limit", 100, 5, 3600, "s", "an episode ends here at the latest")              \
   K(FLOAT, road_length_m, "road.length", 420, 200, 2000, "m", "of one lap, on average; a road has 0.85 to 1.15 of it") \
-  K(FLOAT, road_width_m, "road.width", 6, 4.5, 12, "m", "on average; a road has 0.9 to 1.1 of it, and varies along the lap") \
+  K(FLOAT, road_width_m, "road.width", 5, 4, 12, "m", "on average; a road has 0.9 to 1.1 of it, and varies along the lap") \
   K(FLOAT, road_radius_m, "road.radius", 14, 10, 25, "m", "of the tightest bend allowed")          \
   K(FLOAT, road_winding, "road.winding", 0.7, 0, 1, "", "0: nearly round, 1: as many bends as fit") \
   K(FLOAT, variety, "variety", 1, 0, 1, "", "how much surface, markings, verge, light and sky vary between and along roads") \
-  K(FLOAT, speed_m_s, "speed", 9, 3, 20, "m/s", "of the expert on straights")                      \
-  K(FLOAT, lateral_m_s2, "lateral", 3, 0.5, 8, "m/s^2", "acceleration that the expert allows itself in bends") \
-  K(FLOAT, steer_lag_s, "lag", 0.12, 0.01, 0.6, "s", "with which the wheels follow the steering") \
-  K(FLOAT, start_offset_m, "start.offset", 0.2, 0, 1, "m", "an episode starts up to so far off the centre line") \
-  K(FLOAT, start_heading_rad, "start.heading", 0.03, 0, 0.3, "rad", "and turned by up to so much") \
+  K(FLOAT, speed_m_s, "speed", 10, 3, 20, "m/s", "of the expert on straights")                      \
+  K(FLOAT, lateral_m_s2, "lateral", 3.5, 0.5, 8, "m/s^2", "acceleration that the expert allows itself in bends") \
+  K(FLOAT, steer_lag_s, "lag", 0.25, 0.01, 0.6, "s", "with which the wheels follow the steering") \
+  K(FLOAT, start_offset_m, "start.offset", 0, 0, 1, "m", "an episode starts up to so far off the centre line") \
+  K(FLOAT, start_heading_rad, "start.heading", 0, 0, 0.3, "rad", "and turned by up to so much") \
   K(FLOAT, gust_rad_s, "gust", 0, 0, 0.3, "rad/s", "standard deviation of slow random turning of the car")
 
 typedef struct mynah_track_config {

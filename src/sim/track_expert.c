@@ -74,6 +74,6 @@ void mynah__track_expert(const track_road *road, const mynah_track_config *confi
 /* The pursued point seen from a car shifted left by `shift` lies that much further right: the wheels differ by
  * wheelbase 2 shift / distance^2. */
 double mynah_track_side_correction(double shift_m, double speed_m_s) {
-  double distance = look_ahead_m(speed_m_s > 0 ? speed_m_s : 8);
+  double distance = look_ahead_m(speed_m_s > 0 ? speed_m_s : 9);
   return atan(TRACK_WHEELBASE_M * 2 * shift_m / (distance * distance)) / TRACK_WHEEL_MAX_RAD;
 }

@@ -81,15 +81,21 @@ static void draw_lines(artist *a, track_surface *s, bool is_dirt) {
   if (style == 7 || is_dirt) s->edge.strength = 0;
 }
 
-/* A surface that differs enough from what lies beside the road: the way must be visible without any paint. */
+/* A surface that differs enough from what lies beside the road, the way being visible without any paint; else the one
+ * of all those tried that differs most. */
 static void draw_surface(artist *a, const track_look *look, track_surface *s) {
+  const float enough = 100;
+  float best = -1;
   int kind = 0;
-  for (int attempt = 0; attempt < 20; attempt++) {
-    kind = one_of(a, SURFACES);
-    mix(a, &surfaces[kind], s->color);
-    if (difference(s->color, look->verge[0]) > 75 && difference(s->color, look->verge[1]) > 75) break;
-    kind = 0;
-    memcpy(s->color, surfaces[0].color, sizeof s->color);
+  for (int attempt = 0; attempt < 20 && best < enough; attempt++) {
+    float color[3];
+    int drawn = one_of(a, SURFACES);
+    mix(a, &surfaces[drawn], color);
+    float apart = fminf(difference(color, look->verge[0]), difference(color, look->verge[1]));
+    if (apart <= best) continue;
+    best = apart;
+    kind = drawn;
+    memcpy(s->color, color, sizeof color);
   }
   s->grain = between(a, 0.12, 0.36);
   draw_lines(a, s, kind == TRACK_DIRT);

@@ -157,7 +157,7 @@ static void set_widths(track_road *road, mynah_rng *rng, double width_m) {
 }
 
 static void set_lines(track_road *road, mynah_rng *rng) {
-  road->n_sections = 1 + (int)mynah_rng_below(rng, TRACK_SECTIONS_MAX);
+  road->n_sections = 2 + (int)mynah_rng_below(rng, TRACK_SECTIONS_MAX - 1);
   road->section_shift = (float)mynah_rng_range(rng, 0, road->n_sections);
   for (int i = 0; i < road->n; i++) {
     const track_node *p = &road->nodes[i];
