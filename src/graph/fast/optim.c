@@ -16,7 +16,7 @@ INLINE void adam_step(const adam_constants *c, vec *w, vec *m, vec *v, vec g) {
   g = g * c->scale + c->decay_g * *w;
   *m = *m * c->keep_m + g * c->take_m;
   *v = *v * c->keep_v + g * g * c->take_v;
-  *w = *w * c->keep_w - c->step * *m / (square_root(*v) * c->root + c->eps);
+  *w = *w * c->keep_w - c->step * *m * reciprocal(quick_root(*v) * c->root + c->eps);
 }
 
 void FAST(sweep_adam)(const mynah_adam *a, int64_t n, float *w, float *m, float *v, const float *gradient) {
@@ -85,13 +85,23 @@ void FAST(sweep_tree_sum)(int n_in, const float *const *in, float scale, int64_t
   }
 }
 
+typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
+typedef double eight_doubles __attribute__((vector_size(64)));
+
 /* Sixteen sums in double, whatever the ISA level; squares of floats are exact in double, so a fused multiply-add changes
  * nothing and all levels agree to the bit. */
 double FAST(sweep_sum_squares)(int64_t n, const float *x) {
-  double sum[16] = {0};
+  eight_doubles low = {0}, high = {0};
+  double sum[16];
   int64_t whole = n - n % 16;
-  for (int64_t i = 0; i < whole; i += 16)
-    for (int k = 0; k < 16; k++) sum[k] += (double)x[i + k] * (double)x[i + k];
+  for (int64_t i = 0; i < whole; i += 16) {
+    eight_doubles a = __builtin_convertvector(*(const eight *)(x + i), eight_doubles);
+    eight_doubles b = __builtin_convertvector(*(const eight *)(x + i + 8), eight_doubles);
+    low += a * a;
+    high += b * b;
+  }
+  memcpy(sum, &low, sizeof low);
+  memcpy(sum + 8, &high, sizeof high);
   for (int64_t i = whole; i < n; i++) sum[i - whole] += (double)x[i] * (double)x[i];
   for (int half = 8; half > 0; half /= 2)
     for (int k = 0; k < half; k++) sum[k] += sum[k + half];

@@ -47,11 +47,38 @@ INLINE void pack_quarter(const float *b, const int64_t strides[3], int64_t first
                                    : 0;
 }
 
+INLINE loose_quad quad_of(const float *b, int64_t stride, int64_t c, int64_t width) {
+  return c < width ? *(const loose_quad *)(b + c * stride) : (loose_quad){0};
+}
+
+/* Four k of a panel whose k are contiguous and columns `stride` apart (weights as stored, in the forward pass): four
+ * columns by four k are turned at a time; quarter vectors want them as they are. */
+INLINE void pack_turned(const float *b, int64_t stride, const panel *p, float *out) {
+  for (int64_t c = 0; c < p->nv * VL; c += 4) {
+    loose_quad r0 = quad_of(b, stride, c, p->width), r1 = quad_of(b, stride, c + 1, p->width);
+    loose_quad r2 = quad_of(b, stride, c + 2, p->width), r3 = quad_of(b, stride, c + 3, p->width);
+    loose_quad low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+    loose_quad low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+    *(loose_quad *)(out + c) = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+    *(loose_quad *)(out + p->nv * VL + c) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+    *(loose_quad *)(out + 2 * p->nv * VL + c) = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+    *(loose_quad *)(out + 3 * p->nv * VL + c) = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+  }
+  out += 4 * p->nv * VL;
+  for (int64_t c = 0; c < p->nt * QUARTER; c++)
+    *(loose_quad *)(out + 4 * c) = quad_of(b, stride, p->nv * VL + c, p->width);
+}
+
 static void pack_panel(const pack_shape *s, const panel *p, const float *b, const int64_t strides[3], float *out) {
   b += p->first * strides[2];
   for (int64_t g = 0; g < s->n_segments; g++) {
     const float *segment = b + g * strides[0];
     for (int64_t k = 0; k + 4 <= s->k; k += 4) {
+      if (strides[1] == 1) {
+        pack_turned(segment + k, strides[2], p, out);
+        out += (4 * p->nv + p->nt) * VL;
+        continue;
+      }
       for (int q = 0; q < 4; q++, out += p->nv * VL)
         pack_row(segment + (k + q) * strides[1], strides[2], p->width, p->nv, out);
       for (int j = 0; j < p->nt; j++, out += VL)

@@ -52,6 +52,7 @@ INLINE vec smaller(vec x, vec y) { return choose(x < y, x, y); }
 #endif
 
 #if VL == 16
+#define ZERO_OR_INF (0x02 | 0x04 | 0x08 | 0x10) /* classes of fpclass: +0, -0, +inf, -inf */
 /* The first n < VL floats, zeros behind. */
 INLINE vec load_part(const float *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 INLINE void store_part(float *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
@@ -61,7 +62,12 @@ INLINE vec load_bytes(const uint8_t *p) {
 /* 1 / x within 1 ulp for normal x: 14 bits, then one Newton step; half the time of a division. */
 INLINE vec reciprocal(vec x) {
   vec y = (vec)_mm512_rcp14_ps((__m512)x), better = y + y * (1.0f - x * y);
-  return (vec)_mm512_mask_blend_ps(_mm512_fpclass_ps_mask((__m512)y, 0x18 | 0x06), (__m512)better, (__m512)y);
+  return (vec)_mm512_mask_blend_ps(_mm512_fpclass_ps_mask((__m512)y, ZERO_OR_INF), (__m512)better, (__m512)y);
+}
+/* sqrt(x) for x >= 0 within 2 ulp, a third of the time of the instruction. */
+INLINE vec quick_root(vec x) {
+  vec y = (vec)_mm512_rsqrt14_ps((__m512)x), root = x * (y * (1.5f - 0.5f * x * (y * y)));
+  return (vec)_mm512_mask_blend_ps(_mm512_fpclass_ps_mask((__m512)x, ZERO_OR_INF), (__m512)root, (__m512)x);
 }
 /* p[0..3] in each quarter of the vector. */
 INLINE vec repeat_quad(const float *p) { return (vec)_mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
@@ -104,6 +110,9 @@ INLINE vec nearest(vec x) {
   vec shifted = x + splat(12582912.0f);
   return shifted - splat(12582912.0f);
 }
+#endif
+#if VL != 16
+INLINE vec quick_root(vec x) { return square_root(x); }
 #endif
 
 /* v with zeros from lane n on; n 0 means a whole vector, as in load_at. */

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Times PyTorch, ONNX Runtime and OpenVINO beside bench_kernels on the same networks, interleaved, and prints ratios.
+
+Run: pip install torch==2.13.0 onnxruntime openvino onnx numpy
+     python bench/peer_engine.py BUILD/bench/bench_kernels [rounds]
+A peer that is not installed is left out and named. Each round times every program once; medians over rounds are shown.
+Training: one step with AdamW, batch 256 (mlp), 512 (pusht), 64 (cnn); ours also sums two shards, takes the gradient's
+norm and updates a moving average. Inference: batch 1, one thread.
+"""
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+try:
+    import numpy as np
+    import torch
+    from torch import nn
+except ImportError as e:
+    sys.exit(f"peer_engine: {e}: see the first lines of this file")
+
+
+class Residual(nn.Module):
+    """The mixture recipe: trunk 256/512, three blocks, five Gaussians over 32 numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(12, 256)
+        self.norms = nn.ModuleList(nn.LayerNorm(256) for _ in range(3))
+        self.up = nn.ModuleList(nn.Linear(256, 512) for _ in range(3))
+        self.down = nn.ModuleList(nn.Linear(512, 256) for _ in range(3))
+        self.last_norm = nn.LayerNorm(256)
+        self.out = nn.Linear(256, 325)
+
+    def forward(self, x):
+        h = self.first(x + 0.01 * torch.randn_like(x) if self.training else x)
+        for norm, up, down in zip(self.norms, self.up, self.down):
+            h = h + down(nn.functional.silu(up(norm(h))))
+        return self.out(self.last_norm(h))
+
+
+def mixture_loss(y, target):
+    logits, mean, spread = y[:, :5], y[:, 5:165].view(-1, 5, 32), y[:, 165:].view(-1, 5, 32).clamp(-4.6, 2)
+    z = (target[:, None] - mean) * torch.exp(-spread)
+    log_normal = (-0.5 * z * z - spread - 0.9189385332046727).sum(-1)
+    return -torch.logsumexp(torch.log_softmax(logits, 1) + log_normal, 1).mean() / 32
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(7, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 2))
+
+
+def cnn():
+    sizes, layers = [(3, 24, 5, 2), (24, 36, 5, 2), (36, 48, 5, 2), (48, 64, 3, 1), (64, 64, 3, 1)], []
+    for c, o, k, s in sizes:
+        layers += [nn.Conv2d(c, o, k, s), nn.ReLU()]
+    layers += [nn.Flatten()]
+    for c, o in [(1152, 100), (100, 50), (50, 10)]:
+        layers += [nn.Linear(c, o), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(10, 1))
+
+
+# name: network, input shape without batch, target numbers, training batch, loss
+NETWORKS = {
+    "mlp": (mlp, (7,), 2, 256, nn.functional.mse_loss),
+    "pusht": (Residual, (12,), 32, 512, mixture_loss),
+    "cnn": (cnn, (3, 66, 200), 1, 64, nn.functional.mse_loss),
+}
+
+
+def milliseconds(run, seconds=0.6):
+    """Median time of one call."""
+    run()
+    run()
+    times, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 5:
+        begin = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times) * 1e3
+
+
+def torch_training(name, threads, layout):
+    build, shape, n_out, batch, loss = NETWORKS[name]
+    model = build().train()
+    x, y = torch.randn(batch, *shape), torch.randn(batch, n_out)
+    if len(shape) == 3:
+        model, x = model.to(memory_format=layout), x.to(memory_format=layout)
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
+
+    def step():
+        torch.set_num_threads(threads)
+        optimiser.zero_grad(set_to_none=True)
+        loss(model(x), y).backward()
+        optimiser.step()
+
+    return step
+
+
+def inference_peers(name):
+    """name of peer -> function that runs one forward pass."""
+    build, shape, _, _, _ = NETWORKS[name]
+    model, x = build().eval(), torch.randn(1, *shape)
+    peers = {}
+
+    def eager():
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            model(x)
+
+    peers["PyTorch"] = eager
+    path = os.path.join(tempfile.mkdtemp(), name + ".onnx")
+    try:
+        torch.onnx.export(model, (x,), path, input_names=["x"], dynamo=False)
+    except Exception as e:  # the exporter needs the onnx package
+        print(f"left out: ONNX Runtime, OpenVINO: {e}")
+        return peers
+    try:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        feed = {"x": x.numpy()}
+        peers["ONNX Runtime"] = lambda: session.run(None, feed)
+    except ImportError as e:
+        print(f"left out: {e}")
+    try:
+        import openvino as ov
+
+        config = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        request = ov.Core().compile_model(path, "CPU", config).create_infer_request()
+        request.set_input_tensor(ov.Tensor(np.ascontiguousarray(x.numpy())))
+        peers["OpenVINO"] = request.infer
+    except ImportError as e:
+        print(f"left out: {e}")
+    return peers
+
+
+def ours(binary, name, what):
+    """What bench_kernels prints: threads -> milliseconds of a training step, or {1: milliseconds} of inference."""
+    text = subprocess.run([binary, name, what], check=True, capture_output=True, text=True).stdout
+    if what == "train":
+        return {int(t): float(ms) for t, ms in re.findall(r"threads (\d): ([\d.]+) ms", text)}
+    return {1: float(re.search(r"batch 1: ([\d.]+) us", text)[1]) * 1e-3}
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    binary, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    for name in NETWORKS:
+        steps = {}
+        for threads in (1, 2):
+            steps[threads] = [torch_training(name, threads, torch.contiguous_format)]
+            if name == "cnn":
+                steps[threads].append(torch_training(name, threads, torch.channels_last))
+        peers = inference_peers(name)
+        table = {}
+        for _ in range(rounds):
+            for threads, ms in ours(binary, name, "train").items():
+                table.setdefault(f"train, {threads} threads: ours", []).append(ms)
+            for threads in (1, 2):
+                best = min(milliseconds(s) for s in steps[threads])
+                table.setdefault(f"train, {threads} threads: PyTorch", []).append(best)
+            table.setdefault("infer, 1 threads: ours", []).append(ours(binary, name, "infer")[1])
+            for peer, run in peers.items():
+                table.setdefault(f"infer, 1 threads: {peer}", []).append(milliseconds(run, 0.3))
+        for row, values in table.items():
+            own = statistics.median(table[row.split(":")[0] + ": ours"])
+            ms = statistics.median(values)
+            print(f"{name:6} {row:32} {ms:10.4f} ms   theirs / ours {ms / own:5.2f}")
+
+
+if __name__ == "__main__":
+    main()
