@@ -336,6 +336,22 @@ static void side_correction_points_back(void **state) {
   assert_true(left == -right);
   assert_true(mynah_track_side_correction(0.8, 5) > left); /* slower cars aim nearer */
   assert_true(mynah_track_side_correction(0, 8) == 0);
+  /* It is what the expert does differently when the car really is that far to the left. */
+  mynah_device *middle = open_track(NULL), *beside = open_track("start.offset=1");
+  for (uint64_t seed = 0; seed < 20; seed++) {
+    double row[MYNAH_TRACE_MAX];
+    float straight[2], back[2];
+    assert_int_equal(middle->type->reset(middle, seed), MYNAH_OK);
+    assert_int_equal(beside->type->reset(beside, seed), MYNAH_OK);
+    middle->type->expert(middle, straight);
+    beside->type->expert(beside, back);
+    beside->type->trace(beside, row);
+    double offset = row[column(beside, "offset_m")], speed = row[column(beside, "speed_m_s")];
+    double want = mynah_track_side_correction(offset, speed), got = (double)(back[0] - straight[0]);
+    mynah_test_close_double("correction", &got, &want, 1, 0.15, 0.02);
+  }
+  middle->type->close(middle);
+  beside->type->close(beside);
 }
 
 static void table_of_simulators(void **state) {
