@@ -9,15 +9,16 @@
 #include <string.h>
 #include <time.h>
 
-#define UDACITY_KEYS(K)                                                                            \
+#define UDACITY_KEYS(K)                                                                                \
   K(FLOAT, gap_s, "gap_s", 1, 0.01, 86400, "s", "a longer pause between two pictures ends an episode") \
-  K(BOOL, brake, "brake", true, 0, 1, "", "throttle minus brake becomes the action's second element, else throttle alone")
+  K(BOOL, brake, "brake", true, 0, 1, "",                                                              \
+    "throttle minus brake becomes the action's second element, else throttle alone")
 
 typedef struct udacity_config {
 #define UDACITY_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   UDACITY_KEYS(UDACITY_FIELD)
 } udacity_config;
-#define UDACITY_ROW(type, field, name, value, low, high, unit, help)                               \
+#define UDACITY_ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(udacity_config, type, field, name, value, low, high, unit, help)
 static const mynah_key udacity_keys[] = {UDACITY_KEYS(UDACITY_ROW)};
 static const mynah_config_table udacity_table = {"udacity", udacity_keys, sizeof udacity_keys / sizeof *udacity_keys,
@@ -46,7 +47,7 @@ typedef struct import {
   bool has_sides;
   mynah_feature features[5];
   int n_features;
-  mynah_dataset *dataset;
+  mynah__import_file file;
 } import;
 
 static void note_skipped(import *m, int line, const char *why) {
@@ -57,7 +58,8 @@ static void note_skipped(import *m, int line, const char *why) {
   else mynah_json_destroy(j);
 }
 
-/* ---- the log --------------------------------------------------------------------------------------------------------- */
+/* ---- the log
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* The last part of an absolute, relative or Windows path, without blanks around it. */
 static const char *base_name(char *path) {
@@ -71,12 +73,24 @@ static const char *base_name(char *path) {
 
 /* center_2016_12_01_13_30_48_287.jpg -> nanoseconds; -1 when the name does not say. */
 static int64_t time_of(const char *name) {
-  int y, mo, d, h, mi, s, ms;
-  const char *digits = strpbrk(name, "0123456789");
-  if (!digits || sscanf(digits, "%4d_%2d_%2d_%2d_%2d_%2d_%3d", &y, &mo, &d, &h, &mi, &s, &ms) != 7) return -1;
-  if (y < 1970 || y > 2200 || mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || s > 60) return -1;
-  struct tm t = {.tm_year = y - 1900, .tm_mon = mo - 1, .tm_mday = d, .tm_hour = h, .tm_min = mi, .tm_sec = s};
-  return (int64_t)timegm(&t) * NS_PER_S + (int64_t)ms * 1000000;
+  enum { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND, MS, N };
+  static const int widths[N] = {4, 2, 2, 2, 2, 2, 3}, low[N] = {1970, 1, 1}, high[N] = {2200, 12, 31, 23, 59, 60, 999};
+  int v[N] = {0};
+  const char *p = name + strcspn(name, "0123456789");
+  for (int i = 0; i < N; i++) {
+    for (int k = 0; k < widths[i]; k++, p++) {
+      if (*p < '0' || *p > '9') return -1;
+      v[i] = 10 * v[i] + *p - '0';
+    }
+    if (v[i] < low[i] || v[i] > high[i] || (i < MS && *p++ != '_')) return -1;
+  }
+  struct tm t = {.tm_year = v[YEAR] - 1900,
+                 .tm_mon = v[MONTH] - 1,
+                 .tm_mday = v[DAY],
+                 .tm_hour = v[HOUR],
+                 .tm_min = v[MINUTE],
+                 .tm_sec = v[SECOND]};
+  return (int64_t)timegm(&t) * NS_PER_S + (int64_t)v[MS] * 1000000;
 }
 
 static bool read_number(const char *text, double *out) {
@@ -95,7 +109,8 @@ static mynah_status take_line(import *m, char *line, int number) {
   row r = {.line = number};
   if (n < 7 || !read_number(fields[3], &r.steering) || !read_number(fields[4], &r.throttle) ||
       !read_number(fields[5], &r.brake) || !read_number(fields[6], &r.speed)) {
-    if (number > 1) note_skipped(m, number, "is not center,left,right,steering,throttle,brake,speed"); /* line 1: a header */
+    if (number > 1)
+      note_skipped(m, number, "is not center,left,right,steering,throttle,brake,speed"); /* line 1: a header */
     return MYNAH_OK;
   }
   if (!isfinite(r.steering) || !isfinite(r.throttle) || !isfinite(r.brake) || !isfinite(r.speed))
@@ -115,11 +130,13 @@ static mynah_status read_log(import *m) {
   if (strlen(m->text) != length) return mynah_fail(MYNAH_CORRUPT, "%s: is no text", path);
   char *rest = m->text, *line;
   for (int number = 1; (line = strsep(&rest, "\n")); number++) MYNAH_TRY(take_line(m, line, number));
-  if (m->n_rows == 0) return mynah_fail(MYNAH_CORRUPT, "%s: has no rows of center,left,right,steering,throttle,brake,speed", path);
+  if (m->n_rows == 0)
+    return mynah_fail(MYNAH_CORRUPT, "%s: has no rows of center,left,right,steering,throttle,brake,speed", path);
   return MYNAH_OK;
 }
 
-/* ---- pictures -------------------------------------------------------------------------------------------------------- */
+/* ---- pictures
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* The picture lies in IMG/ or beside the log, whatever folder the log names. */
 static bool find_picture(const import *m, const char *name, char path[MYNAH_PATH_MAX]) {
@@ -150,7 +167,8 @@ static mynah_status check_pictures(import *m) {
   mynah_image picture;
   if (!find_picture(m, m->rows[0].pictures[0], path)) return mynah_fail(MYNAH_NOT_FOUND, "%s: vanished", path);
   MYNAH_TRY(mynah_image_load(path, &picture));
-  static const char *const names[3] = {"observation.images.front", "observation.images.left", "observation.images.right"};
+  static const char *const names[3] = {"observation.images.front", "observation.images.left",
+                                       "observation.images.right"};
   for (int i = 0; i < (m->has_sides ? 3 : 1); i++) {
     m->features[m->n_features] = mynah_feature_image(names[i], picture.height, picture.width);
     m->features[m->n_features++].is_mirrorable = true;
@@ -162,7 +180,8 @@ static mynah_status check_pictures(import *m) {
   return MYNAH_OK;
 }
 
-/* ---- frames ---------------------------------------------------------------------------------------------------------- */
+/* ---- frames
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static mynah_status add_row(import *m, const row *r, int64_t time_ns) {
   mynah_value values[5];
@@ -187,7 +206,7 @@ static mynah_status add_row(import *m, const row *r, int64_t time_ns) {
   float action[2] = {(float)r->steering, (float)(r->throttle - (m->config->brake ? r->brake : 0))};
   values[n_pictures] = (mynah_value){&speed, sizeof speed, 0};
   values[n_pictures + 1] = (mynah_value){action, sizeof action, 0};
-  if (status == MYNAH_OK) status = mynah_episode_add(m->dataset, time_ns, values, is_encoded + 3 - n_pictures);
+  if (status == MYNAH_OK) status = mynah_episode_add(m->file.dataset, time_ns, values, is_encoded + 3 - n_pictures);
   for (int i = 0; i < 3; i++) mynah_free(blobs[i]);
   return status;
 }
@@ -198,7 +217,7 @@ static mynah_status add_episode(import *m, size_t from, size_t to, double rate_h
   snprintf(info.task, sizeof info.task, "drive");
   snprintf(info.expert, sizeof info.expert, "human");
   int64_t n = 0;
-  MYNAH_TRY(mynah_episode_begin(m->dataset, &info));
+  MYNAH_TRY(mynah_episode_begin(m->file.dataset, &info));
   for (size_t i = from; i < to; i++) {
     int64_t time_ns = m->rows[i].time_ns >= 0 ? m->rows[i].time_ns : (int64_t)((double)(i - from) * 1e9 / rate_hz);
     mynah_status status = add_row(m, &m->rows[i], time_ns);
@@ -212,12 +231,12 @@ static mynah_status add_episode(import *m, size_t from, size_t to, double rate_h
   }
   mynah_progress_tell(m->progress, "import", (double)to, (double)m->n_rows, "frames", "");
   if (n == 0) {
-    mynah_episode_discard(m->dataset);
+    mynah_episode_discard(m->file.dataset);
     return MYNAH_OK;
   }
   m->report->n_episodes++;
   m->report->n_frames += n;
-  return mynah_episode_seal(m->dataset, NULL);
+  return mynah_episode_seal(m->file.dataset, NULL);
 }
 
 /* Frames a second while driving: the median step. */
@@ -231,7 +250,8 @@ static mynah_status measure_rate(const import *m, double *rate_hz) {
   size_t n = 0;
   if (!steps) return MYNAH_NO_MEMORY;
   for (size_t i = 1; i < m->n_rows; i++)
-    if (m->rows[i].time_ns > m->rows[i - 1].time_ns && m->rows[i - 1].time_ns >= 0) steps[n++] = m->rows[i].time_ns - m->rows[i - 1].time_ns;
+    if (m->rows[i].time_ns > m->rows[i - 1].time_ns && m->rows[i - 1].time_ns >= 0)
+      steps[n++] = m->rows[i].time_ns - m->rows[i - 1].time_ns;
   qsort(steps, n, sizeof *steps, by_value);
   *rate_hz = n > 0 ? round(1e10 / (double)steps[n / 2]) / 10 : 10;
   if (*rate_hz < 0.1) *rate_hz = 0.1;
@@ -239,36 +259,42 @@ static mynah_status measure_rate(const import *m, double *rate_hz) {
   return MYNAH_OK;
 }
 
-static mynah_status run_import(import *m, const char *out) {
+static mynah_status run_import(import *m) {
   double rate_hz;
   MYNAH_TRY(read_log(m));
   MYNAH_TRY(check_pictures(m));
   MYNAH_TRY(measure_rate(m, &rate_hz));
-  mynah_dataset_config c = {.features = m->features, .n_features = m->n_features, .rate_hz = rate_hz,
-                            .robot = "udacity simulator", .source = "import udacity"};
-  MYNAH_TRY(mynah_dataset_create(out, &c, &m->dataset));
-  mynah_status status = MYNAH_OK;
-  for (size_t from = 0, to; from < m->n_rows && status == MYNAH_OK; from = to) {
+  mynah_dataset_config c = {.features = m->features,
+                            .n_features = m->n_features,
+                            .rate_hz = rate_hz,
+                            .robot = "udacity simulator",
+                            .source = "import udacity"};
+  MYNAH_TRY(mynah__import_create(&m->file, &c));
+  for (size_t from = 0, to; from < m->n_rows; from = to) {
     for (to = from + 1; to < m->n_rows; to++) {
       double step_s = (double)(m->rows[to].time_ns - m->rows[to - 1].time_ns) * 1e-9;
       if (step_s < 0 || step_s > m->config->gap_s) break;
     }
-    status = add_episode(m, from, to, rate_hz);
+    MYNAH_TRY(add_episode(m, from, to, rate_hz));
   }
-  mynah_dataset_close(m->dataset);
-  if (status == MYNAH_OK && m->report->n_frames == 0) status = mynah_fail(MYNAH_CORRUPT, "%s: no picture could be read", m->folder);
-  return status;
+  return m->report->n_frames > 0 ? MYNAH_OK : mynah_fail(MYNAH_CORRUPT, "%s: no picture could be read", m->folder);
 }
 
 static mynah_status run(const char *path, const char *out_path, const void *config, const mynah_progress *progress,
                         mynah_import_report *report) {
+  import *m = mynah_calloc(1, sizeof *m);
+  if (!m) return MYNAH_NO_MEMORY;
   mynah_import_report r = {.skipped = mynah_json_array()};
-  import m = {.config = config, .progress = progress, .report = &r, .folder = path};
-  char temporary[MYNAH_PATH_MAX];
-  mynah_status status = mynah__import_begin(out_path, temporary);
-  if (status == MYNAH_OK) status = mynah__import_end(run_import(&m, temporary), temporary, out_path);
-  mynah_free(m.rows);
-  mynah_free(m.text);
+  m->config = config;
+  m->progress = progress;
+  m->report = &r;
+  m->folder = path;
+  mynah_status status = mynah__import_begin(out_path, &m->file);
+  if (status == MYNAH_OK) status = run_import(m);
+  status = mynah__import_end(&m->file, status);
+  mynah_free(m->rows);
+  mynah_free(m->text);
+  mynah_free(m);
   if (status != MYNAH_OK) {
     mynah_json_destroy(r.skipped);
     return status;
@@ -277,5 +303,5 @@ static mynah_status run(const char *path, const char *out_path, const void *conf
   return MYNAH_OK;
 }
 
-const mynah_importer mynah__import_udacity = {"udacity", "the Udacity driving simulator's recordings (driving_log.csv, IMG/)",
-                                              &udacity_table, run};
+const mynah_importer mynah__import_udacity = {
+    "udacity", "the Udacity driving simulator's recordings (driving_log.csv, IMG/)", &udacity_table, run};

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Minimum, maximum, mean and standard deviation of features; the whole file compared with its checksums. */
+/* Minimum, maximum, mean and standard deviation of features, in double precision. */
 #include "store.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
-
-/* ---- statistics ------------------------------------------------------------------------------------------------------ */
 
 /* Welford 1962: mean += (x - mean)/n, m2 += (x - mean_before)(x - mean_after). std holds m2 until the end. */
 static void add(mynah_stats *s, int64_t k, double x, double n) {
@@ -17,23 +13,24 @@ static void add(mynah_stats *s, int64_t k, double x, double n) {
   s->std[k] += before * (x - s->mean[k]);
 }
 
-static mynah_status add_vectors(mynah_dataset *d, int64_t i, const mynah_feature *f, mynah_stats *s) {
-  int64_t n = d->episodes[i].n_frames;
-  float *row = mynah_calloc((size_t)s->size, sizeof *row);
-  if (!row) return MYNAH_NO_MEMORY;
-  mynah_status status = MYNAH_OK;
-  for (int64_t t = 0; t < n && status == MYNAH_OK; t++) {
-    status = mynah_dataset_read(d, i, f->name, t, 1, row);
-    s->n_frames++;
-    for (int64_t k = 0; status == MYNAH_OK && k < s->size; k++) add(s, k, (double)row[k], (double)s->n_frames);
+static mynah_status add_vectors(mynah_dataset *d, int64_t i, int feature, mynah_stats *s) {
+  const mynah_feature *f = &d->features[feature];
+  size_t each = mynah_dtype_bytes(f->dtype);
+  for (int64_t t = 0; t < d->episodes[i].n_frames;) {
+    const mynah__block *b;
+    MYNAH_TRY(mynah__read_block(d, &d->episodes[i], feature, t, &b));
+    const uint8_t *at = b->data;
+    for (int64_t end = b->start + b->count; t < end; t++) {
+      s->n_frames++;
+      for (int64_t k = 0; k < s->size; k++, at += each) add(s, k, mynah__to_double(f->dtype, at), (double)s->n_frames);
+    }
   }
-  mynah_free(row);
-  return status;
+  return MYNAH_OK;
 }
 
-/* Pixels of every `stride`-th frame; per channel, in [0,1], by sums of integers. */
+/* Pixels of every `stride`-th frame; sums of whole numbers are exact. */
 typedef struct channel_sums {
-  double n, sum[3], squares[3];
+  double n, sum[3], squares[3]; /* of 0 … 255 */
 } channel_sums;
 
 static mynah_status add_pictures(mynah_dataset *d, int64_t i, const mynah_feature *f, int64_t *next, int64_t stride,
@@ -52,8 +49,8 @@ static mynah_status add_pictures(mynah_dataset *d, int64_t i, const mynah_featur
         low = v < low ? v : low;
         high = v > high ? v : high;
       }
-      c->sum[k] += (double)sum / 255;
-      c->squares[k] += (double)squares / 65025;
+      c->sum[k] += (double)sum;
+      c->squares[k] += (double)squares;
       if (s->n_frames == 0 || low / 255.0 < s->min[k]) s->min[k] = low / 255.0;
       if (s->n_frames == 0 || high / 255.0 > s->max[k]) s->max[k] = high / 255.0;
     }
@@ -68,8 +65,9 @@ static mynah_status add_pictures(mynah_dataset *d, int64_t i, const mynah_featur
 static void finish(mynah_stats *s, const channel_sums *c, bool is_image) {
   for (int64_t k = 0; k < s->size; k++) {
     if (is_image && c->n > 0) {
-      s->mean[k] = c->sum[k] / c->n;
-      s->std[k] = sqrt(fmax(0, c->squares[k] / c->n - s->mean[k] * s->mean[k]));
+      double mean = c->sum[k] / c->n;
+      s->mean[k] = mean / 255;
+      s->std[k] = sqrt(fmax(0, c->squares[k] / c->n - mean * mean)) / 255;
     } else if (s->n_frames > 0) {
       s->std[k] = sqrt(s->std[k] / (double)s->n_frames);
     }
@@ -83,7 +81,8 @@ mynah_status mynah_dataset_stats(mynah_dataset *d, const char *feature, const in
   int64_t n = episodes ? n_episodes : (int64_t)d->n_episodes, total = 0, next = 0;
   for (int64_t i = 0; i < n; i++) {
     int64_t e = episodes ? episodes[i] : i;
-    if (e < 0 || e >= (int64_t)d->n_episodes) return mynah_fail(MYNAH_NOT_FOUND, "%s: there is no episode number %lld", d->path, (long long)e);
+    if (e < 0 || e >= (int64_t)d->n_episodes)
+      return mynah_fail(MYNAH_NOT_FOUND, "%s: there is no episode number %lld", d->path, (long long)e);
     total += d->episodes[e].n_frames;
   }
   if (total == 0) return mynah_fail(MYNAH_INVALID, "%s: no frames to take statistics of", d->path);
@@ -98,7 +97,8 @@ mynah_status mynah_dataset_stats(mynah_dataset *d, const char *feature, const in
   mynah_status status = MYNAH_OK;
   for (int64_t i = 0; i < n && status == MYNAH_OK; i++) {
     int64_t e = episodes ? episodes[i] : i;
-    status = f->is_image ? add_pictures(d, e, f, &next, stride, &s, &sums) : add_vectors(d, e, f, &s);
+    status =
+        f->is_image ? add_pictures(d, e, f, &next, stride, &s, &sums) : add_vectors(d, e, (int)(f - d->features), &s);
   }
   if (status != MYNAH_OK) {
     mynah_stats_deinit(&s);
@@ -112,66 +112,4 @@ mynah_status mynah_dataset_stats(mynah_dataset *d, const char *feature, const in
 void mynah_stats_deinit(mynah_stats *s) {
   mynah_free(s->min);
   *s = (mynah_stats){0};
-}
-
-/* ---- verifying ------------------------------------------------------------------------------------------------------- */
-
-/* Replays the order in which the writer hashed: pictures of each frame, blocks when they were full. */
-static mynah_status verify_episode(mynah_dataset *d, const mynah_episode *e, mynah_verify_report *r) {
-  mynah_sha256 s;
-  char hash[65];
-  mynah_sha256_init(&s);
-  for (int64_t t = 0; t < e->n_frames; t++) {
-    for (int i = 0; i < d->n_features; i++) {
-      const void *data;
-      size_t bytes;
-      if (!d->features[i].is_image) continue;
-      MYNAH_TRY(mynah__read_picture(d, e, i, t, &data, &bytes));
-      mynah__hash_item(&s, i, data, bytes);
-      r->n_blobs++;
-    }
-    if ((t + 1) % MYNAH__BLOCK_FRAMES != 0 && t + 1 != e->n_frames) continue;
-    for (int64_t i = MYNAH__TIMES; i < d->n_features; i++) {
-      if (i >= 0 && d->features[i].is_image) continue;
-      MYNAH_TRY(mynah__read_block(d, e, i, t));
-      size_t each = i == MYNAH__TIMES ? sizeof(int64_t) : mynah_feature_bytes(&d->features[i]);
-      mynah__hash_item(&s, i, d->block, (size_t)d->block_count * each);
-    }
-  }
-  mynah_sha256_final(&s, hash);
-  if (strcmp(hash, e->hash) == 0) return MYNAH_OK;
-  return mynah_fail(MYNAH_CORRUPT, "%s: episode %lld: its hash is wrong", d->path, (long long)e->id);
-}
-
-/* SQLite's own look at the structure of the file. */
-static mynah_status check_structure(mynah_dataset *d) {
-  sqlite3_stmt *q;
-  if (sqlite3_prepare_v2(d->db, "PRAGMA integrity_check(1)", -1, &q, NULL) != SQLITE_OK)
-    return mynah__sql_fail(d, "the structure cannot be read");
-  mynah_status status = MYNAH_OK;
-  if (sqlite3_step(q) != SQLITE_ROW) status = mynah__sql_fail(d, "the structure cannot be read");
-  const char *text = status == MYNAH_OK ? (const char *)sqlite3_column_text(q, 0) : NULL;
-  if (status == MYNAH_OK && (!text || strcmp(text, "ok") != 0))
-    status = mynah_fail(MYNAH_CORRUPT, "%s: structure: %.160s", d->path, text ? text : "unreadable");
-  sqlite3_finalize(q);
-  return status;
-}
-
-static void note_damage(mynah_verify_report *r) {
-  if (r->n_damaged++ == 0) snprintf(r->first_damage, sizeof r->first_damage, "%s", mynah_error());
-}
-
-mynah_status mynah_dataset_verify(mynah_dataset *d, const mynah_progress *progress, mynah_verify_report *out) {
-  mynah_verify_report r = {.n_episodes = (int64_t)d->n_episodes};
-  for (size_t i = 0; i < d->n_episodes; i++) {
-    if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "%s: verification was interrupted", d->path);
-    mynah_status status = verify_episode(d, &d->episodes[i], &r);
-    if (status == MYNAH_NO_MEMORY) return status;
-    if (status != MYNAH_OK) note_damage(&r);
-    r.n_frames += d->episodes[i].n_frames;
-    mynah_progress_tell(progress, "verify", (double)(i + 1), (double)d->n_episodes, "episodes", "");
-  }
-  if (r.n_damaged == 0 && check_structure(d) != MYNAH_OK) note_damage(&r);
-  *out = r;
-  return MYNAH_OK;
 }

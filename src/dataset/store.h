@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Inside dataset: the open file, its prepared statements, the episode being written. */
+/* Inside dataset: the open file, its prepared statements, its checksums, the episode being written. */
 #ifndef MYNAH_DATASET_STORE_H
 #define MYNAH_DATASET_STORE_H
 
@@ -9,19 +9,25 @@
 
 /* Frames of a vector feature that lie in one block. */
 #define MYNAH__BLOCK_FRAMES 64
-/* Block "feature" of the time stamps. */
+/* "Feature" of the blocks of time stamps. */
 #define MYNAH__TIMES (-1)
 #define MYNAH__MAX_FEATURES 64
 #define MYNAH__APPLICATION_ID 0x4d794e61 /* "MyNa" */
-#define MYNAH__FORMAT_VERSION 1
+/* user_version is 1000 * major + minor: a newer major is refused; a newer minor only adds tables, so it can be read. */
+#define MYNAH__MAJOR 1
+#define MYNAH__MINOR 0
+/* The largest encoded picture taken. */
+#define MYNAH__MAX_PICTURE_BYTES ((size_t)1 << 27)
 
 /* The episode being written. */
 typedef struct mynah__open_episode {
   bool is_open;
+  bool is_broken; /* a write failed half-way: it can only be discarded */
   mynah_episode info;
   int64_t last_time_ns, committed_ns;
   int64_t times[MYNAH__BLOCK_FRAMES];
-  uint8_t *rows[MYNAH__MAX_FEATURES]; /* of vector features: frames of the block not yet stored */
+  uint8_t *rows[MYNAH__MAX_FEATURES];      /* of vector features: frames of the block not yet stored */
+  mynah_str pictures[MYNAH__MAX_FEATURES]; /* of image features: this frame's, encoded */
   int n_pending;
   mynah_sha256 hash;
 } mynah__open_episode;
@@ -31,15 +37,24 @@ typedef enum mynah__query {
   MYNAH__PUT_PICTURE,
   MYNAH__GET_BLOCK,
   MYNAH__GET_PICTURE,
-  MYNAH__SEAL,
+  MYNAH__PUT_EPISODE,
+  MYNAH__SET_EPISODE,
   MYNAH__QUERY_COUNT
 } mynah__query;
+
+/* The block of a feature that was read last, checked. */
+typedef struct mynah__block {
+  int64_t episode, start, count; /* episode 0: none */
+  uint8_t *data;
+  size_t capacity;
+} mynah__block;
 
 struct mynah_dataset {
   sqlite3 *db;
   char path[MYNAH_PATH_MAX];
   bool is_writable;
-  int lock_fd; /* of a writer; -1 otherwise */
+  bool is_bulk; /* an import: made safe once, at its end */
+  int lock_fd;  /* of a writer; -1 otherwise */
   mynah_feature features[MYNAH__MAX_FEATURES];
   int n_features;
   mynah_codec codec;
@@ -48,31 +63,76 @@ struct mynah_dataset {
   char robot[128];
   mynah_episode *episodes; /* not deleted, in order */
   size_t n_episodes, cap_episodes;
+  int64_t n_unsealed; /* found at opening: a writer is at work, or was killed */
   sqlite3_stmt *queries[MYNAH__QUERY_COUNT];
   mynah__open_episode writing;
-  uint8_t *block; /* the block read last, checked */
-  size_t block_capacity;
-  int64_t block_episode, block_feature, block_start, block_count;
+  mynah__block blocks[MYNAH__MAX_FEATURES + 1]; /* [0]: times, [1 + i]: feature i */
+  uint8_t *picture;                             /* the picture read last */
+  size_t picture_capacity;
 };
+
+/* ---- sql.c: SQLite with our errors ------------------------------------------------------------------------------- */
 
 /* A SQLite failure as a status with text; busy, full, corrupt and the like keep their meaning. */
 mynah_status mynah__sql_fail(mynah_dataset *d, const char *what);
 mynah_status mynah__sql_run(mynah_dataset *d, const char *sql);
-mynah_status mynah__sql_prepare(mynah_dataset *d, mynah__query q, sqlite3_stmt **out);
-/* Reads the table of sealed, undeleted episodes. */
+mynah_status mynah__sql_prepare(mynah_dataset *d, const char *sql, sqlite3_stmt **out); /* finalize it */
+mynah_status mynah__sql_number(mynah_dataset *d, const char *sql, int64_t *out);
+/* One of the statements that are kept, reset. */
+mynah_status mynah__sql_query(mynah_dataset *d, mynah__query q, sqlite3_stmt **out);
+/* Runs a statement that gives no rows, and resets it. */
+mynah_status mynah__sql_step(mynah_dataset *d, sqlite3_stmt *q);
+/* Opens d->path and makes SQLite careful with it. uri_tail: NULL, or what follows the path of a file: URI. */
+mynah_status mynah__sql_open(mynah_dataset *d, int flags, const char *uri_tail);
+/* The log on the disk, then in the file as far as readers allow: what was committed survives a power cut. */
+mynah_status mynah__sql_make_safe(mynah_dataset *d);
+
+/* ---- schema.c: tables, and the rows that describe
+ * --------------------------------------------------------------------- */
+
+mynah_status mynah__schema_create(mynah_dataset *d, const mynah_dataset_config *config);
+/* Header, version, tables word by word, and the structure of the small tables. */
+mynah_status mynah__schema_check(mynah_dataset *d);
+mynah_status mynah__load_meta(mynah_dataset *d);
+mynah_status mynah__load_features(mynah_dataset *d);
 mynah_status mynah__load_episodes(mynah_dataset *d);
-int mynah__feature_index(const mynah_dataset *d, const char *name);
+/* Adds an unsealed row and gives it its id. */
+mynah_status mynah__insert_episode(mynah_dataset *d, mynah_episode *e);
+/* Writes all of a row. */
+mynah_status mynah__update_episode(mynah_dataset *d, const mynah_episode *e, bool is_sealed);
+
+/* ---- codec.c: elements and pictures
+ * ---------------------------------------------------------------------------------- */
+
+/* CRC-32C of four little-endian int64, which say where the bytes belong, and of the bytes. */
+uint32_t mynah__place_crc(int64_t a, int64_t b, int64_t c, int64_t d, const void *bytes, size_t n);
 /* What an episode's hash covers of one feature's values or of the times. */
 void mynah__hash_item(mynah_sha256 *s, int64_t feature, const void *bytes, size_t n);
-/* The checked block of frames that holds `frame`; feature MYNAH__TIMES: the times. */
-mynah_status mynah__read_block(mynah_dataset *d, const mynah_episode *e, int64_t feature, int64_t frame);
-mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame, const void **data,
-                                 size_t *bytes);
+double mynah__to_double(mynah_dtype dtype, const void *element);
+/* Kind and size of an encoded picture by its first bytes; false: neither JPEG nor PNG. */
+bool mynah__picture_size(const void *data, size_t n, mynah_codec *codec, int *width, int *height);
 
-/* An import writes to OUT.part, which begin clears of a killed one's leavings; end renames it when status is MYNAH_OK and
- * removes it otherwise, passing the status on. */
-mynah_status mynah__import_begin(const char *out_path, char temporary[MYNAH_PATH_MAX]);
-mynah_status mynah__import_end(mynah_status status, const char *temporary, const char *out_path);
+/* ---- reader.c ------------------------------------------------------------------------------------------------------
+ */
+
+/* The checked block of frames that holds `frame`; feature MYNAH__TIMES: the times. */
+mynah_status mynah__read_block(mynah_dataset *d, const mynah_episode *e, int64_t feature, int64_t frame,
+                               const mynah__block **out);
+mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame,
+                                 mynah_codec *codec, size_t *bytes); /* into d->picture */
+
+/* ---- importers.c ---------------------------------------------------------------------------------------------------
+ */
+
+/* An import writes to OUT.part, which begin clears of a killed one's leavings; end closes it, renames it when status is
+ * MYNAH_OK and removes it otherwise, passing the status on. */
+typedef struct mynah__import_file {
+  char out_path[MYNAH_PATH_MAX], part_path[MYNAH_PATH_MAX];
+  mynah_dataset *dataset; /* made by create */
+} mynah__import_file;
+mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file);
+mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);
+mynah_status mynah__import_end(mynah__import_file *file, mynah_status status);
 extern const mynah_importer mynah__import_udacity, mynah__import_zarr;
 
 #endif

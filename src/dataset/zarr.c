@@ -1,27 +1,26 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Reading zarr v2 arrays from a folder: metadata, chunks, decompression, byte order.
+/* Reading zarr v2 arrays from a folder: metadata, chunks, byte order, element types.
  * Source: the zarr storage specification, version 2. */
 #include "zarr.h"
 
-#include <blosc.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
-#define MAX_CHUNK_BYTES ((size_t)1 << 30)
-#define MAX_ROWS ((int64_t)1 << 40)
+#define MAX_CHUNK_BYTES ((size_t)1 << 29)
+#define MAX_DIM ((int64_t)1 << 40)
 
-/* ---- metadata -------------------------------------------------------------------------------------------------------- */
+/* ---- metadata
+ * -------------------------------------------------------------------------------------------------------- */
 
-static mynah_status read_dims(const mynah__zarr *z, const mynah_json *a, const char *key, int64_t low, int64_t *out, int *n) {
+static mynah_status read_dims(const mynah__zarr *z, const mynah_json *a, const char *key, int64_t low, int64_t *out,
+                              int *n) {
   size_t count = mynah_json_size(a);
   if (!mynah_json_is_array(a) || count < 1 || count > MYNAH__ZARR_DIMS)
     return mynah_fail(MYNAH_UNSUPPORTED, "%s: '%s' must list 1 … %d numbers", z->path, key, MYNAH__ZARR_DIMS);
   for (size_t i = 0; i < count; i++) {
     out[i] = mynah_json_to_integer(mynah_json_at(a, i), -1);
-    if (out[i] < low || out[i] > MAX_ROWS) return mynah_fail(MYNAH_CORRUPT, "%s: '%s' makes no sense", z->path, key);
+    if (out[i] < low || out[i] > MAX_DIM) return mynah_fail(MYNAH_CORRUPT, "%s: '%s' makes no sense", z->path, key);
   }
   *n = (int)count;
   return MYNAH_OK;
@@ -29,27 +28,54 @@ static mynah_status read_dims(const mynah__zarr *z, const mynah_json *a, const c
 
 /* "<f4", ">i8", "|u1", "|b1" */
 static mynah_status read_dtype(mynah__zarr *z, const char *text) {
-  static const char *const known[] = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "b1"};
+  static const struct {
+    const char *name;
+    mynah_dtype dtype;
+  } known[] = {{"f2", MYNAH_F32}, {"f4", MYNAH_F32}, {"f8", MYNAH_F64}, {"i1", MYNAH_I32},
+               {"i2", MYNAH_I32}, {"i4", MYNAH_I32}, {"i8", MYNAH_I64}, {"u1", MYNAH_U8},
+               {"u2", MYNAH_I32}, {"u4", MYNAH_I64}, {"b1", MYNAH_BOOL}};
   if (strlen(text) == 3 && strchr("<>|", text[0])) {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-      if (strcmp(text + 1, known[i]) != 0) continue;
+      if (strcmp(text + 1, known[i].name) != 0) continue;
       z->kind = text[1];
       z->item_bytes = text[2] - '0';
+      z->dtype = known[i].dtype;
       z->is_swapped = text[0] == '>' && z->item_bytes > 1;
       return MYNAH_OK;
     }
   }
-  return mynah_fail(MYNAH_UNSUPPORTED, "%s: elements of type '%s' cannot be read", z->path, text);
+  return mynah_fail(MYNAH_UNSUPPORTED, "%s: elements of type '%.32s' cannot be read", z->path, text);
 }
 
 static mynah_status read_codec(mynah__zarr *z, const mynah_json *meta) {
   const mynah_json *filters = mynah_json_get(meta, "filters"), *codec = mynah_json_get(meta, "compressor");
   if (mynah_json_size(filters) > 0) return mynah_fail(MYNAH_UNSUPPORTED, "%s: filters cannot be read", z->path);
   const char *id = mynah_json_is_object(codec) ? mynah_json_to_string(mynah_json_get(codec, "id"), "?") : "";
-  static const char *const known[] = {"", "blosc", "zlib", "gzip"};
-  for (size_t i = 0; i < 4; i++)
-    if (strcmp(id, known[i]) == 0) return mynah_copy_text(z->codec, sizeof z->codec, id);
-  return mynah_fail(MYNAH_UNSUPPORTED, "%s: the compressor '%s' cannot be read (blosc, zlib, gzip can)", z->path, id);
+  for (z->codec = 0; z->codec < mynah__n_unpackers; z->codec++)
+    if (strcmp(id, mynah__unpackers[z->codec].name) == 0) return MYNAH_OK;
+  return mynah_fail(MYNAH_UNSUPPORTED, "%s: the compressor '%.32s' cannot be read (blosc, gzip, zlib, zstd can)",
+                    z->path, id);
+}
+
+/* The fill value as one item: a number, true or false, or "NaN", "Infinity", "-Infinity"; null stands for 0. */
+static void read_fill(mynah__zarr *z, const mynah_json *j) {
+  const char *text = mynah_json_to_string(j, "");
+  double v = mynah_json_is_bool(j) ? mynah_json_to_bool(j, false) : mynah_json_to_number(j, 0);
+  if (strcmp(text, "NaN") == 0) v = (double)NAN;
+  else if (strcmp(text, "Infinity") == 0) v = (double)INFINITY;
+  else if (strcmp(text, "-Infinity") == 0) v = -(double)INFINITY;
+  if (z->kind == 'f' && z->item_bytes == 8) {
+    memcpy(z->fill, &v, 8);
+  } else if (z->kind == 'f' && z->item_bytes == 4) {
+    float f = (float)v;
+    memcpy(z->fill, &f, 4);
+  } else if (z->kind == 'f') { /* of halves: 0, or what stops the import */
+    uint16_t half = v == 0 ? 0 : 0x7e00;
+    memcpy(z->fill, &half, 2);
+  } else {
+    int64_t i = v >= -9e18 && v <= 9e18 ? (int64_t)v : 0;
+    memcpy(z->fill, &i, (size_t)z->item_bytes);
+  }
 }
 
 static mynah_status read_sizes(mynah__zarr *z, const mynah_json *meta) {
@@ -57,19 +83,21 @@ static mynah_status read_sizes(mynah__zarr *z, const mynah_json *meta) {
   MYNAH_TRY(read_dims(z, mynah_json_get(meta, "shape"), "shape", 0, z->dims, &z->n_dims));
   MYNAH_TRY(read_dims(z, mynah_json_get(meta, "chunks"), "chunks", 1, z->chunks, &n_chunks));
   if (n_chunks != z->n_dims) return mynah_fail(MYNAH_CORRUPT, "%s: shape and chunks differ in length", z->path);
-  size_t bytes = (size_t)z->item_bytes, row = 1, rows = sizeof(double);
-  z->row_size = 1;
+  size_t chunk = (size_t)z->item_bytes, row = 1, rows = (size_t)z->item_bytes;
+  bool fits = true;
   for (int i = 0; i < z->n_dims; i++) {
-    bool fits = mynah_mul_size(bytes, (size_t)z->chunks[i], &bytes) && bytes <= MAX_CHUNK_BYTES;
-    if (i > 0) fits = fits && mynah_mul_size(row, (size_t)z->dims[i], &row) && row <= MAX_CHUNK_BYTES;
-    if (!fits) return mynah_fail(MYNAH_LIMIT, "%s: chunks over %zu bytes", z->path, MAX_CHUNK_BYTES);
+    fits = fits && mynah_mul_size(chunk, (size_t)z->chunks[i], &chunk);
+    if (i > 0) fits = fits && mynah_mul_size(row, (size_t)z->dims[i], &row);
   }
+  size_t n_rows = (size_t)(z->chunks[0] < z->dims[0] ? z->chunks[0] : z->dims[0]);
+  fits = fits && mynah_mul_size(rows, row, &rows) && mynah_mul_size(rows, n_rows, &rows);
+  if (!fits || chunk > MAX_CHUNK_BYTES || rows > MAX_CHUNK_BYTES)
+    return mynah_fail(MYNAH_LIMIT, "%s: chunks, or a row of them, of over %zu MiB", z->path, MAX_CHUNK_BYTES >> 20);
   z->row_size = (int64_t)row;
-  if (!mynah_mul_size(rows, row, &rows) || !mynah_mul_size(rows, (size_t)z->chunks[0], &rows) || rows > 8 * MAX_CHUNK_BYTES)
-    return mynah_fail(MYNAH_LIMIT, "%s: a row of chunks is over %zu bytes", z->path, 8 * MAX_CHUNK_BYTES);
-  z->chunk = mynah_alloc(bytes);
+  z->chunk_bytes = chunk;
+  z->chunk = mynah_alloc(chunk);
   z->rows = mynah_alloc(rows);
-  return z->chunk && z->rows ? MYNAH_OK : MYNAH_NO_MEMORY;
+  return z->chunk && z->rows ? MYNAH_OK : mynah_error_context(MYNAH_NO_MEMORY, "%s", z->path);
 }
 
 static mynah_status read_meta(mynah__zarr *z) {
@@ -81,15 +109,15 @@ static mynah_status read_meta(mynah__zarr *z) {
   const char *separator = mynah_json_to_string(mynah_json_get(meta, "dimension_separator"), ".");
   z->is_fortran = strcmp(order, "F") == 0;
   z->separator = separator[0];
-  z->fill = mynah_json_to_number(mynah_json_get(meta, "fill_value"), 0);
   mynah_status status = MYNAH_OK;
   if (mynah_json_to_integer(mynah_json_get(meta, "zarr_format"), 0) != 2)
     status = mynah_fail(MYNAH_UNSUPPORTED, "%s: is not zarr version 2", z->path);
   else if (strcmp(separator, ".") != 0 && strcmp(separator, "/") != 0)
-    status = mynah_fail(MYNAH_UNSUPPORTED, "%s: the separator '%s' cannot be read", z->path, separator);
+    status = mynah_fail(MYNAH_UNSUPPORTED, "%s: the separator '%.32s' cannot be read", z->path, separator);
   if (status == MYNAH_OK) status = read_dtype(z, mynah_json_to_string(mynah_json_get(meta, "dtype"), "?"));
   if (status == MYNAH_OK) status = read_codec(z, meta);
   if (status == MYNAH_OK) status = read_sizes(z, meta);
+  if (status == MYNAH_OK) read_fill(z, mynah_json_get(meta, "fill_value"));
   mynah_json_destroy(meta);
   return status;
 }
@@ -113,59 +141,92 @@ void mynah__zarr_close(mynah__zarr *z) {
   *z = (mynah__zarr){0};
 }
 
-/* ---- chunks ---------------------------------------------------------------------------------------------------------- */
+/* ---- chunks
+ * ---------------------------------------------------------------------------------------------------------- */
 
-static size_t chunk_bytes(const mynah__zarr *z) {
-  size_t n = (size_t)z->item_bytes;
-  for (int i = 0; i < z->n_dims; i++) n *= (size_t)z->chunks[i];
-  return n;
+static void swap_items(uint8_t *items, size_t bytes, int n) {
+  for (uint8_t *p = items; p < items + bytes; p += n)
+    for (int i = 0; i < n / 2; i++) {
+      uint8_t t = p[i];
+      p[i] = p[n - 1 - i];
+      p[n - 1 - i] = t;
+    }
 }
 
-static mynah_status inflate_chunk(const mynah__zarr *z, const char *path, const void *data, size_t n) {
-  z_stream s = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)n, .next_out = z->chunk, .avail_out = (uInt)chunk_bytes(z)};
-  if (inflateInit2(&s, 15 + 32) != Z_OK) return mynah_fail(MYNAH_NO_MEMORY, "%s: cannot be unpacked", path);
-  int code = inflate(&s, Z_FINISH);
-  size_t left = s.avail_out;
-  inflateEnd(&s);
-  if (code == Z_STREAM_END && left == 0) return MYNAH_OK;
-  return mynah_fail(MYNAH_CORRUPT, "%s: the chunk is damaged or cut", path);
-}
-
-/* c-blosc trusts the sizes in a chunk's header, so they are compared with what is due first. */
-static mynah_status unblosc_chunk(const mynah__zarr *z, const char *path, const void *data, size_t n) {
-  size_t due = chunk_bytes(z), unpacked = 0, packed = 0, block = 0;
-  if (n >= BLOSC_MIN_HEADER_LENGTH) blosc_cbuffer_sizes(data, &unpacked, &packed, &block);
-  if (n < BLOSC_MIN_HEADER_LENGTH || unpacked != due || packed != n || blosc_cbuffer_validate(data, n, &unpacked) != 0)
-    return mynah_fail(MYNAH_CORRUPT, "%s: the chunk is damaged or cut (%zu bytes)", path, n);
-  if (blosc_decompress_ctx(data, z->chunk, due, 1) != (int)due)
-    return mynah_fail(MYNAH_CORRUPT, "%s: the chunk cannot be unpacked", path);
-  return MYNAH_OK;
-}
-
-/* Chunk number at[] into z->chunk; *is_filled: it is missing and stands for the fill value. */
-static mynah_status load_chunk(mynah__zarr *z, const int64_t *at, bool *is_filled) {
+/* Chunk number at[] into z->chunk. */
+static mynah_status load_chunk(mynah__zarr *z, const int64_t *at) {
   char name[128] = "", path[MYNAH_PATH_MAX];
-  size_t used = 0;
+  size_t used = 0, n;
   for (int i = 0; i < z->n_dims; i++)
     used += (size_t)snprintf(name + used, sizeof name - used, "%.*s%lld", i > 0, &z->separator, (long long)at[i]);
   MYNAH_TRY(mynah_path_join(path, sizeof path, z->path, name));
-  *is_filled = !mynah_file_exists(path);
-  if (*is_filled && z->fills_missing) return MYNAH_OK;
-  if (*is_filled)
-    return mynah_fail(MYNAH_NOT_FOUND, "%s: the chunk is missing; missing=fill takes the array's fill value instead", path);
+  if (!mynah_file_exists(path)) {
+    if (!z->fills_missing)
+      return mynah_fail(MYNAH_NOT_FOUND, "%s: the chunk is missing; missing=fill takes the array's fill value instead",
+                        path);
+    for (size_t i = 0; i < z->chunk_bytes; i += (size_t)z->item_bytes)
+      memcpy(z->chunk + i, z->fill, (size_t)z->item_bytes);
+    return MYNAH_OK;
+  }
   char *data;
-  size_t n;
   MYNAH_TRY(mynah_file_read(path, MAX_CHUNK_BYTES + (1 << 20), &data, &n));
-  mynah_status status = MYNAH_OK;
-  if (strcmp(z->codec, "blosc") == 0) status = unblosc_chunk(z, path, data, n);
-  else if (z->codec[0]) status = inflate_chunk(z, path, data, n);
-  else if (n != chunk_bytes(z)) status = mynah_fail(MYNAH_CORRUPT, "%s: the chunk has %zu bytes instead of %zu", path, n, chunk_bytes(z));
-  else memcpy(z->chunk, data, n);
+  mynah_status status = mynah__unpackers[z->codec].run(path, (const uint8_t *)data, n, z->chunk, z->chunk_bytes);
   mynah_free(data);
+  if (status == MYNAH_OK && z->is_swapped) swap_items(z->chunk, z->chunk_bytes, z->item_bytes);
   return status;
 }
 
-/* ---- elements -------------------------------------------------------------------------------------------------------- */
+/* Copies the part of chunk at[] that lies inside the array to its rows. */
+static void place_chunk(mynah__zarr *z, const int64_t *at) {
+  int64_t n[MYNAH__ZARR_DIMS] = {1, 1, 1, 1}, dims[MYNAH__ZARR_DIMS] = {1, 1, 1, 1}, from[MYNAH__ZARR_DIMS] = {0};
+  size_t stride[MYNAH__ZARR_DIMS] = {0}, step = 1, item = (size_t)z->item_bytes;
+  bool is_whole = !z->is_fortran; /* the chunk's rows are the array's */
+  for (int k = 0; k < z->n_dims; k++) {
+    int i = z->is_fortran ? k : z->n_dims - 1 - k;
+    stride[i] = step;
+    step *= (size_t)z->chunks[i];
+  }
+  for (int i = 0; i < z->n_dims; i++) {
+    dims[i] = z->dims[i];
+    from[i] = at[i] * z->chunks[i];
+    n[i] = dims[i] - from[i] < z->chunks[i] ? dims[i] - from[i] : z->chunks[i];
+    is_whole = is_whole && (i == 0 || z->chunks[i] == dims[i]);
+  }
+  if (is_whole) {
+    memcpy(z->rows, z->chunk, (size_t)(n[0] * z->row_size) * item);
+    return;
+  }
+  for (int64_t a = 0; a < n[0]; a++)
+    for (int64_t b = 0; b < n[1]; b++)
+      for (int64_t c = 0; c < n[2]; c++)
+        for (int64_t e = 0; e < n[3]; e++) {
+          int64_t to = ((a * dims[1] + from[1] + b) * dims[2] + from[2] + c) * dims[3] + from[3] + e;
+          size_t i = (size_t)a * stride[0] + (size_t)b * stride[1] + (size_t)c * stride[2] + (size_t)e * stride[3];
+          memcpy(z->rows + (size_t)to * item, z->chunk + i * item, item);
+        }
+}
+
+mynah_status mynah__zarr_row(mynah__zarr *z, int64_t i, const uint8_t **row) {
+  if (i < 0 || i >= z->dims[0]) return mynah_fail(MYNAH_CORRUPT, "%s: has no row %lld", z->path, (long long)i);
+  if (z->first_row < 0 || i < z->first_row || i >= z->first_row + z->n_rows) {
+    int64_t at[MYNAH__ZARR_DIMS] = {i / z->chunks[0]}, counts[MYNAH__ZARR_DIMS] = {1, 1, 1, 1};
+    for (int k = 1; k < z->n_dims; k++) counts[k] = (z->dims[k] + z->chunks[k] - 1) / z->chunks[k];
+    z->first_row = -1;
+    for (at[1] = 0; at[1] < counts[1]; at[1]++)
+      for (at[2] = 0; at[2] < counts[2]; at[2]++)
+        for (at[3] = 0; at[3] < counts[3]; at[3]++) {
+          MYNAH_TRY(load_chunk(z, at));
+          place_chunk(z, at);
+        }
+    z->first_row = at[0] * z->chunks[0];
+    z->n_rows = z->dims[0] - z->first_row < z->chunks[0] ? z->dims[0] - z->first_row : z->chunks[0];
+  }
+  *row = z->rows + (size_t)((i - z->first_row) * z->row_size) * (size_t)z->item_bytes;
+  return MYNAH_OK;
+}
+
+/* ---- elements
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* IEEE 754 binary16. */
 static double from_half(uint16_t h) {
@@ -176,69 +237,33 @@ static double from_half(uint16_t h) {
   return h >> 15 ? -v : v;
 }
 
-static double element(const mynah__zarr *z, size_t index) {
-  uint8_t b[8] = {0};
-  int n = z->item_bytes;
-  memcpy(b, z->chunk + index * (size_t)n, (size_t)n);
-  for (int i = 0; z->is_swapped && i < n / 2; i++) {
-    uint8_t t = b[i];
-    b[i] = b[n - 1 - i];
-    b[n - 1 - i] = t;
-  }
-  uint64_t bits;
+/* An integer item, sign-extended where it has a sign. */
+static int64_t whole_number(const mynah__zarr *z, const uint8_t *item) {
+  uint64_t bits = 0;
+  memcpy(&bits, item, (size_t)z->item_bytes);
+  int shift = 64 - 8 * z->item_bytes;
+  return z->kind == 'i' ? (int64_t)(bits << shift) >> shift : (int64_t)bits;
+}
+
+double mynah__zarr_number(const mynah__zarr *z, const uint8_t *item) {
   float f;
   double d;
-  memcpy(&bits, b, 8);
-  if (z->kind == 'f' && n == 8) return memcpy(&d, b, 8), d;
-  if (z->kind == 'f' && n == 4) return memcpy(&f, b, 4), (double)f;
-  if (z->kind == 'f') return from_half((uint16_t)bits);
-  if (z->kind != 'i') return (double)bits;
-  int shift = 64 - 8 * n; /* sign extension */
-  return (double)((int64_t)(bits << shift) >> shift);
+  uint16_t half;
+  if (z->kind != 'f') return (double)whole_number(z, item);
+  if (z->item_bytes == 8) return memcpy(&d, item, 8), d;
+  if (z->item_bytes == 4) return memcpy(&f, item, 4), (double)f;
+  return memcpy(&half, item, 2), from_half(half);
 }
 
-/* Copies the part of chunk at[] that lies inside the array to its rows. */
-static void place_chunk(mynah__zarr *z, const int64_t *at, bool is_filled) {
-  int64_t n[MYNAH__ZARR_DIMS] = {1, 1, 1, 1}, size[MYNAH__ZARR_DIMS] = {1, 1, 1, 1};
-  int64_t dims[MYNAH__ZARR_DIMS] = {1, 1, 1, 1}, from[MYNAH__ZARR_DIMS] = {0};
-  size_t stride[MYNAH__ZARR_DIMS] = {0};
-  size_t step = 1;
-  for (int k = 0; k < z->n_dims; k++) {
-    int i = z->is_fortran ? k : z->n_dims - 1 - k;
-    stride[i] = step;
-    step *= (size_t)z->chunks[i];
+void mynah__zarr_convert(const mynah__zarr *z, const uint8_t *row, void *out) {
+  size_t n = (size_t)z->row_size, item = (size_t)z->item_bytes;
+  if (mynah_dtype_bytes(z->dtype) == item) {
+    memcpy(out, row, n * item);
+    return;
   }
-  for (int i = 0; i < z->n_dims; i++) {
-    dims[i] = z->dims[i];
-    from[i] = at[i] * z->chunks[i];
-    size[i] = z->chunks[i];
-    n[i] = from[i] + size[i] > dims[i] ? dims[i] - from[i] : size[i];
+  for (size_t k = 0; k < n; k++, row += item) {
+    if (z->dtype == MYNAH_F32) ((float *)out)[k] = (float)mynah__zarr_number(z, row);
+    else if (z->dtype == MYNAH_I32) ((int32_t *)out)[k] = (int32_t)whole_number(z, row);
+    else ((int64_t *)out)[k] = whole_number(z, row);
   }
-  for (int64_t a = 0; a < n[0]; a++)
-    for (int64_t b = 0; b < n[1]; b++)
-      for (int64_t c = 0; c < n[2]; c++) {
-        double *to = z->rows + ((a * dims[1] + from[1] + b) * dims[2] + from[2] + c) * dims[3] + from[3];
-        size_t base = (size_t)a * stride[0] + (size_t)b * stride[1] + (size_t)c * stride[2];
-        for (int64_t e = 0; e < n[3]; e++) to[e] = is_filled ? z->fill : element(z, base + (size_t)e * stride[3]);
-      }
-}
-
-mynah_status mynah__zarr_row(mynah__zarr *z, int64_t i, const double **row) {
-  if (i < 0 || i >= z->dims[0]) return mynah_fail(MYNAH_CORRUPT, "%s: has no row %lld", z->path, (long long)i);
-  if (z->first_row < 0 || i < z->first_row || i >= z->first_row + z->n_rows) {
-    int64_t at[MYNAH__ZARR_DIMS] = {i / z->chunks[0]}, counts[MYNAH__ZARR_DIMS] = {1, 1, 1, 1};
-    for (int k = 1; k < z->n_dims; k++) counts[k] = (z->dims[k] + z->chunks[k] - 1) / z->chunks[k];
-    z->first_row = -1;
-    for (at[1] = 0; at[1] < counts[1]; at[1]++)
-      for (at[2] = 0; at[2] < counts[2]; at[2]++)
-        for (at[3] = 0; at[3] < counts[3]; at[3]++) {
-          bool is_filled;
-          MYNAH_TRY(load_chunk(z, at, &is_filled));
-          place_chunk(z, at, is_filled);
-        }
-    z->first_row = at[0] * z->chunks[0];
-    z->n_rows = z->dims[0] - z->first_row < z->chunks[0] ? z->dims[0] - z->first_row : z->chunks[0];
-  }
-  *row = z->rows + (i - z->first_row) * z->row_size;
-  return MYNAH_OK;
 }

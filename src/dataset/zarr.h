@@ -11,24 +11,38 @@ typedef struct mynah__zarr {
   char path[MYNAH_PATH_MAX]; /* the array's folder */
   int n_dims;
   int64_t dims[MYNAH__ZARR_DIMS], chunks[MYNAH__ZARR_DIMS];
-  char kind;         /* 'f' float, 'i' int, 'u' unsigned, 'b' bool */
+  char kind; /* 'f' float, 'i' int, 'u' unsigned, 'b' bool */
   int item_bytes;
-  bool is_swapped;   /* the other byte order */
-  bool is_fortran;   /* chunks are column-major */
-  char separator;    /* between chunk numbers in a name */
-  char codec[16];    /* "", "blosc", "zlib", "gzip" */
-  double fill;
+  mynah_dtype dtype;  /* that holds all its values */
+  bool is_swapped;    /* the other byte order */
+  bool is_fortran;    /* chunks are column-major */
+  char separator;     /* between chunk numbers in a name */
+  int codec;          /* row of the table of decompressors */
+  uint8_t fill[8];    /* one item */
   bool fills_missing; /* a missing chunk is the fill value, else an error */
   int64_t row_size;   /* elements of one row: product of dims[1…] */
-  double *rows;       /* decoded rows first_row … first_row+n_rows-1, (n_rows, row_size) */
+  size_t chunk_bytes;
+  uint8_t *chunk; /* one decoded chunk */
+  uint8_t *rows;  /* rows first_row … first_row+n_rows-1 as items in this machine's byte order; (n_rows, row_size) */
   int64_t first_row, n_rows;
-  uint8_t *chunk;     /* one decoded chunk */
 } mynah__zarr;
 
-/* Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (names what), LIMIT (chunks over 1 GiB). */
+/* Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (names what), LIMIT (chunks over 512 MiB). */
 mynah_status mynah__zarr_open(const char *folder, const char *name, bool fills_missing, mynah__zarr *out);
 void mynah__zarr_close(mynah__zarr *z);
-/* Row `i`; valid until the next call. Shape: *row (row_size) */
-mynah_status mynah__zarr_row(mynah__zarr *z, int64_t i, const double **row);
+/* Items of row `i`; valid until the next call. Shape: *row (row_size) */
+mynah_status mynah__zarr_row(mynah__zarr *z, int64_t i, const uint8_t **row);
+double mynah__zarr_number(const mynah__zarr *z, const uint8_t *item);
+/* A row as z->dtype. Shape: row (row_size), out (row_size) */
+void mynah__zarr_convert(const mynah__zarr *z, const uint8_t *row, void *out);
+
+/* unpack.c: n bytes of a chunk into exactly `due` bytes at out. path names it in errors. */
+typedef mynah_status (*mynah__unpack_fn)(const char *path, const uint8_t *data, size_t n, uint8_t *out, size_t due);
+typedef struct mynah__unpacker {
+  const char *name; /* the compressor's id in .zarray; "": none */
+  mynah__unpack_fn run;
+} mynah__unpacker;
+extern const mynah__unpacker mynah__unpackers[];
+extern const int mynah__n_unpackers;
 
 #endif
