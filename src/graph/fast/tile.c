@@ -281,9 +281,9 @@ OUTERS_WIDE(OUTER, 1)
 
 void FAST(tile_outer)(const outer_tile *t, int64_t n_rows, int nv) {
 #define OUTER_NAME(R, NV) outer_##R##_##NV,
-  static void (*const one[])(const outer_tile *) = {OUTERS(OUTER_NAME, 1) OUTERS_WIDE(OUTER_NAME, 1)};
-  static void (*const four[])(const outer_tile *) = {OUTERS(OUTER_NAME, 4) OUTERS_WIDE(OUTER_NAME, 4)};
-  static void (*const six[])(const outer_tile *) = {OUTERS(OUTER_NAME, 6)};
+  static void (*const one[OUTER_VECTORS])(const outer_tile *) = {OUTERS(OUTER_NAME, 1) OUTERS_WIDE(OUTER_NAME, 1)};
+  static void (*const four[OUTER_VECTORS])(const outer_tile *) = {OUTERS(OUTER_NAME, 4) OUTERS_WIDE(OUTER_NAME, 4)};
+  static void (*const six[OUTER_VECTORS])(const outer_tile *) = {OUTERS(OUTER_NAME, 6)};
   int most = outer_rows(nv);
   outer_tile tile = *t;
   while (n_rows > 0) {
