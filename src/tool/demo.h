@@ -11,10 +11,11 @@
 #define DEMO_KEYS(K)                                                                               \
   K(STRING, out, "out", "demo", 0, 0, "", "the folder, made if missing")                           \
   K(INT, seed, "seed", 1, 0, 1.0e9, "", "of the roads demonstrated on, and of the training")       \
-  K(INT, laps, "laps", 16, 2, 10000, "laps", "demonstrated, each on a road of its own")            \
+  K(INT, roads, "roads", 40, 2, 10000, "roads", "demonstrated on, each drawn anew")                \
+  K(FLOAT, road_s, "roads.seconds", 20, 5, 3600, "s", "how long the expert drives on each")        \
   K(FLOAT, noise, "noise", 0.3, 0, 2, "", "disturbs the executed steering while recording; labels stay clean") \
   K(INT, steps, "steps", 0, 0, 1.0e9, "steps", "training steps; 0: as the preset says")            \
-  K(INT, episodes, "episodes", 24, 1, 100000, "laps", "driven in the evaluation")                  \
+  K(INT, episodes, "episodes", 40, 1, 100000, "laps", "driven in the evaluation")                  \
   K(INT, eval_seed, "eval.seed", 100000, 0, 9.0e15, "", "roads of the evaluation begin here")      \
   K(INT, threads, "threads", 0, 0, 256, "threads", "0: all processors")
 

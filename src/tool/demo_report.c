@@ -72,10 +72,10 @@ static mynah_json *story(const demo *d) {
   mynah_json *list = mynah_json_array();
   char text[1024];
   snprintf(text, sizeof text,
-           "An expert, a pure-pursuit driver that sees the true road, drove %lld laps, each on a road of its own: %lld "
-           "frames at 20 Hz from three cameras. Its steering was disturbed while it drove, and the clean command it would "
-           "have given was kept as the label, so the demonstrations show how to come back from the side.",
-           (long long)d->recorded[0].n_episodes, (long long)d->recorded[0].n_frames);
+           "An expert, a pure-pursuit driver that sees the true road, drove %.0f s on each of %lld roads: %lld frames at "
+           "20 Hz from three cameras. Its steering was disturbed while it drove, and the clean command it would have given "
+           "was kept as the label, so the demonstrations show how to come back from the side.",
+           d->config.road_s, (long long)d->recorded[0].n_episodes, (long long)d->recorded[0].n_frames);
   add_text(list, "Demonstrated", text);
   snprintf(text, sizeof text,
            "A convolutional network of %lld parameters learned steering and throttle from the front camera and the speed: "
@@ -86,7 +86,7 @@ static mynah_json *story(const demo *d) {
   add_text(list, "Learned", text);
   snprintf(text, sizeof text,
            "Expert and clone then drove %lld unseen roads. The plain clone is the same network trained as long on the same "
-           "number of laps without noise and without side cameras (%lld frames): it has never seen how to recover, and what "
+           "roads without noise and without side cameras (%lld frames): it has never seen how to recover, and what "
            "that costs is shown as it is. The whole took %.0f s.",
            (long long)d->config.episodes, (long long)d->recorded[1].n_frames, d->seconds);
   add_text(list, "Driven", text);
