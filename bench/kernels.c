@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Times the engine on the three networks trained most: every step with GFLOP/s, GB/s and share of the measured FMA peak,
- * then whole training steps (two shards, optimiser and moving average included) on one and two threads, and batch-1
- * inference. Usage: bench_kernels [mlp|pusht|cnn|peak] [steps|train|infer] */
+/* Times the engine on the three networks trained most: every step with GFLOP/s, GB/s and share of the measured FMA
+ * peak, then whole training steps (two shards, optimiser and moving average included) on one and two threads, and
+ * batch-1 inference. Usage: bench_kernels [mlp|pusht|cnn|peak] [steps|train|infer] */
 #include <mynah/model.h>
 
 #include <stdio.h>
@@ -28,11 +28,12 @@ __attribute__((target("avx512f"))) static double multiply_adds(int64_t n) {
   for (int64_t i = 0; i < n; i++) {
 #define FMA(r) "vfmadd231ps %0, %1, %%zmm" #r "\n\t"
     __asm__ volatile(FMA(8) FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) FMA(16) FMA(17) FMA(18) FMA(19)
-                     FMA(20) FMA(21) FMA(22) FMA(23) FMA(24) FMA(25) FMA(26) FMA(27) FMA(28) FMA(29) FMA(30) FMA(31)
-                     : : "v"(x), "v"(y)
+                         FMA(20) FMA(21) FMA(22) FMA(23) FMA(24) FMA(25) FMA(26) FMA(27) FMA(28) FMA(29) FMA(30) FMA(31)
+                     :
+                     : "v"(x), "v"(y)
                      : "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
-                       "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29",
-                       "xmm30", "xmm31");
+                       "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28",
+                       "xmm29", "xmm30", "xmm31");
 #undef FMA
   }
   return (double)n * 24 * 16 * 2 / (double)(mynah_now_ns() - begin);
@@ -92,7 +93,8 @@ static mynah_node build_cnn(mynah_graph *g, int64_t batch, bool is_training) {
   mynah_cnn_config convs = {(const int64_t[]){24, 36, 48, 64, 64}, (const int64_t[]){5, 5, 5, 3, 3},
                             (const int64_t[]){2, 2, 2, 1, 1}, 5, "relu"};
   mynah_mlp_config head = {(const int64_t[]){100, 50, 10}, 3, "relu", 0};
-  mynah_node y = mynah_model_linear(g, "out", mynah_model_mlp(g, "head", mynah_model_cnn(g, "cnn", x, &convs), &head), 1);
+  mynah_node y =
+      mynah_model_linear(g, "out", mynah_model_mlp(g, "head", mynah_model_cnn(g, "cnn", x, &convs), &head), 1);
   if (!is_training) return y;
   return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 1)), MYNAH_NO_NODE);
 }
@@ -107,7 +109,7 @@ typedef struct bench {
   mynah_binding *binding;
   mynah_state *state[N_SHARDS];
   int n_states;
-  int64_t n;          /* trained floats */
+  int64_t n; /* trained floats */
   float *m, *v, *sum, *average;
 } bench;
 

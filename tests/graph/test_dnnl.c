@@ -12,8 +12,10 @@ static mynah_node build_linear(mynah_graph *g, const graph_case *c) {
 }
 
 static const graph_case linear_cases[] = {
-    {"one", build_linear, {1, 1, 1}, 0},       {"325", build_linear, {7, 33, 325, 1}, 0},
-    {"tall", build_linear, {300, 9, 5, 0}, 0}, {"residual", build_linear, {13, 15, 60, 2}, 0},
+    {"one", build_linear, {1, 1, 1}, 0},
+    {"325", build_linear, {7, 33, 325, 1}, 0},
+    {"tall", build_linear, {300, 9, 5, 0}, 0},
+    {"residual", build_linear, {13, 15, 60, 2}, 0},
 };
 
 /* n: batch, h, w, c, o, kernel, stride, pad, groups, dilation */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Every vectorised kernel against the double reference, over odd shapes, on each ISA level this processor has; accuracy and
- * edge cases of the functions; sweeps; and that running allocates nothing. */
+/* Every vectorised kernel against the double reference, over odd shapes, on each ISA level this processor has; accuracy
+ * and edge cases of the functions; sweeps; and that running allocates nothing. */
 #include "graph_case.h"
 
 #include "src/graph/fast/fast.h"
@@ -70,15 +70,16 @@ static mynah_node build_matmul(mynah_graph *g, const graph_case *c) {
 }
 
 static const graph_case matmul_cases[] = {
-    {"plain", build_matmul, {2, 5, 7, 21, 0, 0, 0}, 0}, {"a^T", build_matmul, {1, 19, 6, 36, 1, 0, 0}, 0},
-    {"b^T", build_matmul, {3, 4, 33, 9, 0, 1, 0}, 0},   {"both", build_matmul, {2, 8, 3, 65, 1, 1, 0}, 0},
+    {"plain", build_matmul, {2, 5, 7, 21, 0, 0, 0}, 0},  {"a^T", build_matmul, {1, 19, 6, 36, 1, 0, 0}, 0},
+    {"b^T", build_matmul, {3, 4, 33, 9, 0, 1, 0}, 0},    {"both", build_matmul, {2, 8, 3, 65, 1, 1, 0}, 0},
     {"shared", build_matmul, {3, 5, 4, 18, 0, 0, 1}, 0},
 };
 
 /* n: shape of a (3), of b (3): every kind of stretching; div's b is kept away from 0 by a square and 1 */
 static mynah_node build_binary(mynah_graph *g, const graph_case *c) {
   const int64_t *n = c->n;
-  mynah_node a = case_input(g, "a", MYNAH_SHAPE(n[0], n[1], n[2])), b = case_input(g, "b", MYNAH_SHAPE(n[3], n[4], n[5]));
+  mynah_node a = case_input(g, "a", MYNAH_SHAPE(n[0], n[1], n[2])),
+             b = case_input(g, "b", MYNAH_SHAPE(n[3], n[4], n[5]));
   mynah_node sum = mynah_mul(g, mynah_add(g, a, b), mynah_sub(g, a, b));
   return mynah_div(g, sum, mynah_affine(g, mynah_mul(g, b, b), 1, 1));
 }
@@ -94,7 +95,8 @@ static const graph_case binary_cases[] = {
 static mynah_node build_norm(mynah_graph *g, const graph_case *c) {
   int64_t k = c->n[1];
   mynah_node x = mynah_affine(g, case_input(g, "x", MYNAH_SHAPE(c->n[0], k)), 2, 3);
-  return mynah_layer_norm(g, x, case_param(g, c, "gamma", MYNAH_SHAPE(k)), case_param(g, c, "beta", MYNAH_SHAPE(k)), 1e-5f);
+  return mynah_layer_norm(g, x, case_param(g, c, "gamma", MYNAH_SHAPE(k)), case_param(g, c, "beta", MYNAH_SHAPE(k)),
+                          1e-5f);
 }
 static mynah_node build_softmax(mynah_graph *g, const graph_case *c) {
   mynah_node x = mynah_affine(g, case_input(g, "x", MYNAH_SHAPE(c->n[0], c->n[1])), 8, 0);
@@ -119,18 +121,19 @@ static mynah_node build_clamp(mynah_graph *g, const graph_case *c) {
 static mynah_node build_mixture(mynah_graph *g, const graph_case *c) {
   const int64_t *n = c->n;
   mynah_shape wide = MYNAH_SHAPE(n[0], n[1], n[2]), narrow = MYNAH_SHAPE(n[0], n[2]);
-  return mynah_gmm_nll(g, case_input(g, "x", MYNAH_SHAPE(n[0], n[1])), case_input(g, "m", wide), case_input(g, "s", wide),
-                       case_input(g, "_t", narrow), n[3] ? case_input(g, "_mask", narrow) : MYNAH_NO_NODE);
+  return mynah_gmm_nll(g, case_input(g, "x", MYNAH_SHAPE(n[0], n[1])), case_input(g, "m", wide),
+                       case_input(g, "s", wide), case_input(g, "_t", narrow),
+                       n[3] ? case_input(g, "_mask", narrow) : MYNAH_NO_NODE);
 }
 
 static const graph_case row_cases[] = {
-    {"norm 1", build_norm, {3, 2}, 0},         {"norm 256", build_norm, {300, 256}, 0},
-    {"norm 37", build_norm, {5, 37}, 0},       {"norm 16", build_norm, {4, 16}, 0},
-    {"softmax 1", build_softmax, {3, 1}, 0},   {"softmax 33", build_softmax, {4, 33}, 0},
-    {"softmax 64", build_softmax, {2, 64}, 0}, {"losses 7", build_losses, {1, 7}, 0},
+    {"norm 1", build_norm, {3, 2}, 0},           {"norm 256", build_norm, {300, 256}, 0},
+    {"norm 37", build_norm, {5, 37}, 0},         {"norm 16", build_norm, {4, 16}, 0},
+    {"softmax 1", build_softmax, {3, 1}, 0},     {"softmax 33", build_softmax, {4, 33}, 0},
+    {"softmax 64", build_softmax, {2, 64}, 0},   {"losses 7", build_losses, {1, 7}, 0},
     {"losses 1300", build_losses, {13, 100}, 0}, {"sums", build_sums, {3, 700}, 0},
-    {"sums 2", build_sums, {19, 2}, 0},        {"clamp", build_clamp, {3, 21}, 0},
-    {"mixture", build_mixture, {3, 5, 32}, 0}, {"mixture, mask", build_mixture, {2, 3, 7, 1}, 0},
+    {"sums 2", build_sums, {19, 2}, 0},          {"clamp", build_clamp, {3, 21}, 0},
+    {"mixture", build_mixture, {3, 5, 32}, 0},   {"mixture, mask", build_mixture, {2, 3, 7, 1}, 0},
 };
 
 static void check_table(const graph_case *cases, size_t n) {
@@ -150,8 +153,8 @@ static void test_rows(void **state) { on_each_level(check_rows); }
 
 /* ---- functions --------------------------------------------------------------------------------------------------- */
 
-static const char *const functions[] = {"relu", "leaky_relu", "sigmoid", "tanh", "silu", "mish", "gelu_tanh", "softplus",
-                                        "square", "exp", "hard_swish"};
+static const char *const functions[] = {"relu",      "leaky_relu", "sigmoid", "tanh", "silu",      "mish",
+                                        "gelu_tanh", "softplus",   "square",  "exp",  "hard_swish"};
 
 /* Values and slopes at 4001 points of [-20, 20] and at the edges, against the table in double. */
 static void check_functions(const mynah__fast *level) {
@@ -253,7 +256,8 @@ static void check_adam(const mynah__fast *level) {
       double gi = 0.5 * (double)g[i] + (decoupled ? 0 : 0.1 * (double)before[i]);
       double mi = 0.1 * gi, vi = 0.01 * gi * gi;
       double wi = (double)before[i] * (decoupled ? 1 - 1e-2 * 0.1 : 1) - 1e-2 * (mi / 0.1) / (sqrt(vi / 0.01) + 1e-8);
-      if (!(fabs((double)w[i] - wi) <= 1e-6)) fail_msg("%s adam: w[%d] is %.9g, not %.9g", level->name, i, (double)w[i], wi);
+      if (!(fabs((double)w[i] - wi) <= 1e-6))
+        fail_msg("%s adam: w[%d] is %.9g, not %.9g", level->name, i, (double)w[i], wi);
     }
   }
 }
@@ -293,10 +297,17 @@ static void test_runs_without_allocating(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_linear),    cmocka_unit_test(test_conv),  cmocka_unit_test(test_matmul),
-      cmocka_unit_test(test_binary),    cmocka_unit_test(test_rows),  cmocka_unit_test(test_functions),
-      cmocka_unit_test(test_edges),     cmocka_unit_test(test_split), cmocka_unit_test(test_adam),
-      cmocka_unit_test(test_squares),   cmocka_unit_test(test_runs_without_allocating),
+      cmocka_unit_test(test_linear),
+      cmocka_unit_test(test_conv),
+      cmocka_unit_test(test_matmul),
+      cmocka_unit_test(test_binary),
+      cmocka_unit_test(test_rows),
+      cmocka_unit_test(test_functions),
+      cmocka_unit_test(test_edges),
+      cmocka_unit_test(test_split),
+      cmocka_unit_test(test_adam),
+      cmocka_unit_test(test_squares),
+      cmocka_unit_test(test_runs_without_allocating),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

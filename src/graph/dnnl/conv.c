@@ -154,9 +154,7 @@ static mynah_status prepare_conv2d_grad_x(const mynah__step *step, mynah__plan *
 }
 DNNL_KERNEL(conv2d_grad_x);
 
-static bool accepts_conv2d_grad_w(const mynah__step *step) {
-  return is_f32(step) && !step->post && step->residual < 0;
-}
+static bool accepts_conv2d_grad_w(const mynah__step *step) { return is_f32(step) && !step->post && step->residual < 0; }
 
 static mynah_status fill_conv2d_grad_w(const mynah__step *step, dnnl_plan *p) {
   conv v = conv_of(&step->a, step->in[0].shape.dims, step->out[0].shape.dims, step->in[1].shape.dims);

@@ -42,15 +42,15 @@ mynah_status mynah__dnnl_any(dnnl_memory_desc_t *md, int n, const int64_t *dims)
 typedef struct post_row {
   const char *name;
   dnnl_alg_kind_t kind;
-  float alpha;       /* when the function has no parameter */
+  float alpha; /* when the function has no parameter */
   bool takes_parameter;
 } post_row;
 
 static const post_row posts[] = {
-    {"relu", dnnl_eltwise_relu, 0, false},          {"leaky_relu", dnnl_eltwise_relu, 0, true},
-    {"sigmoid", dnnl_eltwise_logistic, 0, false},   {"tanh", dnnl_eltwise_tanh, 0, false},
-    {"silu", dnnl_eltwise_swish, 1, false},         {"mish", dnnl_eltwise_mish, 0, false},
-    {"gelu", dnnl_eltwise_gelu_erf, 0, false},      {"gelu_tanh", dnnl_eltwise_gelu_tanh, 0, false},
+    {"relu", dnnl_eltwise_relu, 0, false},        {"leaky_relu", dnnl_eltwise_relu, 0, true},
+    {"sigmoid", dnnl_eltwise_logistic, 0, false}, {"tanh", dnnl_eltwise_tanh, 0, false},
+    {"silu", dnnl_eltwise_swish, 1, false},       {"mish", dnnl_eltwise_mish, 0, false},
+    {"gelu", dnnl_eltwise_gelu_erf, 0, false},    {"gelu_tanh", dnnl_eltwise_gelu_tanh, 0, false},
     {"elu", dnnl_eltwise_elu, 0, true},
 };
 
@@ -71,8 +71,8 @@ static mynah_status add_posts(const mynah__step *step, dnnl_primitive_attr_t att
   dnnl_status_t status = dnnl_success;
   if (step->residual >= 0) status = dnnl_post_ops_append_sum(list, 1);
   if (status == dnnl_success && post)
-    status = dnnl_post_ops_append_eltwise(
-        list, 1, post->kind, post->takes_parameter ? (float)step->post_parameters[0] : post->alpha, 0);
+    status = dnnl_post_ops_append_eltwise(list, 1, post->kind,
+                                          post->takes_parameter ? (float)step->post_parameters[0] : post->alpha, 0);
   if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attributes, list);
   dnnl_post_ops_destroy(list);
   return mynah__dnnl_check(status, "post operations");
@@ -87,7 +87,8 @@ mynah_status mynah__dnnl_plan_create(dnnl_plan **out) {
   return MYNAH_OK;
 }
 
-/* Description and primitive; refused when the implementation is a reference: it would be hundreds of times slower than ours. */
+/* Description and primitive; refused when the implementation is a reference: it would be hundreds of times slower than
+ * ours. */
 static mynah_status make_primitive(const_dnnl_op_desc_t op, const_dnnl_primitive_attr_t attributes,
                                    const_dnnl_primitive_desc_t hint, dnnl_plan *p) {
   const char *name = "";

@@ -67,15 +67,15 @@ mynah_status mynah__dnnl_attach(const mynah__step *step, const void *plan, void 
 void mynah__dnnl_detach(void *local);
 void mynah__dnnl_run(const mynah__call *call);
 
-#define DNNL_KERNEL(op)                                                                                                \
-  const mynah__kernel mynah__dnnl_##op = {.name = "dnnl:" #op,                                                         \
-                                          .takes_post = true,                                                          \
-                                          .accepts = accepts_##op,                                                     \
-                                          .prepare = prepare_##op,                                                     \
-                                          .release = mynah__dnnl_release,                                              \
-                                          .pack = mynah__dnnl_pack,                                                    \
-                                          .attach = mynah__dnnl_attach,                                                \
-                                          .detach = mynah__dnnl_detach,                                                \
+#define DNNL_KERNEL(op)                                                   \
+  const mynah__kernel mynah__dnnl_##op = {.name = "dnnl:" #op,            \
+                                          .takes_post = true,             \
+                                          .accepts = accepts_##op,        \
+                                          .prepare = prepare_##op,        \
+                                          .release = mynah__dnnl_release, \
+                                          .pack = mynah__dnnl_pack,       \
+                                          .attach = mynah__dnnl_attach,   \
+                                          .detach = mynah__dnnl_detach,   \
                                           .run = mynah__dnnl_run}
 
 #endif

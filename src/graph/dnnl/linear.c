@@ -67,9 +67,7 @@ static mynah_status prepare_linear_grad_x(const mynah__step *step, mynah__plan *
 DNNL_KERNEL(linear_grad_x);
 
 /* dw = dy^T x */
-static bool accepts_linear_grad_w(const mynah__step *step) {
-  return is_f32(step) && !step->post && step->residual < 0;
-}
+static bool accepts_linear_grad_w(const mynah__step *step) { return is_f32(step) && !step->post && step->residual < 0; }
 static mynah_status prepare_linear_grad_w(const mynah__step *step, mynah__plan *plan) {
   int64_t k = rows_of(&step->in[0]), n = last_dim(&step->in[0]), m = last_dim(&step->in[1]);
   return prepare_product(step, &(product){m, k, n, {1, m}, {n, 1}}, 1, 0, plan);

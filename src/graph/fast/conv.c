@@ -11,15 +11,28 @@ typedef struct conv {
   int64_t batch, h, w, c;  /* x (batch,h,w,c) */
   int64_t out_h, out_w, o; /* y (batch,out_h,out_w,o) */
   int64_t kh, kw;
-  int64_t sh, sw;          /* stride */
+  int64_t sh, sw; /* stride */
   int64_t top, left;
-  int64_t ph, pw;          /* x with its frame: (ph,pw,c) */
+  int64_t ph, pw; /* x with its frame: (ph,pw,c) */
 } conv;
 
 static conv conv_of(const mynah__step *step, const int64_t *x, const int64_t *w, const int64_t *y) {
   const int64_t *i = step->a.i;
-  return (conv){x[0], x[1], x[2], x[3], y[1], y[2], y[3], w[2], w[3], i[0], i[1], i[4], i[5],
-                x[1] + i[4] + i[6], x[2] + i[5] + i[7]};
+  return (conv){x[0],
+                x[1],
+                x[2],
+                x[3],
+                y[1],
+                y[2],
+                y[3],
+                w[2],
+                w[3],
+                i[0],
+                i[1],
+                i[4],
+                i[5],
+                x[1] + i[4] + i[6],
+                x[2] + i[5] + i[7]};
 }
 static conv forward_of(const mynah__step *s) {
   return conv_of(s, s->in[0].shape.dims, s->in[1].shape.dims, s->out[0].shape.dims);
@@ -150,8 +163,8 @@ static taps taps_of(int64_t residue, int64_t kernel, int64_t stride, int64_t bef
   return t;
 }
 
-/* Of the taps in the order they are packed (last first): how many to skip, how many to use, and dy's line under the first
- * used, for the line q of dx. */
+/* Of the taps in the order they are packed (last first): how many to skip, how many to use, and dy's line under the
+ * first used, for the line q of dx. */
 typedef struct tap_range {
   int64_t skip, n, line;
 } tap_range;
@@ -219,8 +232,8 @@ void FAST(conv2d_grad_x_pack)(const mynah__step *step, const void *plan, const v
     }
 }
 
-/* One residue of dx, lines q = rows.first …: those that see the same taps (all, away from the border) in one raster. Taps
- * whose line of dy lies outside are left out: B begins behind them. */
+/* One residue of dx, lines q = rows.first …: those that see the same taps (all, away from the border) in one raster.
+ * Taps whose line of dy lies outside are left out: B begins behind them. */
 static void grad_x_residue(const conv *v, const gradient_frame *f, const taps *rows, const taps *cols,
                            const float *frame, const float *packed, float *dx, const epilogue *e) {
   int64_t y0 = rows->residue - v->top, x0 = cols->first * v->sw + cols->residue - v->left;
@@ -233,8 +246,14 @@ static void grad_x_residue(const conv *v, const gradient_frame *f, const taps *r
       if (u.skip != t.skip || u.n != t.n) break;
     }
     s.n_segments = t.n;
-    raster r = {next - q, cols->count, frame + ((t.n ? t.line : 0) * f->w + col) * v->o,
-                dx + ((q * v->sh + y0) * v->w + x0) * v->c, f->w * v->o, v->o, v->sh * v->w * v->c, v->sw * v->c,
+    raster r = {next - q,
+                cols->count,
+                frame + ((t.n ? t.line : 0) * f->w + col) * v->o,
+                dx + ((q * v->sh + y0) * v->w + x0) * v->c,
+                f->w * v->o,
+                v->o,
+                v->sh * v->w * v->c,
+                v->sw * v->c,
                 f->w * v->o};
     raster_all(&s, rows->n, t.skip, packed, &r, e);
   }
@@ -269,9 +288,9 @@ void FAST(conv2d_grad_x)(const mynah__call *call) {
 
 /* ---- weight gradient --------------------------------------------------------------------------------------------- */
 
-/* The columns of dw are the floats under the kernel, (kh, kw*c), in vectors; the last vector of a kernel row begins early
- * enough to end with the row, so no load leaves x. A kernel row shorter than a vector does read beyond: the last sample
- * is then copied to where that is harmless. */
+/* The columns of dw are the floats under the kernel, (kh, kw*c), in vectors; the last vector of a kernel row begins
+ * early enough to end with the row, so no load leaves x. A kernel row shorter than a vector does read beyond: the last
+ * sample is then copied to where that is harmless. */
 static int64_t row_vectors(const conv *v) { return (v->kw * v->c + VL - 1) / VL; }
 static int64_t vector_start(const conv *v, int64_t j) {
   int64_t last = v->kw * v->c - VL;
@@ -279,8 +298,8 @@ static int64_t vector_start(const conv *v, int64_t j) {
 }
 static bool reads_beyond(const conv *v) { return v->kw * v->c < VL; }
 
-/* Lines, then samples, of dy summed in registers before the sums go to memory: the more the better, as long as what they
- * read of x and dy stays in the second-level cache, whose speed suffices for this loop. */
+/* Lines, then samples, of dy summed in registers before the sums go to memory: the more the better, as long as what
+ * they read of x and dy stays in the second-level cache, whose speed suffices for this loop. */
 #define SUMMED_FLOATS (24 * 1024)
 static int64_t within(int64_t n, int64_t max) { return n < 1 ? 1 : n > max ? max : n; }
 static int64_t lines_at_once(const conv *v) {
@@ -303,8 +322,13 @@ static void grad_w_samples(const conv *v, const float *dy, const float *x, int64
                            bool is_first) {
   int64_t n_row = row_vectors(v), vectors = v->kh * n_row, lines = lines_at_once(v);
   int per_group = FAST(outer_split)(vectors);
-  outer_tile t = {.a_stride = v->o, .b_stride = v->sw * v->c, .b_outer = v->sh * v->pw * v->c,
-                  .b_sample = v->ph * v->pw * v->c, .n_inner = v->out_w, .n_samples = n_samples, .ldc = vectors * VL};
+  outer_tile t = {.a_stride = v->o,
+                  .b_stride = v->sw * v->c,
+                  .b_outer = v->sh * v->pw * v->c,
+                  .b_sample = v->ph * v->pw * v->c,
+                  .n_inner = v->out_w,
+                  .n_samples = n_samples,
+                  .ldc = vectors * VL};
   for (int64_t oh = 0; oh < v->out_h; oh += lines) {
     t.n_outer = v->out_h - oh < lines ? v->out_h - oh : lines;
     t.is_first = is_first && oh == 0;

@@ -8,15 +8,15 @@
 #include "../internal.h"
 
 /* Functions of one step execution: void (*)(const mynah__call *). */
-#define MYNAH__FAST_RUNS(R)                                                                                            \
-  R(linear) R(linear_grad_x) R(linear_grad_w) R(matmul)                                                                \
-  R(conv2d) R(conv2d_grad_x) R(conv2d_grad_w)                                                                          \
-  R(unary) R(unary_grad) R(add) R(sub) R(mul) R(div) R(affine) R(clamp) R(clamp_grad) R(from_u8)                       \
-  R(sum) R(layer_norm) R(layer_norm_grad)                                                                              \
-  R(softmax) R(softmax_grad) R(log_softmax) R(log_softmax_grad)                                                        \
-  R(mse) R(mse_grad) R(l1) R(l1_grad) R(huber) R(huber_grad) R(gmm_nll) R(gmm_nll_grad)
+#define MYNAH__FAST_RUNS(R)                                                                                           \
+  R(linear)                                                                                                           \
+  R(linear_grad_x) R(linear_grad_w) R(matmul) R(conv2d) R(conv2d_grad_x) R(conv2d_grad_w) R(unary) R(unary_grad)      \
+      R(add) R(sub) R(mul) R(div) R(affine) R(clamp) R(clamp_grad) R(from_u8) R(sum) R(layer_norm) R(layer_norm_grad) \
+          R(softmax) R(softmax_grad) R(log_softmax) R(log_softmax_grad) R(mse) R(mse_grad) R(l1) R(l1_grad) R(huber)  \
+              R(huber_grad) R(gmm_nll) R(gmm_nll_grad)
 
-/* One pointwise function: y[i] = f(x[i]), and dx[i] = f'(xy[i]) dy[i] with xy as mynah__unary says; parameter as there. */
+/* One pointwise function: y[i] = f(x[i]), and dx[i] = f'(xy[i]) dy[i] with xy as mynah__unary says; parameter as there.
+ */
 typedef struct mynah__fast_function {
   const char *name;
   void (*apply)(int64_t n, const float *x, float *y, float parameter);
@@ -24,13 +24,13 @@ typedef struct mynah__fast_function {
 } mynah__fast_function;
 
 /* Those whose prepare depends on the level, and those that pack weights. */
-#define MYNAH__FAST_PLANS(P)                                                                                           \
+#define MYNAH__FAST_PLANS(P) \
   P(linear) P(linear_grad_x) P(linear_grad_w) P(matmul) P(conv2d) P(conv2d_grad_x) P(conv2d_grad_w)
 #define MYNAH__FAST_PACKS(P) P(linear) P(linear_grad_x) P(conv2d) P(conv2d_grad_x)
 
 typedef struct mynah__fast {
-  const char *name; /* "avx512" */
-  int lanes;        /* floats in a vector */
+  const char *name;                                            /* "avx512" */
+  int lanes;                                                   /* floats in a vector */
   const mynah__fast_function *(*find_unary)(const char *name); /* NULL: not in this folder */
 #define MYNAH__FAST_MEMBER(run) void (*run)(const mynah__call *call);
   MYNAH__FAST_RUNS(MYNAH__FAST_MEMBER)
@@ -39,7 +39,7 @@ typedef struct mynah__fast {
 #define MYNAH__FAST_PLAN_MEMBER(name) void (*name##_plan)(const mynah__step *step, mynah__plan *plan);
   MYNAH__FAST_PLANS(MYNAH__FAST_PLAN_MEMBER)
 #undef MYNAH__FAST_PLAN_MEMBER
-#define MYNAH__FAST_PACK_MEMBER(name)                                                                                  \
+#define MYNAH__FAST_PACK_MEMBER(name) \
   void (*name##_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed);
   MYNAH__FAST_PACKS(MYNAH__FAST_PACK_MEMBER)
 #undef MYNAH__FAST_PACK_MEMBER

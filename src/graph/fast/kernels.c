@@ -10,16 +10,16 @@ static bool knows_post(const mynah__step *step) {
   return !step->post || mynah__fast_get()->find_unary(step->post->name) != NULL;
 }
 
-#define RUN(op)                                                                                                        \
+#define RUN(op) \
   static void run_##op(const mynah__call *call) { mynah__fast_get()->op(call); }
-#define PLAN(op)                                                                                                       \
-  static mynah_status prepare_##op(const mynah__step *step, mynah__plan *plan) {                                       \
-    mynah__fast_get()->op##_plan(step, plan);                                                                          \
-    return MYNAH_OK;                                                                                                   \
+#define PLAN(op)                                                                 \
+  static mynah_status prepare_##op(const mynah__step *step, mynah__plan *plan) { \
+    mynah__fast_get()->op##_plan(step, plan);                                    \
+    return MYNAH_OK;                                                             \
   }
-#define PACK(op)                                                                                                       \
-  static void pack_##op(const mynah__step *step, const void *plan, const void *const *in, void *packed) {              \
-    mynah__fast_get()->op##_pack(step, plan, in, packed);                                                              \
+#define PACK(op)                                                                                          \
+  static void pack_##op(const mynah__step *step, const void *plan, const void *const *in, void *packed) { \
+    mynah__fast_get()->op##_pack(step, plan, in, packed);                                                 \
   }
 MYNAH__FAST_RUNS(RUN)
 MYNAH__FAST_PLANS(PLAN)
@@ -34,15 +34,27 @@ static bool accepts_linear(const mynah__step *step) {
 }
 static bool accepts_grad_x(const mynah__step *step) { return is_f32(step) && step->is_weight[1] && !step->post; }
 
-const mynah__kernel mynah__fast_linear = {.name = "fast:linear", .is_rt = true, .takes_post = true,
-    .accepts = accepts_linear, .prepare = prepare_linear, .pack = pack_linear, .run = run_linear};
-const mynah__kernel mynah__fast_linear_grad_x = {.name = "fast:linear_grad_x", .is_rt = true, .takes_post = true,
-    .accepts = accepts_grad_x, .prepare = prepare_linear_grad_x, .pack = pack_linear_grad_x,
-    .run = run_linear_grad_x};
-const mynah__kernel mynah__fast_linear_grad_w = {.name = "fast:linear_grad_w", .is_rt = true, .accepts = is_f32,
-    .prepare = prepare_linear_grad_w, .run = run_linear_grad_w};
-const mynah__kernel mynah__fast_matmul = {.name = "fast:matmul", .is_rt = true, .accepts = is_f32,
-    .prepare = prepare_matmul, .run = run_matmul};
+const mynah__kernel mynah__fast_linear = {.name = "fast:linear",
+                                          .is_rt = true,
+                                          .takes_post = true,
+                                          .accepts = accepts_linear,
+                                          .prepare = prepare_linear,
+                                          .pack = pack_linear,
+                                          .run = run_linear};
+const mynah__kernel mynah__fast_linear_grad_x = {.name = "fast:linear_grad_x",
+                                                 .is_rt = true,
+                                                 .takes_post = true,
+                                                 .accepts = accepts_grad_x,
+                                                 .prepare = prepare_linear_grad_x,
+                                                 .pack = pack_linear_grad_x,
+                                                 .run = run_linear_grad_x};
+const mynah__kernel mynah__fast_linear_grad_w = {.name = "fast:linear_grad_w",
+                                                 .is_rt = true,
+                                                 .accepts = is_f32,
+                                                 .prepare = prepare_linear_grad_w,
+                                                 .run = run_linear_grad_w};
+const mynah__kernel mynah__fast_matmul = {
+    .name = "fast:matmul", .is_rt = true, .accepts = is_f32, .prepare = prepare_matmul, .run = run_matmul};
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
@@ -52,13 +64,25 @@ static bool is_plain_conv(const mynah__step *step) {
 static bool accepts_conv2d(const mynah__step *step) { return is_plain_conv(step) && accepts_linear(step); }
 static bool accepts_conv2d_grad_x(const mynah__step *step) { return is_plain_conv(step) && accepts_grad_x(step); }
 
-const mynah__kernel mynah__fast_conv2d = {.name = "fast:conv2d", .is_rt = true, .takes_post = true,
-    .accepts = accepts_conv2d, .prepare = prepare_conv2d, .pack = pack_conv2d, .run = run_conv2d};
-const mynah__kernel mynah__fast_conv2d_grad_x = {.name = "fast:conv2d_grad_x", .is_rt = true, .takes_post = true,
-    .accepts = accepts_conv2d_grad_x, .prepare = prepare_conv2d_grad_x, .pack = pack_conv2d_grad_x,
-    .run = run_conv2d_grad_x};
-const mynah__kernel mynah__fast_conv2d_grad_w = {.name = "fast:conv2d_grad_w", .is_rt = true,
-    .accepts = is_plain_conv, .prepare = prepare_conv2d_grad_w, .run = run_conv2d_grad_w};
+const mynah__kernel mynah__fast_conv2d = {.name = "fast:conv2d",
+                                          .is_rt = true,
+                                          .takes_post = true,
+                                          .accepts = accepts_conv2d,
+                                          .prepare = prepare_conv2d,
+                                          .pack = pack_conv2d,
+                                          .run = run_conv2d};
+const mynah__kernel mynah__fast_conv2d_grad_x = {.name = "fast:conv2d_grad_x",
+                                                 .is_rt = true,
+                                                 .takes_post = true,
+                                                 .accepts = accepts_conv2d_grad_x,
+                                                 .prepare = prepare_conv2d_grad_x,
+                                                 .pack = pack_conv2d_grad_x,
+                                                 .run = run_conv2d_grad_x};
+const mynah__kernel mynah__fast_conv2d_grad_w = {.name = "fast:conv2d_grad_w",
+                                                 .is_rt = true,
+                                                 .accepts = is_plain_conv,
+                                                 .prepare = prepare_conv2d_grad_w,
+                                                 .run = run_conv2d_grad_w};
 
 /* ---- pointwise --------------------------------------------------------------------------------------------------- */
 
@@ -70,12 +94,15 @@ static mynah_status prepare_unary(const mynah__step *step, mynah__plan *plan) {
   plan->data = (void *)(uintptr_t)mynah__fast_get()->find_unary(step->a.text);
   return MYNAH_OK;
 }
-const mynah__kernel mynah__fast_unary = {.name = "fast:unary", .is_rt = true, .accepts = accepts_unary,
-    .prepare = prepare_unary, .run = run_unary};
-const mynah__kernel mynah__fast_unary_grad = {.name = "fast:unary_grad", .is_rt = true, .accepts = accepts_unary,
-    .prepare = prepare_unary, .run = run_unary_grad};
+const mynah__kernel mynah__fast_unary = {
+    .name = "fast:unary", .is_rt = true, .accepts = accepts_unary, .prepare = prepare_unary, .run = run_unary};
+const mynah__kernel mynah__fast_unary_grad = {.name = "fast:unary_grad",
+                                              .is_rt = true,
+                                              .accepts = accepts_unary,
+                                              .prepare = prepare_unary,
+                                              .run = run_unary_grad};
 
-#define PLAIN(op)                                                                                                      \
+#define PLAIN(op) \
   const mynah__kernel mynah__fast_##op = {.name = "fast:" #op, .is_rt = true, .accepts = is_f32, .run = run_##op};
 PLAIN(add)
 PLAIN(sub)
@@ -108,8 +135,11 @@ static mynah_status prepare_layer_norm_grad(const mynah__step *step, mynah__plan
   return MYNAH_OK;
 }
 PLAIN(layer_norm)
-const mynah__kernel mynah__fast_layer_norm_grad = {.name = "fast:layer_norm_grad", .is_rt = true, .accepts = is_f32,
-    .prepare = prepare_layer_norm_grad, .run = run_layer_norm_grad};
+const mynah__kernel mynah__fast_layer_norm_grad = {.name = "fast:layer_norm_grad",
+                                                   .is_rt = true,
+                                                   .accepts = is_f32,
+                                                   .prepare = prepare_layer_norm_grad,
+                                                   .run = run_layer_norm_grad};
 PLAIN(softmax)
 PLAIN(softmax_grad)
 PLAIN(log_softmax)

@@ -13,7 +13,7 @@ MYNAH__FAST_RUNS(MYNAH__DECLARE_RUN)
 MYNAH__FAST_PLANS(MYNAH__DECLARE_PLAN)
 #undef MYNAH__DECLARE_PLAN
 
-#define MYNAH__DECLARE_PACK(name)                                                                                      \
+#define MYNAH__DECLARE_PACK(name) \
   void FAST(name##_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed);
 MYNAH__FAST_PACKS(MYNAH__DECLARE_PACK)
 #undef MYNAH__DECLARE_PACK

@@ -11,49 +11,45 @@ INLINE vec square_of(vec e, vec delta) { return e * e; }
 INLINE vec square_slope(vec e, vec delta) { return e + e; }
 INLINE vec l1_of(vec e, vec delta) { return absolute(e); }
 /* 0 at 0, NaN at NaN */
-INLINE vec l1_slope(vec e, vec delta) {
-  return choose(e > (vec){0}, splat(1), choose(e < (vec){0}, splat(-1), e));
-}
+INLINE vec l1_slope(vec e, vec delta) { return choose(e > (vec){0}, splat(1), choose(e < (vec){0}, splat(-1), e)); }
 INLINE vec huber_of(vec e, vec delta) {
   vec size = absolute(e);
   return choose(size < delta, 0.5f * e * e, delta * (size - 0.5f * delta));
 }
-INLINE vec huber_slope(vec e, vec delta) {
-  return choose(e >= delta, delta, choose(e <= -delta, -delta, e));
-}
+INLINE vec huber_slope(vec e, vec delta) { return choose(e >= delta, delta, choose(e <= -delta, -delta, e)); }
 
 /* Vectors summed in float before they are added to the total in double. */
 #define SUM_VECTORS 64
 
-#define POINTWISE_LOSS(name, of, slope)                                                                                \
-  /* loss = sum_i mask_i f(p_i - t_i) / n */                                                                           \
-  void FAST(name)(const mynah__call *call) {                                                                           \
-    int64_t n = mynah_shape_size(call->step->in[0].shape);                                                             \
-    const float *p = call->in[0], *t = call->in[1], *mask = call->in[2]; /* (n), mask or NULL */                       \
-    vec delta = splat((float)call->step->a.f[0]);                                                                      \
-    double total = 0;                                                                                                  \
-    for (int64_t i = 0; i < n;) {                                                                                      \
-      vec sum = {0};                                                                                                   \
-      for (int k = 0; k < SUM_VECTORS && i < n; k++, i += VL) {                                                        \
-        int64_t part = n - i < VL ? n - i : 0;                                                                         \
-        vec y = of(load_at(p, i, part) - load_at(t, i, part), delta);                                                   \
-        sum += mask ? y * load_at(mask, i, part) : y;                                                                  \
-      }                                                                                                                \
-      total += (double)sum_lanes(sum);                                                                                 \
-    }                                                                                                                  \
-    *(float *)call->out[0] = (float)(total / (double)n);                                                               \
-  }                                                                                                                    \
-  /* dp_i = dy mask_i f'(p_i - t_i) / n */                                                                             \
-  void FAST(name##_grad)(const mynah__call *call) {                                                                    \
-    int64_t n = mynah_shape_size(call->step->in[0].shape);                                                             \
-    const float *p = call->in[0], *t = call->in[1], *mask = call->in[2]; /* (n), mask or NULL */                       \
-    vec delta = splat((float)call->step->a.f[0]), scale = splat(*(const float *)call->in[3] / (float)n);               \
-    float *dp = call->out[0]; /* (n) */                                                                                \
-    for (int64_t i = 0; i < n; i += VL) {                                                                              \
-      int64_t part = n - i < VL ? n - i : 0;                                                                           \
-      vec d = scale * slope(load_at(p, i, part) - load_at(t, i, part), delta);                                         \
-      store_at(dp, i, part, mask ? d * load_at(mask, i, part) : d);                                                    \
-    }                                                                                                                  \
+#define POINTWISE_LOSS(name, of, slope)                                                                  \
+  /* loss = sum_i mask_i f(p_i - t_i) / n */                                                             \
+  void FAST(name)(const mynah__call *call) {                                                             \
+    int64_t n = mynah_shape_size(call->step->in[0].shape);                                               \
+    const float *p = call->in[0], *t = call->in[1], *mask = call->in[2]; /* (n), mask or NULL */         \
+    vec delta = splat((float)call->step->a.f[0]);                                                        \
+    double total = 0;                                                                                    \
+    for (int64_t i = 0; i < n;) {                                                                        \
+      vec sum = {0};                                                                                     \
+      for (int k = 0; k < SUM_VECTORS && i < n; k++, i += VL) {                                          \
+        int64_t part = n - i < VL ? n - i : 0;                                                           \
+        vec y = of(load_at(p, i, part) - load_at(t, i, part), delta);                                    \
+        sum += mask ? y * load_at(mask, i, part) : y;                                                    \
+      }                                                                                                  \
+      total += (double)sum_lanes(sum);                                                                   \
+    }                                                                                                    \
+    *(float *)call->out[0] = (float)(total / (double)n);                                                 \
+  }                                                                                                      \
+  /* dp_i = dy mask_i f'(p_i - t_i) / n */                                                               \
+  void FAST(name##_grad)(const mynah__call *call) {                                                      \
+    int64_t n = mynah_shape_size(call->step->in[0].shape);                                               \
+    const float *p = call->in[0], *t = call->in[1], *mask = call->in[2]; /* (n), mask or NULL */         \
+    vec delta = splat((float)call->step->a.f[0]), scale = splat(*(const float *)call->in[3] / (float)n); \
+    float *dp = call->out[0]; /* (n) */                                                                  \
+    for (int64_t i = 0; i < n; i += VL) {                                                                \
+      int64_t part = n - i < VL ? n - i : 0;                                                             \
+      vec d = scale * slope(load_at(p, i, part) - load_at(t, i, part), delta);                           \
+      store_at(dp, i, part, mask ? d *load_at(mask, i, part) : d);                                       \
+    }                                                                                                    \
   }
 POINTWISE_LOSS(mse, square_of, square_slope)
 POINTWISE_LOSS(l1, l1_of, l1_slope)
@@ -92,15 +88,15 @@ static double log_sum_exp(const float *x, int64_t n) {
 void FAST(gmm_nll)(const mynah__call *call) {
   const int64_t *dims = call->step->in[1].shape.dims;
   int64_t batch = dims[0], k = dims[1], d = dims[2];
-  const float *x = call->in[0];                     /* logits (batch,K) */
-  const float *m = call->in[1], *s = call->in[2];   /* means, log stds (batch,K,D) */
+  const float *x = call->in[0];                      /* logits (batch,K) */
+  const float *m = call->in[1], *s = call->in[2];    /* means, log stds (batch,K,D) */
   const float *t = call->in[3], *mask = call->in[4]; /* (batch,D), mask or NULL */
-  float *r = call->out[1];                          /* (batch,K) */
+  float *r = call->out[1];                           /* (batch,K) */
   double sum = 0;
   for (int64_t b = 0; b < batch; b++, x += k, r += k) {
     for (int64_t j = 0; j < k; j++)
-      r[j] = (float)((double)x[j] + log_normal(t + b * d, m + (b * k + j) * d, s + (b * k + j) * d,
-                                               mask ? mask + b * d : NULL, d));
+      r[j] = (float)((double)x[j] +
+                     log_normal(t + b * d, m + (b * k + j) * d, s + (b * k + j) * d, mask ? mask + b * d : NULL, d));
     double joint = log_sum_exp(r, k);
     sum += log_sum_exp(x, k) - joint;
     for (int64_t j = 0; j < k; j++) r[j] = (float)exp((double)r[j] - joint);
@@ -129,8 +125,8 @@ void FAST(gmm_nll_grad)(const mynah__call *call) {
   const float *t = call->in[3], *mask = call->in[4]; /* (batch,D), mask or NULL */
   const float *r = call->in[5];                      /* (batch,K) */
   double scale = (double)*(const float *)call->in[6] / (double)batch;
-  float *dx = call->out[0];                          /* (batch,K) */
-  float *dm = call->out[1], *ds = call->out[2];      /* (batch,K,D) */
+  float *dx = call->out[0];                     /* (batch,K) */
+  float *dm = call->out[1], *ds = call->out[2]; /* (batch,K,D) */
   for (int64_t b = 0; b < batch; b++) {
     double lse = log_sum_exp(x + b * k, k);
     for (int64_t row = b * k; row < (b + 1) * k; row++) {

@@ -118,7 +118,14 @@ static void pack_columns(const float *x, int64_t rows, int64_t n, int64_t first,
 /* c (out, padded) (+)= a^T x over one block of rows: a (rows,out), x packed */
 static void outer_block(const float *a, int64_t rows, int64_t out, const float *packed, int nv, float *c, int64_t ldc,
                         bool is_first) {
-  outer_tile t = {.a = a, .a_stride = out, .b_stride = nv * VL, .n_inner = rows, .n_outer = 1, .n_samples = 1, .c = c, .ldc = ldc,
+  outer_tile t = {.a = a,
+                  .a_stride = out,
+                  .b_stride = nv * VL,
+                  .n_inner = rows,
+                  .n_outer = 1,
+                  .n_samples = 1,
+                  .c = c,
+                  .ldc = ldc,
                   .is_first = is_first};
   for (int j = 0; j < nv; j++) t.b[j] = packed + j * VL;
   FAST(tile_outer)(&t, out, nv);
@@ -190,8 +197,9 @@ void FAST(matmul)(const mynah__call *call) {
   epilogue e = {.out = y};
   for (int64_t i = 0; i < v.batch; i++) {
     if (i == 0 || !v.is_shared)
-      FAST(pack_panels)(&s, b + (v.is_shared ? 0 : i * v.k * v.n), (int64_t[]){0, v.b_transposed ? 1 : v.n,
-                        v.b_transposed ? v.k : 1}, NULL, packed);
+      FAST(pack_panels)
+      (&s, b + (v.is_shared ? 0 : i * v.k * v.n), (int64_t[]){0, v.b_transposed ? 1 : v.n, v.b_transposed ? v.k : 1},
+       NULL, packed);
     const float *rows = a + i * v.m * v.k;
     if (v.a_transposed) {
       transpose(rows, v.k, v.m, turned);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Flat sweeps over weights: optimisers, moving average, sum over shards, sum of squares. All are bound by memory, so each
- * reads and writes every array once. Element i depends on element i alone: any split gives the same bits. */
+/* Flat sweeps over weights: optimisers, moving average, sum over shards, sum of squares. All are bound by memory, so
+ * each reads and writes every array once. Element i depends on element i alone: any split gives the same bits. */
 #include "level.h"
 #include "vec.h"
 
@@ -20,10 +20,16 @@ INLINE void adam_step(const adam_constants *c, vec *w, vec *m, vec *v, vec g) {
 }
 
 void FAST(sweep_adam)(const mynah_adam *a, int64_t n, float *w, float *m, float *v, const float *gradient) {
-  adam_constants c = {splat(a->beta1), splat(1 - a->beta1), splat(a->beta2), splat(1 - a->beta2),
-                      splat(a->gradient_scale), splat(a->is_decoupled ? 1 - a->lr * a->decay : 1),
-                      splat(a->is_decoupled ? 0 : a->decay), splat(a->lr / a->correction1),
-                      splat(1 / sqrtf(a->correction2)), splat(a->eps)};
+  adam_constants c = {splat(a->beta1),
+                      splat(1 - a->beta1),
+                      splat(a->beta2),
+                      splat(1 - a->beta2),
+                      splat(a->gradient_scale),
+                      splat(a->is_decoupled ? 1 - a->lr * a->decay : 1),
+                      splat(a->is_decoupled ? 0 : a->decay),
+                      splat(a->lr / a->correction1),
+                      splat(1 / sqrtf(a->correction2)),
+                      splat(a->eps)};
   for (int64_t i = 0; i < n; i += VL) {
     int64_t part = n - i < VL ? n - i : 0;
     vec wi = load_at(w, i, part), mi = load_at(m, i, part), vi = load_at(v, i, part);
@@ -88,8 +94,8 @@ void FAST(sweep_tree_sum)(int n_in, const float *const *in, float scale, int64_t
 typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
 typedef double eight_doubles __attribute__((vector_size(64)));
 
-/* Sixteen sums in double, whatever the ISA level; squares of floats are exact in double, so a fused multiply-add changes
- * nothing and all levels agree to the bit. */
+/* Sixteen sums in double, whatever the ISA level; squares of floats are exact in double, so a fused multiply-add
+ * changes nothing and all levels agree to the bit. */
 double FAST(sweep_sum_squares)(int64_t n, const float *x) {
   eight_doubles low = {0}, high = {0};
   double sum[16];

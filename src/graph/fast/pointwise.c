@@ -58,20 +58,20 @@ static void run_nest(const mynah__call *call, const line_fn lines[3]) {
   }
 }
 
-#define LINE(name, a_at, b_at, operation)                                                                              \
-  static void name(int64_t n, const float *pa, const float *pb, float *py) {                                           \
-    for (int64_t i = 0; i < n; i += VL) {                                                                              \
-      int64_t part = n - i < VL ? n - i : 0;                                                                           \
-      vec a = a_at, b = b_at;                                                                                          \
-      store_at(py, i, part, a operation b);                                                                            \
-    }                                                                                                                  \
+#define LINE(name, a_at, b_at, operation)                                    \
+  static void name(int64_t n, const float *pa, const float *pb, float *py) { \
+    for (int64_t i = 0; i < n; i += VL) {                                    \
+      int64_t part = n - i < VL ? n - i : 0;                                 \
+      vec a = a_at, b = b_at;                                                \
+      store_at(py, i, part, a operation b);                                  \
+    }                                                                        \
   }
-#define BINARY(name, operation)                                                                                        \
-  LINE(name##_both, load_at(pa, i, part), load_at(pb, i, part), operation)                                             \
-  LINE(name##_left, load_at(pa, i, part), splat(*pb), operation)                                                       \
-  LINE(name##_right, splat(*pa), load_at(pb, i, part), operation)                                                      \
-  void FAST(name)(const mynah__call *call) {                                                                           \
-    run_nest(call, (const line_fn[]){name##_both, name##_left, name##_right});                                         \
+#define BINARY(name, operation)                                                \
+  LINE(name##_both, load_at(pa, i, part), load_at(pb, i, part), operation)     \
+  LINE(name##_left, load_at(pa, i, part), splat(*pb), operation)               \
+  LINE(name##_right, splat(*pa), load_at(pb, i, part), operation)              \
+  void FAST(name)(const mynah__call *call) {                                   \
+    run_nest(call, (const line_fn[]){name##_both, name##_left, name##_right}); \
   }
 BINARY(add, +)
 BINARY(sub, -)
@@ -115,7 +115,8 @@ void FAST(clamp_grad)(const mynah__call *call) {
   }
 }
 
-/* y_c = scale_c x_c + shift_c. The constants are laid out for `channels` whole vectors, after which the pattern repeats. */
+/* y_c = scale_c x_c + shift_c. The constants are laid out for `channels` whole vectors, after which the pattern
+ * repeats. */
 void FAST(from_u8)(const mynah__call *call) {
   mynah_shape s = call->step->out[0].shape;
   int64_t n = mynah_shape_size(s), n_scales = call->step->a.i[0], i = 0;

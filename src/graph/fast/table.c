@@ -17,7 +17,7 @@ const mynah__fast FAST(fast) = {
         MYNAH__FAST_PLANS(MYNAH__PLAN_ENTRY)
 #define MYNAH__PACK_ENTRY(name) .name##_pack = FAST(name##_pack),
             MYNAH__FAST_PACKS(MYNAH__PACK_ENTRY)
-    .sweep_adam = FAST(sweep_adam),
+                .sweep_adam = FAST(sweep_adam),
     .sweep_sgd = FAST(sweep_sgd),
     .sweep_ema = FAST(sweep_ema),
     .sweep_tree_sum = FAST(sweep_tree_sum),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The inner loops under matrix products and convolutions: see tile.h.
  *
- * Each is one always-inlined function instantiated for every size that fits the registers; the compiler keeps the sums in
- * registers because all loops over them have constant bounds. */
+ * Each is one always-inlined function instantiated for every size that fits the registers; the compiler keeps the sums
+ * in registers because all loops over them have constant bounds. */
 #include "tile.h"
 
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
@@ -31,8 +31,7 @@ INLINE float element(const float *b, int64_t stride, int64_t c, int64_t width) {
 INLINE void pack_row(const float *b, int64_t stride, int64_t width, int nv, float *out) {
   for (int j = 0; j < nv; j++, out += VL) {
     int64_t left = width - j * VL;
-    if (stride == 1)
-      store(out, left >= VL ? load(b + j * VL) : load_part(b + j * VL, left > 0 ? left : 0));
+    if (stride == 1) store(out, left >= VL ? load(b + j * VL) : load_part(b + j * VL, left > 0 ? left : 0));
     else
       for (int l = 0; l < VL; l++) out[l] = element(b, stride, j * VL + l, width);
   }
@@ -42,7 +41,7 @@ INLINE void pack_row(const float *b, int64_t stride, int64_t width, int nv, floa
 INLINE void pack_quarter(const float *b, const int64_t strides[3], int64_t first, int64_t width, int only, float *out) {
   for (int c = 0; c < QUARTER; c++)
     for (int q = 0; q < 4; q++)
-      out[4 * c + q] = only == 4    ? element(b + q * strides[1], strides[2], first + c, width)
+      out[4 * c + q] = only == 4   ? element(b + q * strides[1], strides[2], first + c, width)
                        : only == q ? element(b, strides[2], first + c, width)
                                    : 0;
 }
@@ -57,8 +56,10 @@ INLINE void pack_turned(const float *b, int64_t stride, const panel *p, float *o
   for (int64_t c = 0; c < p->nv * VL; c += 4) {
     loose_quad r0 = quad_of(b, stride, c, p->width), r1 = quad_of(b, stride, c + 1, p->width);
     loose_quad r2 = quad_of(b, stride, c + 2, p->width), r3 = quad_of(b, stride, c + 3, p->width);
-    loose_quad low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-    loose_quad low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+    loose_quad low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5),
+               high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+    loose_quad low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5),
+               high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
     *(loose_quad *)(out + c) = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
     *(loose_quad *)(out + p->nv * VL + c) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
     *(loose_quad *)(out + 2 * p->nv * VL + c) = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
@@ -193,15 +194,16 @@ INLINE void multiply(const int R, const int NV, const int NT, const product *p, 
 
 typedef void (*multiply_fn)(const product *p, const row_tile *t, const epilogue *e);
 
-#define MULTIPLY(R, NV, NT)                                                                                            \
-  static void multiply_##R##_##NV##_##NT(const product *p, const row_tile *t, const epilogue *e) {                     \
-    multiply(R, NV, NT, p, t, e);                                                                                      \
+#define MULTIPLY(R, NV, NT)                                                                        \
+  static void multiply_##R##_##NV##_##NT(const product *p, const row_tile *t, const epilogue *e) { \
+    multiply(R, NV, NT, p, t, e);                                                                  \
   }
 /* Every panel with its best number of rows, and 4, 2 and 1 for what is left. */
 #if VL == 16
-#define PANELS(P)                                                                                                      \
-  P(8, 0, 1) P(8, 0, 2) P(8, 0, 3) P(8, 1, 0) P(8, 1, 1) P(8, 1, 2) P(6, 1, 3) P(8, 2, 0) P(8, 2, 1) P(6, 2, 2)        \
-  P(5, 2, 3) P(8, 3, 0) P(6, 3, 1) P(5, 3, 2) P(6, 4, 0)
+#define PANELS(P)                                                                                               \
+  P(8, 0, 1)                                                                                                    \
+  P(8, 0, 2) P(8, 0, 3) P(8, 1, 0) P(8, 1, 1) P(8, 1, 2) P(6, 1, 3) P(8, 2, 0) P(8, 2, 1) P(6, 2, 2) P(5, 2, 3) \
+      P(8, 3, 0) P(6, 3, 1) P(5, 3, 2) P(6, 4, 0)
 #else
 #define PANELS(P) P(8, 0, 1) P(6, 0, 2) P(5, 0, 3) P(8, 1, 0) P(6, 1, 1) P(5, 1, 2) P(6, 2, 0) P(5, 2, 1)
 #endif
@@ -213,9 +215,8 @@ typedef struct panel_entry {
   multiply_fn most, four, two, one;
 } panel_entry;
 static const panel_entry panels[PANEL_VECTORS + 1][4] = {
-#define ENTRY(R, NV, NT)                                                                                               \
-  [NV][NT] = {R, multiply_##R##_##NV##_##NT, multiply_4_##NV##_##NT, multiply_2_##NV##_##NT, \
-              multiply_1_##NV##_##NT},
+#define ENTRY(R, NV, NT) \
+  [NV][NT] = {R, multiply_##R##_##NV##_##NT, multiply_4_##NV##_##NT, multiply_2_##NV##_##NT, multiply_1_##NV##_##NT},
     PANELS(ENTRY)
 #undef ENTRY
 };
@@ -264,7 +265,7 @@ INLINE void outer(const int R, const int NV, const outer_tile *t) {
   }
 }
 
-#define OUTER(R, NV)                                                                                                   \
+#define OUTER(R, NV) \
   static void outer_##R##_##NV(const outer_tile *t) { outer(R, NV, t); }
 #if VL == 16
 #define OUTERS(O, R) O(R, 1) O(R, 2) O(R, 3) O(R, 4)

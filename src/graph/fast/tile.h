@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The two inner loops under every matrix product and convolution of this folder, and how weights are packed for them.
  *
- * A panel is a group of output columns that one call computes: nv whole vectors and nt quarter vectors. A quarter vector
- * is VL/4 columns whose sums over k, k+1, k+2, k+3 stand side by side in one register (B's four rows interleaved, four
- * numbers of A repeated), so that 36 or 24 columns cost 2.25 or 1.5 vectors of work instead of 3 or 2. */
+ * A panel is a group of output columns that one call computes: nv whole vectors and nt quarter vectors. A quarter
+ * vector is VL/4 columns whose sums over k, k+1, k+2, k+3 stand side by side in one register (B's four rows
+ * interleaved, four numbers of A repeated), so that 36 or 24 columns cost 2.25 or 1.5 vectors of work instead of 3
+ * or 2. */
 #ifndef MYNAH_GRAPH_FAST_TILE_H
 #define MYNAH_GRAPH_FAST_TILE_H
 
@@ -45,7 +46,8 @@ INLINE int64_t panel_floats(const pack_shape *s, int nv, int nt) {
 }
 panel FAST(panel_at)(const pack_shape *s, int64_t i);
 int64_t FAST(packed_floats)(const pack_shape *s);
-/* Packs B with B[(segment, k), column] = b[segment * strides[0] + k * strides[1] + column * strides[2]]; bias NULL: 0. */
+/* Packs B with B[(segment, k), column] = b[segment * strides[0] + k * strides[1] + column * strides[2]]; bias NULL: 0.
+ */
 void FAST(pack_panels)(const pack_shape *s, const float *b, const int64_t strides[3], const float *bias, float *packed);
 
 /* What follows the sum: y = post(sum + bias + residual). */
@@ -73,8 +75,8 @@ int FAST(panel_rows)(const panel *p);
 /* Rows of dw computed at once beside nv vectors. */
 INLINE int outer_rows(int nv) { return VL != 16 || nv <= 4 ? 6 : 4; }
 
-/* c[r][j] (+)= sum over samples, outer, inner of a[r] b[j]: a advances by a_stride at each step, b by b_stride an inner,
- * b_outer an outer step and b_sample a sample. */
+/* c[r][j] (+)= sum over samples, outer, inner of a[r] b[j]: a advances by a_stride at each step, b by b_stride an
+ * inner, b_outer an outer step and b_sample a sample. */
 typedef struct outer_tile {
   const float *a;
   const float *b[6]; /* nv of them */

@@ -41,8 +41,7 @@ D(mish) {
 F(gelu_tanh) { return 0.5f * x * (1.0f + hyperbolic_tangent(GELU_INNER(x))); }
 D(gelu_tanh) {
   vec t = hyperbolic_tangent(GELU_INNER(x));
-  return 0.5f * (1.0f + t) +
-         0.5f * x * (1.0f - t * t) * (0.79788456080286535588f * (1.0f + (3 * 0.044715f) * x * x));
+  return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * (0.79788456080286535588f * (1.0f + (3 * 0.044715f) * x * x));
 }
 F(softplus) { return choose(x == x, soft_plus(x), x); }
 D(softplus) { return logistic(x); }
@@ -53,20 +52,20 @@ D(exp) { return x; }
 F(hard_swish) { return choose(x <= splat(-3), ZERO, choose(x >= splat(3), x, x * (x + 3.0f) / 6.0f)); }
 D(hard_swish) { return choose(x < splat(-3), ZERO, choose(x > splat(3), ONE, x / 3.0f + 0.5f)); }
 
-#define LOOPS(name)                                                                                                    \
-  static void name##_apply(int64_t n, const float *x, float *y, float parameter) {                                    \
-    vec p = splat(parameter);                                                                                          \
-    int64_t i = 0;                                                                                                     \
-    for (; i + VL <= n; i += VL) store(y + i, name##_f(load(x + i), p));                                               \
-    if (i < n) store_part(y + i, name##_f(load_part(x + i, n - i), p), n - i);                                         \
-  }                                                                                                                    \
-  static void name##_slope(int64_t n, const float *x, const float *dy, float *dx, float parameter) {                   \
-    vec p = splat(parameter);                                                                                          \
-    int64_t i = 0;                                                                                                     \
-    for (; i + VL <= n; i += VL) store(dx + i, load(dy + i) * name##_d(load(x + i), p));                               \
-    if (i < n) store_part(dx + i, load_part(dy + i, n - i) * name##_d(load_part(x + i, n - i), p), n - i);             \
+#define LOOPS(name)                                                                                        \
+  static void name##_apply(int64_t n, const float *x, float *y, float parameter) {                         \
+    vec p = splat(parameter);                                                                              \
+    int64_t i = 0;                                                                                         \
+    for (; i + VL <= n; i += VL) store(y + i, name##_f(load(x + i), p));                                   \
+    if (i < n) store_part(y + i, name##_f(load_part(x + i, n - i), p), n - i);                             \
+  }                                                                                                        \
+  static void name##_slope(int64_t n, const float *x, const float *dy, float *dx, float parameter) {       \
+    vec p = splat(parameter);                                                                              \
+    int64_t i = 0;                                                                                         \
+    for (; i + VL <= n; i += VL) store(dx + i, load(dy + i) * name##_d(load(x + i), p));                   \
+    if (i < n) store_part(dx + i, load_part(dy + i, n - i) * name##_d(load_part(x + i, n - i), p), n - i); \
   }
-#define UNARIES(U)                                                                                                     \
+#define UNARIES(U) \
   U(relu) U(leaky_relu) U(sigmoid) U(tanh) U(silu) U(mish) U(gelu_tanh) U(softplus) U(square) U(exp) U(hard_swish)
 UNARIES(LOOPS)
 

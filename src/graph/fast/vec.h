@@ -73,7 +73,9 @@ INLINE vec quick_root(vec x) {
 INLINE vec repeat_quad(const float *p) { return (vec)_mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
 INLINE vec square_root(vec x) { return (vec)_mm512_sqrt_ps((__m512)x); }
 /* Nearest integer, as a float. */
-INLINE vec nearest(vec x) { return (vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vec nearest(vec x) {
+  return (vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 INLINE ivec to_int(vec x) { return (ivec)_mm512_cvttps_epi32((__m512)x); }
 #elif VL == 8
 INLINE ivec part_mask(int64_t n) { return (ivec){0, 1, 2, 3, 4, 5, 6, 7} < isplat((int32_t)n); }
@@ -141,10 +143,8 @@ INLINE float largest_lane(vec v) {
  * part = n - i < VL ? n - i : 0. */
 INLINE vec load_at(const float *p, int64_t i, int64_t part) { return part ? load_part(p + i, part) : load(p + i); }
 INLINE void store_at(float *p, int64_t i, int64_t part, vec v) {
-  if (part)
-    store_part(p + i, v, part);
-  else
-    store(p + i, v);
+  if (part) store_part(p + i, v, part);
+  else store(p + i, v);
 }
 
 /* p 2^n for whole n in [-127, 129]: in two factors, because 2^128 is no float. */
