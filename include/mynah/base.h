@@ -245,6 +245,7 @@ typedef struct mynah_rng {
 MYNAH_API MYNAH_RT mynah_rng mynah_rng_make(uint64_t seed, uint64_t stream);
 MYNAH_API MYNAH_RT uint32_t mynah_rng_u32(mynah_rng *r);
 MYNAH_API MYNAH_RT uint64_t mynah_rng_u64(mynah_rng *r);
+MYNAH_API MYNAH_RT void mynah_rng_fill_u32(mynah_rng *r, uint32_t *out, size_t n); /* n calls of u32, four at a time */
 MYNAH_API MYNAH_RT double mynah_rng_uniform(mynah_rng *r); /* [0,1), 53 bits */
 MYNAH_API MYNAH_RT double mynah_rng_range(mynah_rng *r, double low, double high);
 MYNAH_API MYNAH_RT uint64_t mynah_rng_below(mynah_rng *r, uint64_t n); /* unbiased, n > 0 */

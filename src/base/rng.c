@@ -51,6 +51,13 @@ uint32_t mynah_rng_u32(mynah_rng *r) {
   return block[r->position++ % 4];
 }
 
+void mynah_rng_fill_u32(mynah_rng *r, uint32_t *out, size_t n) {
+  size_t i = 0;
+  for (; i < n && r->position % 4 != 0; i++) out[i] = mynah_rng_u32(r);
+  for (; i + 4 <= n; i += 4, r->position += 4) draw_block(r, r->position / 4, out + i);
+  for (; i < n; i++) out[i] = mynah_rng_u32(r);
+}
+
 uint64_t mynah_rng_u64(mynah_rng *r) {
   uint32_t block[4];
   unsigned at = (unsigned)(r->position % 4);

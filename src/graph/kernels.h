@@ -27,7 +27,8 @@ MYNAH__REF_KERNELS(MYNAH__DECLARE_REF)
   K(linear) K(linear_grad_x) K(linear_grad_w) K(matmul) K(conv2d) K(conv2d_grad_x) K(conv2d_grad_w)                    \
   K(unary) K(unary_grad) K(add) K(sub) K(mul) K(div) K(affine) K(clamp) K(clamp_grad) K(from_u8)                       \
   K(sum) K(layer_norm) K(layer_norm_grad) K(softmax) K(softmax_grad) K(log_softmax) K(log_softmax_grad)                \
-  K(mse) K(mse_grad) K(l1) K(l1_grad) K(huber) K(huber_grad) K(gmm_nll) K(gmm_nll_grad)
+  K(mse) K(mse_grad) K(l1) K(l1_grad) K(huber) K(huber_grad) K(gmm_nll) K(gmm_nll_grad)                                \
+  K(copy) K(concat) K(slice) K(slice_grad) K(dropout) K(gaussian_noise)
 #define MYNAH__DECLARE_FAST(name) extern const mynah__kernel mynah__fast_##name;
 MYNAH__FAST_KERNELS(MYNAH__DECLARE_FAST)
 #undef MYNAH__DECLARE_FAST

@@ -52,6 +52,22 @@ D(exp) { return x; }
 F(hard_swish) { return choose(x <= splat(-3), ZERO, choose(x >= splat(3), x, x * (x + 3.0f) / 6.0f)); }
 D(hard_swish) { return choose(x < splat(-3), ZERO, choose(x > splat(3), ONE, x / 3.0f + 0.5f)); }
 
+/* x = q pi/2 + r with |r| <= pi/4 (pi/2 in three parts, Cody and Waite 1980), good for |x| below 10^4; the quarter q says
+ * which of sine and cosine of r it is, and with which sign. Taylor polynomials: error below 1e-7. */
+INLINE vec sine_of_quarter(vec x, int add) {
+  vec q = nearest(x * 0.63661977236758134f);
+  vec r = ((x - q * 1.5703125f) - q * 4.837512969970703125e-4f) - q * 7.54978995489188e-8f, z = r * r;
+  vec s = r * (1.0f + z * (-0.16666667f + z * (8.3333333e-3f + z * (-1.9841270e-4f + z * 2.7557319e-6f))));
+  vec c = 1.0f + z * (-0.5f + z * (4.1666667e-2f + z * (-1.3888889e-3f + z * 2.4801587e-5f)));
+  ivec quarter = to_int(q) + isplat(add);
+  vec y = choose((quarter & isplat(1)) != isplat(0), c, s);
+  return choose((quarter & isplat(2)) != isplat(0), -y, y);
+}
+F(sin) { return sine_of_quarter(x, 0); }
+D(sin) { return sine_of_quarter(x, 1); }
+F(cos) { return sine_of_quarter(x, 1); }
+D(cos) { return -sine_of_quarter(x, 0); }
+
 #define LOOPS(name)                                                                                        \
   static void name##_apply(int64_t n, const float *x, float *y, float parameter) {                         \
     vec p = splat(parameter);                                                                              \
@@ -66,7 +82,8 @@ D(hard_swish) { return choose(x < splat(-3), ZERO, choose(x > splat(3), ONE, x /
     if (i < n) store_part(dx + i, load_part(dy + i, n - i) * name##_d(load_part(x + i, n - i), p), n - i); \
   }
 #define UNARIES(U) \
-  U(relu) U(leaky_relu) U(sigmoid) U(tanh) U(silu) U(mish) U(gelu_tanh) U(softplus) U(square) U(exp) U(hard_swish)
+  U(relu) U(leaky_relu) U(sigmoid) U(tanh) U(silu) U(mish) U(gelu_tanh) U(softplus) U(square) U(exp) U(hard_swish)        \
+  U(sin) U(cos)
 UNARIES(LOOPS)
 
 #define ROW(name) {#name, name##_apply, name##_slope},

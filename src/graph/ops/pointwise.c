@@ -222,7 +222,7 @@ static void dropout_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy,
   if (needs[0]) dx[0] = mynah_mul(g, dy[0], mynah__node_output(g, n, 1));
 }
 
-static const mynah__kernel *const dropout_kernels[] = {&mynah__ref32_dropout, &mynah__ref64_dropout, NULL};
+static const mynah__kernel *const dropout_kernels[] = {&mynah__fast_dropout, &mynah__ref32_dropout, &mynah__ref64_dropout, NULL};
 const mynah__op mynah__op_dropout = {.name = "dropout",
                                      .shape = dropout_shape,
                                      .gradient = dropout_gradient,
@@ -242,7 +242,7 @@ static void noise_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
   if (needs[0]) dx[0] = dy[0];
 }
 
-static const mynah__kernel *const noise_kernels[] = {&mynah__ref32_gaussian_noise, &mynah__ref64_gaussian_noise, NULL};
+static const mynah__kernel *const noise_kernels[] = {&mynah__fast_gaussian_noise, &mynah__ref32_gaussian_noise, &mynah__ref64_gaussian_noise, NULL};
 const mynah__op mynah__op_gaussian_noise = {.name = "gaussian_noise",
                                             .shape = same_shape,
                                             .gradient = noise_gradient,

@@ -76,7 +76,7 @@ static mynah_status copy_shape(mynah__step *step) {
 }
 
 /* Made by the compiler alone, for gradients that lie elsewhere. */
-static const mynah__kernel *const copy_kernels[] = {&mynah__ref32_copy, &mynah__ref64_copy, NULL};
+static const mynah__kernel *const copy_kernels[] = {&mynah__fast_copy, &mynah__ref32_copy, &mynah__ref64_copy, NULL};
 const mynah__op mynah__op_copy = {.name = "copy", .shape = copy_shape, .kernels = copy_kernels};
 
 /* ---- permute ----------------------------------------------------------------------------------------------------- */
@@ -147,7 +147,7 @@ static void concat_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, 
   }
 }
 
-static const mynah__kernel *const concat_kernels[] = {&mynah__ref32_concat, &mynah__ref64_concat, NULL};
+static const mynah__kernel *const concat_kernels[] = {&mynah__fast_concat, &mynah__ref32_concat, &mynah__ref64_concat, NULL};
 const mynah__op mynah__op_concat = {
     .name = "concat", .shape = concat_shape, .gradient = concat_gradient, .kernels = concat_kernels};
 
@@ -187,7 +187,7 @@ static void slice_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, c
   if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_slice_grad, &a, dy, 1);
 }
 
-static const mynah__kernel *const slice_kernels[] = {&mynah__ref32_slice, &mynah__ref64_slice, NULL};
+static const mynah__kernel *const slice_kernels[] = {&mynah__fast_slice, &mynah__ref32_slice, &mynah__ref64_slice, NULL};
 const mynah__op mynah__op_slice = {
     .name = "slice", .shape = slice_shape, .gradient = slice_gradient, .kernels = slice_kernels};
 
@@ -213,7 +213,7 @@ static void slice_grad_gradient(mynah_graph *g, mynah_node n, const mynah_node *
   if (needs[0]) dx[0] = mynah_slice(g, dy[0], (int)a->i[0], a->i[1], length);
 }
 
-static const mynah__kernel *const slice_grad_kernels[] = {&mynah__ref32_slice_grad, &mynah__ref64_slice_grad, NULL};
+static const mynah__kernel *const slice_grad_kernels[] = {&mynah__fast_slice_grad, &mynah__ref32_slice_grad, &mynah__ref64_slice_grad, NULL};
 const mynah__op mynah__op_slice_grad = {
     .name = "slice_grad", .shape = slice_grad_shape, .gradient = slice_grad_gradient, .kernels = slice_grad_kernels};
 

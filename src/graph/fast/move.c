@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Moving data and drawing noise: the same on every ISA level, so compiled once. Sizes are worked out when a step is
+ * prepared; what is left is copying rows. */
+#include "../kernels.h"
+
+#include <string.h>
+
+/* out row of out_stride bytes at out_start <- in row of in_stride bytes at in_start, `bytes` of each of n_rows. */
+typedef struct rows {
+  size_t n_rows, in_stride, out_stride, in_start, out_start, bytes;
+} rows;
+
+/* Rows of a few words, such as the parts of a state, are copied without a call. */
+static void copy_rows(const rows *r, const char *in, char *out) {
+  in += r->in_start;
+  out += r->out_start;
+  if (r->bytes == 4) {
+    for (size_t i = 0; i < r->n_rows; i++) memcpy(out + i * r->out_stride, in + i * r->in_stride, 4);
+  } else if (r->bytes == 8) {
+    for (size_t i = 0; i < r->n_rows; i++) memcpy(out + i * r->out_stride, in + i * r->in_stride, 8);
+  } else if (r->bytes == 16) {
+    for (size_t i = 0; i < r->n_rows; i++) memcpy(out + i * r->out_stride, in + i * r->in_stride, 16);
+  } else {
+    for (size_t i = 0; i < r->n_rows; i++) memcpy(out + i * r->out_stride, in + i * r->in_stride, r->bytes);
+  }
+}
+
+/* Rows before an axis, and bytes of one unit along it. */
+static void split_at(const mynah__step *step, mynah_shape s, size_t *n_rows, size_t *unit) {
+  int64_t axis = step->a.i[0];
+  *n_rows = 1;
+  *unit = mynah_dtype_bytes(step->in[0].dtype);
+  for (int d = 0; d < s.n_dims; d++) {
+    if (d < axis) *n_rows *= (size_t)s.dims[d];
+    if (d > axis) *unit *= (size_t)s.dims[d];
+  }
+}
+
+static mynah_status keep(mynah__plan *plan, const rows *r, size_t n) {
+  plan->data = mynah_calloc(n, sizeof *r);
+  if (!plan->data) return MYNAH_NO_MEMORY;
+  memcpy(plan->data, r, n * sizeof *r);
+  return MYNAH_OK;
+}
+
+static bool is_not_double(const mynah__step *step) { return step->precision != MYNAH_F64; }
+
+/* ---- copy, slice, slice_grad, concat ------------------------------------------------------------------------------- */
+
+static mynah_status prepare_copy(const mynah__step *step, mynah__plan *plan) {
+  size_t bytes = (size_t)mynah_shape_size(step->in[0].shape) * mynah_dtype_bytes(step->in[0].dtype);
+  return keep(plan, &(rows){1, 0, 0, 0, 0, bytes}, 1);
+}
+
+/* a: axis, start, length */
+static mynah_status prepare_slice(const mynah__step *step, mynah__plan *plan) {
+  rows r = {0};
+  size_t unit;
+  split_at(step, step->in[0].shape, &r.n_rows, &unit);
+  r.in_stride = (size_t)step->in[0].shape.dims[step->a.i[0]] * unit;
+  r.in_start = (size_t)step->a.i[1] * unit;
+  r.bytes = r.out_stride = (size_t)step->a.i[2] * unit;
+  return keep(plan, &r, 1);
+}
+
+/* a: axis, start, length of the whole; the rest is zero */
+static mynah_status prepare_slice_grad(const mynah__step *step, mynah__plan *plan) {
+  rows r = {0};
+  size_t unit;
+  split_at(step, step->in[0].shape, &r.n_rows, &unit);
+  r.bytes = r.in_stride = (size_t)step->in[0].shape.dims[step->a.i[0]] * unit;
+  r.out_start = (size_t)step->a.i[1] * unit;
+  r.out_stride = (size_t)step->a.i[2] * unit;
+  return keep(plan, &r, 1);
+}
+
+static mynah_status prepare_concat(const mynah__step *step, mynah__plan *plan) {
+  rows r[MYNAH__MAX_INPUTS] = {{0}};
+  size_t start = 0, unit, n_rows;
+  split_at(step, step->out[0].shape, &n_rows, &unit);
+  for (int k = 0; k < step->n_in; k++) {
+    size_t bytes = (size_t)step->in[k].shape.dims[step->a.i[0]] * unit;
+    r[k] = (rows){n_rows, bytes, (size_t)step->out[0].shape.dims[step->a.i[0]] * unit, 0, start, bytes};
+    start += bytes;
+  }
+  return keep(plan, r, (size_t)step->n_in);
+}
+
+static void run_rows(const mynah__call *call) {
+  const rows *r = call->plan;
+  for (int k = 0; k < call->step->n_in; k++) copy_rows(&r[k], call->in[k], call->out[0]);
+}
+
+static void run_slice_grad(const mynah__call *call) {
+  const rows *r = call->plan;
+  memset(call->out[0], 0, r->n_rows * r->out_stride);
+  copy_rows(r, call->in[0], call->out[0]);
+}
+
+#define MOVE(op, run_it)                                                                                  \
+  const mynah__kernel mynah__fast_##op = {.name = "fast:" #op,                                            \
+                                          .is_rt = true,                                                  \
+                                          .accepts = is_not_double,                                       \
+                                          .prepare = prepare_##op,                                        \
+                                          .release = mynah_free,                                          \
+                                          .run = run_it};
+MOVE(copy, run_rows)
+MOVE(slice, run_rows)
+MOVE(slice_grad, run_slice_grad)
+MOVE(concat, run_rows)
+
+/* ---- dropout, noise -------------------------------------------------------------------------------------------------- */
+
+#define DRAWN 256 /* numbers drawn at once */
+
+/* a.f[0]: the probability; out[1]: the mask, 0 or 1/(1-p), that the gradient multiplies by. */
+static void run_dropout(const mynah__call *call) {
+  int64_t n = mynah_shape_size(call->step->out[0].shape);
+  double probability = call->step->a.f[0];
+  uint64_t threshold = (uint64_t)(probability * 4294967296.0);
+  float kept = (float)(1 / (1 - probability));
+  const float *x = call->in[0];                  /* (n) */
+  float *y = call->out[0], *mask = call->out[1]; /* (n) */
+  mynah_rng r = mynah_rng_make(call->seed, call->position);
+  uint32_t drawn[DRAWN];
+  for (int64_t i = 0; i < n; i += DRAWN) {
+    int64_t m = n - i < DRAWN ? n - i : DRAWN;
+    mynah_rng_fill_u32(&r, drawn, (size_t)m);
+    for (int64_t k = 0; k < m; k++) mask[i + k] = drawn[k] < threshold ? 0 : kept;
+    for (int64_t k = 0; k < m; k++) y[i + k] = x[i + k] * mask[i + k];
+  }
+}
+
+/* a.f[0]: the standard deviation */
+static void run_gaussian_noise(const mynah__call *call) {
+  int64_t n = mynah_shape_size(call->step->out[0].shape);
+  float sigma = (float)call->step->a.f[0];
+  const float *x = call->in[0]; /* (n) */
+  float *y = call->out[0];      /* (n) */
+  mynah_rng r = mynah_rng_make(call->seed, call->position);
+  float drawn[DRAWN];
+  for (int64_t i = 0; i < n; i += DRAWN) {
+    int64_t m = n - i < DRAWN ? n - i : DRAWN;
+    mynah_rng_fill_normal(&r, drawn, (size_t)m);
+    for (int64_t k = 0; k < m; k++) y[i + k] = x[i + k] + sigma * drawn[k];
+  }
+}
+
+static bool is_f32(const mynah__step *step) { return step->precision == MYNAH_F32; }
+const mynah__kernel mynah__fast_dropout = {.name = "fast:dropout", .is_rt = true, .accepts = is_f32, .run = run_dropout};
+const mynah__kernel mynah__fast_gaussian_noise = {
+    .name = "fast:gaussian_noise", .is_rt = true, .accepts = is_f32, .run = run_gaussian_noise};

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The trainer on a small regression: it learns, threads do not matter, killed runs resume to the same weights, damaged
+ * checkpoints are passed over, numbers that are no numbers stop it. */
+#include <mynah/learn.h>
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char folder[64], data[96];
+static float poison; /* multiplies the loss */
+
+/* y = 2 x0 - x1 + 0.5, 5 episodes of 40 frames. */
+static int set_up(void **state) {
+  (void)state;
+  snprintf(folder, sizeof folder, "/tmp/mynah-test-XXXXXX");
+  if (!mkdtemp(folder)) return -1;
+  snprintf(data, sizeof data, "%s/d.demos", folder);
+  mynah_feature f[2] = {mynah_feature_vector("observation.state", 2, "", ""), mynah_feature_vector("action", 1, "", "")};
+  mynah_dataset_config c = {.features = f, .n_features = 2, .rate_hz = 10};
+  mynah_dataset *d;
+  mynah_rng rng = mynah_rng_make(1, 1);
+  if (mynah_dataset_create(data, &c, &d) != MYNAH_OK) return -1;
+  for (int e = 0; e < 5; e++) {
+    mynah_episode info = {.success = -1};
+    if (mynah_episode_begin(d, &info) != MYNAH_OK) return -1;
+    for (int t = 0; t < 40; t++) {
+      float x[2] = {(float)mynah_rng_normal(&rng), (float)mynah_rng_normal(&rng)}, y = 2 * x[0] - x[1] + 0.5f;
+      mynah_value v[2] = {{x, sizeof x, 0}, {&y, sizeof y, 0}};
+      if (mynah_episode_add(d, t, v, NULL) != MYNAH_OK) return -1;
+    }
+    if (mynah_episode_seal(d, NULL) != MYNAH_OK) return -1;
+  }
+  mynah_dataset_close(d);
+  poison = 1;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  return mynah_remove_tree(folder) == MYNAH_OK ? 0 : -1;
+}
+
+/* A hidden layer with dropout, so that the noise of a step matters too. */
+static mynah_status build(void *context, int64_t batch, mynah_graph *g, mynah_node *loss) {
+  (void)context;
+  mynah_init init = {MYNAH_INIT_UNIFORM, 0.5f};
+  mynah_node x = mynah_reshape(g, mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(batch, 1, 2)), MYNAH_SHAPE(batch, 2));
+  mynah_node y = mynah_reshape(g, mynah_input(g, "y", MYNAH_F32, MYNAH_SHAPE(batch, 1, 1)), MYNAH_SHAPE(batch, 1));
+  mynah_node h = mynah_linear(g, x, mynah_weight(g, "w0", MYNAH_SHAPE(40, 2), init), mynah_weight(g, "b0", MYNAH_SHAPE(40), init));
+  h = mynah_dropout(g, mynah_relu(g, h), 0.1f);
+  h = mynah_linear(g, h, mynah_weight(g, "w1", MYNAH_SHAPE(1, 40), init), mynah_weight(g, "b1", MYNAH_SHAPE(1), init));
+  *loss = mynah_affine(g, mynah_mse(g, h, y, MYNAH_NO_NODE), poison, 0);
+  return mynah_graph_status(g);
+}
+
+static mynah_train_config config(int threads) {
+  mynah_train_config c;
+  mynah_config_default(&mynah_train_table, &c);
+  c.batch = 32;
+  c.shards = 4;
+  c.steps = 300;
+  c.lr = 0.01;
+  c.threads = threads;
+  c.ema = MYNAH_EMA_WARMUP;
+  c.checkpoint_every = 10;
+  c.valid_every = 50;
+  return c;
+}
+
+/* Trains in `out` (NULL: no folder); the acting weights' bytes go to hash. */
+static mynah_status train(const mynah_train_config *c, const char *out, bool resume, mynah_train_report *report, char hash[65]) {
+  static const mynah_window windows[2] = {{.input = "x", .feature = "observation.state", .count = 1},
+                                          {.input = "y", .feature = "action", .count = 1}};
+  mynah_feed_config feed;
+  mynah_config_default(&mynah_feed_table, &feed);
+  feed.valid_share = 0.2;
+  mynah_dataset *d;
+  mynah_split split = {0};
+  mynah_frames *frames = NULL;
+  mynah_weights *w = NULL;
+  mynah_trainer *t = NULL;
+  mynah_graph *g = NULL;
+  mynah_node loss;
+  assert_int_equal(mynah_dataset_open(data, MYNAH_OPEN_READ, &d), MYNAH_OK);
+  assert_int_equal(mynah_split_create(d, &feed, 1, &split), MYNAH_OK);
+  mynah_dataset_close(d);
+  assert_int_equal(mynah_frames_load(data, &feed, windows, 2, 1, NULL, &frames), MYNAH_OK);
+  assert_int_equal(mynah_graph_create(&g), MYNAH_OK);
+  assert_int_equal(build(NULL, 1, g, &loss), MYNAH_OK);
+  assert_int_equal(mynah_weights_create(g, 1, &w), MYNAH_OK);
+  mynah_graph_destroy(g);
+  mynah_learn_task task = {.build = build, .weights = w, .frames = frames, .windows = windows, .n_windows = 2,
+                           .feed = &feed, .split = &split};
+  mynah_status status = mynah_trainer_create(c, &task, out, resume, &t);
+  if (status == MYNAH_OK) status = mynah_trainer_run(t, NULL, report);
+  mynah_trainer_destroy(t);
+  if (status == MYNAH_OK) {
+    mynah_sha256 s;
+    mynah_sha256_init(&s);
+    mynah_sha256_update(&s, mynah_weights_const_data(w), (size_t)mynah_weights_n_floats(w) * sizeof(float));
+    mynah_sha256_final(&s, hash);
+  }
+  mynah_weights_destroy(w);
+  mynah_frames_destroy(frames);
+  mynah_split_deinit(&split);
+  return status;
+}
+
+static void place(char *out, const char *name) { snprintf(out, 96, "%s/%s", folder, name); }
+
+static void learns_whatever_the_threads(void **state) {
+  (void)state;
+  mynah_train_report r;
+  char one[65], many[65];
+  mynah_train_config c = config(1);
+  assert_int_equal(train(&c, NULL, false, &r, one), MYNAH_OK);
+  assert_true(r.valid_loss < 0.05);
+  assert_int_equal(r.steps, 300);
+  assert_int_equal(r.n_train_windows, 160);
+  assert_int_equal(r.n_valid_windows, 40);
+  assert_int_equal(r.n_parameters, 40 * 2 + 40 + 40 + 1);
+  for (int threads = 2; threads <= 5; threads += 3) {
+    c = config(threads);
+    assert_int_equal(train(&c, NULL, false, &r, many), MYNAH_OK);
+    assert_string_equal(one, many);
+  }
+  c.seed = 2;
+  assert_int_equal(train(&c, NULL, false, &r, many), MYNAH_OK);
+  assert_string_not_equal(one, many);
+}
+
+/* Killed three times at moments of chance, and resumed each time, the run ends in the same weights. */
+static void killed_runs_end_the_same(void **state) {
+  (void)state;
+  char whole[65], resumed[65], out[96];
+  mynah_train_report r;
+  mynah_train_config c = config(2);
+  c.steps = 1500;
+  place(out, "whole");
+  assert_int_equal(train(&c, out, false, &r, whole), MYNAH_OK);
+  place(out, "killed");
+  for (int k = 0; k < 3; k++) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+      mynah_train_report unused;
+      char hash[65];
+      _exit(train(&c, out, k > 0, &unused, hash) == MYNAH_OK ? 0 : 1);
+    }
+    usleep(60000 + 40000 * (useconds_t)k);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+  }
+  assert_int_equal(train(&c, out, mynah_file_exists(out), &r, resumed), MYNAH_OK);
+  assert_string_equal(whole, resumed);
+  assert_int_equal(train(&c, out, false, &r, resumed), MYNAH_BUSY);
+}
+
+/* With its newest checkpoint damaged, a run goes on from the one before and still ends the same. */
+static void damaged_checkpoints_are_passed_over(void **state) {
+  (void)state;
+  char whole[65], resumed[65], out[96], path[160];
+  mynah_train_report r;
+  mynah_train_config c = config(1);
+  place(out, "damaged");
+  assert_int_equal(train(&c, out, false, &r, whole), MYNAH_OK);
+  snprintf(path, sizeof path, "%s/checkpoints/300/state.safetensors", out);
+  char *bytes;
+  size_t n;
+  assert_int_equal(mynah_file_read(path, 1 << 24, &bytes, &n), MYNAH_OK);
+  bytes[n / 2] ^= 1;
+  assert_int_equal(mynah_file_write(path, bytes, n), MYNAH_OK);
+  mynah_free(bytes);
+  assert_int_equal(train(&c, out, true, &r, resumed), MYNAH_OK);
+  assert_true(r.was_resumed);
+  assert_string_equal(whole, resumed);
+}
+
+static void no_numbers_stop_it(void **state) {
+  (void)state;
+  mynah_train_report r;
+  char hash[65], out[96];
+  mynah_train_config c = config(1);
+  poison = NAN;
+  place(out, "poisoned");
+  assert_int_equal(train(&c, out, false, &r, hash), MYNAH_NONFINITE);
+}
+
+static void wrong_settings(void **state) {
+  (void)state;
+  mynah_train_report r;
+  char hash[65];
+  mynah_train_config c = config(1);
+  c.shards = 5;
+  assert_int_equal(train(&c, NULL, false, &r, hash), MYNAH_INVALID);
+  c = config(1);
+  assert_int_equal(train(&c, "/proc/nowhere", false, &r, hash), MYNAH_NOT_FOUND);
+}
+
+#define EACH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(void) {
+  const struct CMUnitTest tests[] = {EACH(learns_whatever_the_threads), EACH(killed_runs_end_the_same),
+                                     EACH(damaged_checkpoints_are_passed_over), EACH(no_numbers_stop_it), EACH(wrong_settings)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
