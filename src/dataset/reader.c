@@ -131,14 +131,14 @@ static mynah_status find_feature(const mynah_dataset *d, const char *name, bool 
 
 mynah_status mynah_dataset_read_raw(mynah_dataset *d, int64_t i, const char *feature, int64_t start, int64_t count,
                                     void *out) {
-  int index;
+  int index = -1;
   MYNAH_TRY(find_feature(d, feature, false, &index));
   return read_rows(d, i, index, start, count, out);
 }
 
 mynah_status mynah_dataset_read(mynah_dataset *d, int64_t i, const char *feature, int64_t start, int64_t count,
                                 float *out) {
-  int index;
+  int index = -1;
   MYNAH_TRY(find_feature(d, feature, false, &index));
   const mynah_feature *f = &d->features[index];
   if (f->dtype == MYNAH_F32) return read_rows(d, i, index, start, count, (uint8_t *)out);
@@ -159,7 +159,7 @@ mynah_status mynah_dataset_read_times(mynah_dataset *d, int64_t i, int64_t start
 
 mynah_status mynah_dataset_read_blob(mynah_dataset *d, int64_t i, const char *feature, int64_t frame, const void **data,
                                      size_t *bytes) {
-  int index;
+  int index = -1;
   mynah_codec codec;
   MYNAH_TRY(find_feature(d, feature, true, &index));
   MYNAH_TRY(check_place(d, i, frame, 1));
@@ -170,7 +170,7 @@ mynah_status mynah_dataset_read_blob(mynah_dataset *d, int64_t i, const char *fe
 
 mynah_status mynah_dataset_read_image(mynah_dataset *d, int64_t i, const char *feature, int64_t frame, int min_width,
                                       int min_height, mynah_image *out) {
-  int index;
+  int index = -1;
   mynah_codec codec;
   size_t bytes;
   MYNAH_TRY(find_feature(d, feature, true, &index));

@@ -47,7 +47,7 @@ mynah_status mynah__sql_prepare(mynah_dataset *d, const char *sql, sqlite3_stmt 
 }
 
 mynah_status mynah__sql_number(mynah_dataset *d, const char *sql, int64_t *out) {
-  sqlite3_stmt *q;
+  sqlite3_stmt *q = NULL;
   MYNAH_TRY(mynah__sql_prepare(d, sql, &q));
   mynah_status status = sqlite3_step(q) == SQLITE_ROW ? MYNAH_OK : mynah__sql_fail(d, "cannot be read");
   if (status == MYNAH_OK) *out = sqlite3_column_int64(q, 0);
@@ -105,8 +105,9 @@ static void write_uri(const char *path, const char *tail, char *out, size_t size
 
 mynah_status mynah__sql_open(mynah_dataset *d, int flags, const char *uri_tail) {
   char uri[3 * MYNAH_PATH_MAX + 32], plain[MYNAH_PATH_MAX + 4];
-  /* A name like ":memory:" is no file to SQLite. */
-  snprintf(plain, sizeof plain, "%s%s", d->path[0] == ':' ? "./" : "", d->path);
+  /* Names like ":memory:" and "file:a" are no plain files to SQLite. */
+  bool is_odd = d->path[0] == ':' || strncmp(d->path, "file:", 5) == 0;
+  snprintf(plain, sizeof plain, "%s%s", is_odd ? "./" : "", d->path);
   if (uri_tail) write_uri(plain, uri_tail, uri, sizeof uri);
   int code =
       sqlite3_open_v2(uri_tail ? uri : plain, &d->db,

@@ -119,7 +119,7 @@ static mynah_status new_handle(const char *path, mynah_dataset **out) {
 mynah_status mynah_dataset_open(const char *path, mynah_open_mode mode, mynah_dataset **out) {
   if (mode == MYNAH_OPEN_CREATE)
     return mynah_fail(MYNAH_INVALID, "%s: a new file is made with mynah_dataset_create", path);
-  mynah_dataset *d;
+  mynah_dataset *d = NULL;
   MYNAH_TRY(new_handle(path, &d));
   mynah_status status = open_existing(d, mode);
   if (status != MYNAH_OK) {
@@ -184,7 +184,7 @@ static void remove_created(mynah_dataset *d) {
 }
 
 mynah_status mynah_dataset_create(const char *path, const mynah_dataset_config *config, mynah_dataset **out) {
-  mynah_dataset *d;
+  mynah_dataset *d = NULL;
   MYNAH_TRY(new_handle(path, &d));
   mynah_status status = create(d, config);
   if (status != MYNAH_OK) {
