@@ -33,7 +33,7 @@ check: packages-check
 	@tools/check.sh
 
 bench: build/mynah
-	build/mynah bench
+	@tools/bench.sh
 
 # Clang's fuzzers with sanitizers, each over its corpus; what crashes is left in build-fuzz/ and belongs into the corpus.
 build-fuzz/build.ninja: | packages-check
