@@ -66,13 +66,7 @@ mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file)
 }
 
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config) {
-  mynah_dataset *d;
-  MYNAH_TRY(mynah_dataset_create(file->part_path, config, &d));
-  file->dataset = d;
-  d->is_bulk = true;
-  /* Nobody counts on the file before its end, so it is synced once, there. 1024 pages of log are 16 MiB. */
-  MYNAH_TRY(mynah__sql_run(d, "PRAGMA synchronous=OFF"));
-  return mynah__sql_run(d, "PRAGMA wal_autocheckpoint=1024");
+  return mynah__create(file->part_path, config, true, &file->dataset);
 }
 
 /* A rename is certain once the folder is on the disk; file systems that cannot sync a folder are let off. */

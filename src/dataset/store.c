@@ -59,12 +59,16 @@ static mynah_status remove_unsealed(mynah_dataset *d) {
   return mynah__sql_make_safe(d);
 }
 
+/* Nobody counts on the file of an import before its end, so it is synced once, there; 1024 pages of log are 16 MiB. */
 static mynah_status prepare_writer(mynah_dataset *d, bool is_full_sync) {
+  const char *sync = d->is_bulk     ? "PRAGMA synchronous=OFF"
+                     : is_full_sync ? "PRAGMA synchronous=FULL"
+                                    : "PRAGMA synchronous=NORMAL";
   MYNAH_TRY(mynah__sql_run(d, "PRAGMA journal_mode=WAL"));
-  MYNAH_TRY(mynah__sql_run(d, is_full_sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+  MYNAH_TRY(mynah__sql_run(d, sync));
   /* Zeroing what is deleted would write it all again. */
   MYNAH_TRY(mynah__sql_run(d, "PRAGMA secure_delete=FAST"));
-  return mynah__sql_run(d, "PRAGMA wal_autocheckpoint=0");
+  return mynah__sql_run(d, d->is_bulk ? "PRAGMA wal_autocheckpoint=1024" : "PRAGMA wal_autocheckpoint=0");
 }
 
 /* A reader needs a small index of the log beside the file. On a medium or in a folder that cannot be written, and with
@@ -168,7 +172,7 @@ static mynah_status create(mynah_dataset *d, const mynah_dataset_config *c) {
   MYNAH_TRY(mynah__sql_run(d, "PRAGMA page_size=16384"));
   MYNAH_TRY(prepare_writer(d, c->is_full_sync));
   MYNAH_TRY(mynah__schema_create(d, c));
-  return mynah__sql_make_safe(d);
+  return d->is_bulk ? MYNAH_OK : mynah__sql_make_safe(d);
 }
 
 /* A file that could not be made whole is not left there. */
@@ -184,8 +188,13 @@ static void remove_created(mynah_dataset *d) {
 }
 
 mynah_status mynah_dataset_create(const char *path, const mynah_dataset_config *config, mynah_dataset **out) {
+  return mynah__create(path, config, false, out);
+}
+
+mynah_status mynah__create(const char *path, const mynah_dataset_config *config, bool is_bulk, mynah_dataset **out) {
   mynah_dataset *d = NULL;
   MYNAH_TRY(new_handle(path, &d));
+  d->is_bulk = is_bulk;
   mynah_status status = create(d, config);
   if (status != MYNAH_OK) {
     if (d->db) remove_created(d);

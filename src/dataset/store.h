@@ -71,6 +71,11 @@ struct mynah_dataset {
   size_t picture_capacity;
 };
 
+/* ---- store.c -------------------------------------------------------------------------------------------------------
+ */
+
+mynah_status mynah__create(const char *path, const mynah_dataset_config *config, bool is_bulk, mynah_dataset **out);
+
 /* ---- sql.c: SQLite with our errors ------------------------------------------------------------------------------- */
 
 /* A SQLite failure as a status with text; busy, full, corrupt and the like keep their meaning. */
