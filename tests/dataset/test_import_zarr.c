@@ -30,8 +30,8 @@ typedef struct array {
 } array;
 
 static void write_file(const char *folder, const char *name, const void *data, size_t n) {
-  char path[2 * MYNAH_PATH_MAX];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
+  char path[3 * MYNAH_PATH_MAX];
+  assert_true(snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path);
   case_ok(mynah_file_write(path, data, n));
 }
 
