@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     volatile double sum = 0;
     if (mynah__zarr_row(&z, i, &items) != MYNAH_OK) break;
     mynah__zarr_convert(&z, items, row);
-    for (int64_t k = 0; k < z.row_size; k++) sum += mynah__zarr_number(&z, items + k * z.item_bytes);
+    for (int64_t k = 0; k < z.row_size; k++) sum = sum + mynah__zarr_number(&z, items + k * z.item_bytes);
   }
   mynah_free(row);
   mynah__zarr_close(&z);
