@@ -48,6 +48,19 @@ typedef struct mynah_norm {
   float *min, *max, *mean, *std;
 } mynah_norm;
 
+/* What a prediction works with: the states of the policy's acting graphs, observations already in the inputs of the
+ * first. Shape: prefix (n_prefix, action size): actions already committed, which the chunk has to begin with, in their
+ * own units (n_prefix 0: none); chunk (config.chunk, action size): the result, in the actions' own units */
+typedef struct mynah_prediction {
+  mynah_state *const *states;
+  mynah_rng *rng;
+  const float *prefix;
+  int64_t n_prefix;
+  float *chunk;
+} mynah_prediction;
+
+#define MYNAH_POLICY_GRAPHS_MAX 4
+
 typedef struct mynah_policy mynah_policy;
 typedef struct mynah_policy_type {
   const char *name;                 /* "mlp" */
@@ -57,10 +70,12 @@ typedef struct mynah_policy_type {
   mynah_status (*check)(const mynah_policy *p);
   /* The loss for a batch; inputs are named as mynah_policy_windows says. */
   mynah_status (*build_train)(const mynah_policy *p, mynah_graph *g, int64_t batch, mynah_node *loss);
-  /* The graph for acting on one observation; its outputs are what decode reads. */
-  mynah_status (*build_act)(const mynah_policy *p, mynah_graph *g);
-  /* One chunk of actions in their own units from the outputs of a run. Shape: chunk (config.chunk, action size) */
-  void (*decode)(const mynah_policy *p, const mynah_state *outputs, mynah_rng *rng, float *chunk);
+  /* Acting graph `which` of n_act_graphs, for one observation; the first takes the observations. Their weights are
+   * among those of the training graph. */
+  int n_act_graphs;
+  mynah_status (*build_act)(const mynah_policy *p, int which, mynah_graph *g);
+  /* Runs the acting graphs and makes a chunk. Cannot fail and allocates nothing. */
+  void (*predict)(const mynah_policy *p, const mynah_prediction *prediction);
 } mynah_policy_type;
 
 struct mynah_policy {
@@ -102,8 +117,9 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_cl
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
 MYNAH_API const mynah_policy *mynah_clone_policy(const mynah_clone *c);
-MYNAH_API const mynah_program *mynah_clone_program(const mynah_clone *c);
-MYNAH_API const mynah_binding *mynah_clone_binding(const mynah_clone *c);
+/* Of acting graph `which`, 0 … type->n_act_graphs - 1. */
+MYNAH_API const mynah_program *mynah_clone_program(const mynah_clone *c, int which);
+MYNAH_API const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which);
 
 typedef struct mynah_actor mynah_actor;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_actor_create(const mynah_clone *c, mynah_actor **out);

@@ -7,7 +7,7 @@
 
 struct mynah_actor {
   const mynah_policy *policy;
-  mynah_state *state;
+  mynah_state *states[MYNAH_POLICY_GRAPHS_MAX];
   void *memory[MYNAH_POLICY_INPUTS_MAX];      /* inputs in the state: n_obs frames, oldest first */
   size_t frame_bytes[MYNAH_POLICY_INPUTS_MAX];
   mynah_window geometry;
@@ -20,10 +20,11 @@ struct mynah_actor {
 
 static mynah_status prepare(mynah_actor *a, const mynah_clone *c) {
   const mynah_policy *p = a->policy;
-  MYNAH_TRY(mynah_state_create(mynah_clone_binding(c), &a->state));
+  for (int k = 0; k < p->type->n_act_graphs; k++)
+    MYNAH_TRY(mynah_state_create(mynah_clone_binding(c, k), &a->states[k]));
   mynah__policy_geometry(p, &a->geometry);
   for (int i = 0; i < p->n_inputs; i++) {
-    a->memory[i] = mynah_state_input(a->state, p->inputs[i].name);
+    a->memory[i] = mynah_state_input(a->states[0], p->inputs[i].name);
     if (!a->memory[i]) return mynah_fail(MYNAH_INTERNAL, "policy: the graph lacks the input '%s'", p->inputs[i].name);
     a->frame_bytes[i] = p->inputs[i].is_image ? (size_t)a->geometry.width * (size_t)a->geometry.height * 3
                                               : (size_t)mynah_feature_size(&p->inputs[i]) * sizeof(float);
@@ -52,14 +53,14 @@ mynah_status mynah_actor_create(const mynah_clone *c, mynah_actor **out) {
 
 void mynah_actor_destroy(mynah_actor *a) {
   if (!a) return;
-  mynah_state_destroy(a->state);
+  for (int k = 0; k < MYNAH_POLICY_GRAPHS_MAX; k++) mynah_state_destroy(a->states[k]);
   mynah_free(a->chunk);
   mynah_free(a);
 }
 
 void mynah_actor_reset(mynah_actor *a, uint64_t seed) {
   a->rng = mynah_rng_make(seed, 1);
-  mynah_state_seed(a->state, seed, 0);
+  for (int k = 0; k < a->policy->type->n_act_graphs; k++) mynah_state_seed(a->states[k], seed, 0);
   a->next = a->n_execute;
   a->is_first = true;
   memset(a->last, 0, (size_t)a->action_size * sizeof(float));
@@ -105,8 +106,8 @@ void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action) {
   a->infer_ns = 0;
   if (a->next >= a->n_execute) {
     int64_t start = mynah_now_ns();
-    mynah_state_run(a->state);
-    a->policy->type->decode(a->policy, a->state, &a->rng, a->chunk);
+    mynah_prediction prediction = {a->states, &a->rng, NULL, 0, a->chunk};
+    a->policy->type->predict(a->policy, &prediction);
     a->next = 0;
     a->infer_ns = mynah_now_ns() - start;
   }

@@ -9,14 +9,16 @@ struct mynah_clone {
   mynah_weights *weights;
   mynah_policy *own_policy;   /* of a clone that was loaded; NULL when borrowed */
   mynah_weights *own_weights;
-  mynah_program *program;
-  mynah_binding *binding;
+  mynah_program *programs[MYNAH_POLICY_GRAPHS_MAX];
+  mynah_binding *bindings[MYNAH_POLICY_GRAPHS_MAX];
 };
 
-static mynah_status describe(const mynah_policy *p, mynah_graph **out) {
+/* Acting graph `which`; or, -1, the training graph, which has all weights. */
+static mynah_status describe(const mynah_policy *p, int which, mynah_graph **out) {
   mynah_graph *g;
+  mynah_node loss;
   MYNAH_TRY(mynah_graph_create(&g));
-  mynah_status status = p->type->build_act(p, g);
+  mynah_status status = which < 0 ? p->type->build_train(p, g, 1, &loss) : p->type->build_act(p, which, g);
   if (status != MYNAH_OK) {
     mynah_graph_destroy(g);
     return status;
@@ -25,11 +27,18 @@ static mynah_status describe(const mynah_policy *p, mynah_graph **out) {
   return MYNAH_OK;
 }
 
-static mynah_status bind(mynah_clone *c, const mynah_graph *g) {
+static mynah_status bind(mynah_clone *c) {
   mynah_compile_config config = mynah_compile_default();
   config.is_frozen = true;
-  MYNAH_TRY(mynah_compile(g, &config, &c->program));
-  return mynah_binding_create(c->program, c->weights, &c->binding);
+  for (int k = 0; k < c->policy->type->n_act_graphs; k++) {
+    mynah_graph *g = NULL;
+    MYNAH_TRY(describe(c->policy, k, &g));
+    mynah_status status = mynah_compile(g, &config, &c->programs[k]);
+    mynah_graph_destroy(g);
+    if (status != MYNAH_OK) return status;
+    MYNAH_TRY(mynah_binding_create(c->programs[k], c->weights, &c->bindings[k]));
+  }
+  return MYNAH_OK;
 }
 
 mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out) {
@@ -37,10 +46,7 @@ mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_c
   if (!c) return MYNAH_NO_MEMORY;
   c->policy = p;
   c->weights = w;
-  mynah_graph *g = NULL;
-  mynah_status status = describe(p, &g);
-  if (status == MYNAH_OK) status = bind(c, g);
-  mynah_graph_destroy(g);
+  mynah_status status = bind(c);
   if (status != MYNAH_OK) {
     mynah_clone_destroy(c);
     return status;
@@ -60,13 +66,12 @@ static mynah_status load(mynah_clone *c, const mynah_safetensors *f) {
   if (status != MYNAH_OK) return status;
   c->policy = c->own_policy;
   mynah_graph *g = NULL;
-  MYNAH_TRY(describe(c->policy, &g));
+  MYNAH_TRY(describe(c->policy, -1, &g));
   status = mynah_weights_create(g, 0, &c->own_weights);
+  mynah_graph_destroy(g);
   if (status == MYNAH_OK) status = mynah_weights_load(c->own_weights, f, false);
   c->weights = c->own_weights;
-  if (status == MYNAH_OK) status = bind(c, g);
-  mynah_graph_destroy(g);
-  return status;
+  return status == MYNAH_OK ? bind(c) : status;
 }
 
 mynah_status mynah_clone_load(const char *path, mynah_clone **out) {
@@ -85,13 +90,15 @@ mynah_status mynah_clone_load(const char *path, mynah_clone **out) {
 
 void mynah_clone_destroy(mynah_clone *c) {
   if (!c) return;
-  mynah_binding_destroy(c->binding);
-  mynah_program_destroy(c->program);
+  for (int k = 0; k < MYNAH_POLICY_GRAPHS_MAX; k++) {
+    mynah_binding_destroy(c->bindings[k]);
+    mynah_program_destroy(c->programs[k]);
+  }
   mynah_weights_destroy(c->own_weights);
   mynah_policy_destroy(c->own_policy);
   mynah_free(c);
 }
 
 const mynah_policy *mynah_clone_policy(const mynah_clone *c) { return c->policy; }
-const mynah_program *mynah_clone_program(const mynah_clone *c) { return c->program; }
-const mynah_binding *mynah_clone_binding(const mynah_clone *c) { return c->binding; }
+const mynah_program *mynah_clone_program(const mynah_clone *c, int which) { return c->programs[which]; }
+const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which) { return c->bindings[which]; }

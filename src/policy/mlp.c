@@ -184,7 +184,8 @@ static mynah_node finish_action(const mynah_policy *p, mynah_graph *g, mynah_nod
   return mynah__policy_restore_action(p, g, x);
 }
 
-static mynah_status build_act(const mynah_policy *p, mynah_graph *g) {
+static mynah_status build_act(const mynah_policy *p, int which, mynah_graph *g) {
+  (void)which;
   const mlp_config *c = p->config;
   int64_t chunk = p->common.chunk, size = action_size(p);
   mynah_node out = mynah_model_linear(g, "head", build_trunk(p, g, 1), head_size(p));
@@ -219,8 +220,12 @@ static int64_t choose(const float *logits, int64_t n, bool is_drawn, mynah_rng *
   return best;
 }
 
-static void decode(const mynah_policy *p, const mynah_state *s, mynah_rng *rng, float *chunk) {
+static void predict(const mynah_policy *p, const mynah_prediction *prediction) {
   const mlp_config *c = p->config;
+  mynah_state *s = prediction->states[0];
+  mynah_rng *rng = prediction->rng;
+  float *chunk = prediction->chunk;
+  mynah_state_run(s);
   bool is_drawn = c->act == ACT_SAMPLE;
   int64_t d = chunk_size(p);
   if (c->head == HEAD_CATEGORICAL) {
@@ -242,6 +247,7 @@ const mynah_policy_type mynah__policy_mlp = {
     .config = &mlp_table,
     .check = check,
     .build_train = build_train,
+    .n_act_graphs = 1,
     .build_act = build_act,
-    .decode = decode,
+    .predict = predict,
 };

@@ -130,9 +130,9 @@ static void fill_inputs(const subject *s) {
 
 static mynah_status time_subject(const char *path, const bench_config *c, subject *s, mynah_json *result) {
   MYNAH_TRY(mynah_clone_load(path, &s->clone));
-  s->program = mynah_clone_program(s->clone);
+  s->program = mynah_clone_program(s->clone, 0);
   if (c->batch > 0) MYNAH_TRY(make_training(s, c->batch));
-  else MYNAH_TRY(mynah_state_create(mynah_clone_binding(s->clone), &s->state));
+  else MYNAH_TRY(mynah_state_create(mynah_clone_binding(s->clone, 0), &s->state));
   fill_inputs(s);
   MYNAH_TRY(time_whole(s->state, c->runs, result));
   MYNAH_TRY(time_steps(s->program, s->state, c->runs, result));

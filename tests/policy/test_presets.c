@@ -86,7 +86,7 @@ static void check_preset(const char *name, bool is_pusht) {
   no_reference_kernels(g, false, name);
   mynah_graph_destroy(g);
   assert_int_equal(mynah_graph_create(&g), MYNAH_OK);
-  assert_int_equal(type->build_act(p, g), MYNAH_OK);
+  assert_int_equal(type->build_act(p, 0, g), MYNAH_OK);
   no_reference_kernels(g, true, name);
   mynah_graph_destroy(g);
   mynah_policy_destroy(p);
