@@ -128,11 +128,14 @@ static void next_draws(mynah_state *s) {
 }
 
 void mynah_state_run(mynah_state *s) {
+  uint64_t before = mynah_flush_denormals();
   next_draws(s);
   for (const runner *r = s->runners, *end = r + s->n; r < end; r++) r->run(&r->call);
+  mynah_restore_denormals(before);
 }
 
 void mynah_state_run_timed(mynah_state *s, int64_t *ns) {
+  uint64_t floats = mynah_flush_denormals();
   next_draws(s);
   int64_t before = mynah_now_ns();
   for (int i = 0; i < s->n; i++) {
@@ -141,4 +144,5 @@ void mynah_state_run_timed(mynah_state *s, int64_t *ns) {
     ns[i] += now - before;
     before = now;
   }
+  mynah_restore_denormals(floats);
 }

@@ -53,9 +53,11 @@ static void sum_piece(void *context, int task, int worker) {
   const mynah__piece *p = &t->pieces[task];
   const float *shards[1024];
   (void)worker;
+  uint64_t floats = mynah_flush_denormals();
   for (int s = 0; s < t->n_shards; s++) shards[s] = t->gradients[s] + p->offset;
   mynah_sweep_tree_sum(t->n_shards, shards, 1 / (float)t->n_shards, p->n, t->gradient + p->offset);
   t->squares[task] = mynah_sweep_sum_squares(p->n, t->gradient + p->offset);
+  mynah_restore_denormals(floats);
 }
 
 void mynah__sum_gradients(mynah_trainer *t) {
@@ -79,6 +81,7 @@ static void update_piece(void *context, int task, int worker) {
   const mynah__piece *p = &t->pieces[task];
   float *w = mynah_weights_data(t->task.weights) + p->offset;
   (void)worker;
+  uint64_t floats = mynah_flush_denormals();
   if (t->config.optimizer == MYNAH_OPTIMIZER_SGD) {
     mynah_sgd sgd = s->sgd;
     if (!p->is_decayed) sgd.decay = 0;
@@ -89,6 +92,7 @@ static void update_piece(void *context, int task, int worker) {
     mynah_sweep_adam(&adam, p->n, w, t->first + p->offset, t->second + p->offset, t->gradient + p->offset);
   }
   if (s->ema_decay >= 0) mynah_sweep_ema(s->ema_decay, p->n, mynah_weights_data(t->average) + p->offset, w);
+  mynah_restore_denormals(floats);
 }
 
 /* Decay of the average after this step; -1 when it is not its turn.
