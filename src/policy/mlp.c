@@ -11,6 +11,7 @@
   K(STRING, encoder, "encoder.widths", "", 0, 0, "", "layers each vector observation passes first; empty: none") \
   K(STRING, cnn_filters, "cnn.filters", "24,36,48,64,64", 0, 0, "", "filters of the picture encoder's layers") \
   K(STRING, cnn_kernels, "cnn.kernels", "5,5,5,3,3", 0, 0, "px", "their kernels")                  \
+  K(BOOL, is_stacked, "image.stack", false, 0, 1, "", "the n_obs pictures enter one encoder together, as channels, so that it can see motion") \
   K(STRING, cnn_strides, "cnn.strides", "2,2,2,1,1", 0, 0, "px", "their strides")                  \
   K(CHOICE, trunk, "trunk", "plain", 0, 0, "plain|residual", "linear layers, or residual blocks with layer norm") \
   K(STRING, widths, "widths", "256,256", 0, 0, "", "trunk=plain: the layers")                      \
@@ -77,7 +78,19 @@ static mynah_status check(const mynah_policy *p) {
 
 /* ---- graphs -------------------------------------------------------------------------------------------------------- */
 
-/* Picture observation i -> (B, n_obs * features). */
+/* (B*n_obs,H,W,3) -> (B,H,W,3*n_obs) */
+static mynah_node stack_frames(const mynah_policy *p, mynah_graph *g, mynah_node x, int64_t batch) {
+  mynah_node frames[64]; /* as many as n_obs may be */
+  int64_t n_obs = p->common.n_obs;
+  mynah_shape s = mynah_node_shape(g, x);
+  if (s.n_dims != 4) return MYNAH_NO_NODE;
+  x = mynah_reshape(g, x, MYNAH_SHAPE(batch, n_obs, s.dims[1], s.dims[2], 3));
+  for (int64_t t = 0; t < n_obs; t++)
+    frames[t] = mynah_reshape(g, mynah_slice(g, x, 1, t, 1), MYNAH_SHAPE(batch, s.dims[1], s.dims[2], 3));
+  return mynah_concat(g, frames, (int)n_obs, -1);
+}
+
+/* Picture observation i -> (B, features), n_obs times as many when each frame is encoded alone. */
 static mynah_node encode_image(const mynah_policy *p, mynah_graph *g, mynah_node x, const char *prefix, int64_t batch) {
   const mlp_config *c = p->config;
   int64_t filters[MAX_LAYERS], kernels[MAX_LAYERS], strides[MAX_LAYERS];
@@ -87,6 +100,7 @@ static mynah_node encode_image(const mynah_policy *p, mynah_graph *g, mynah_node
       mynah_parse_ints(c->cnn_strides, strides, MAX_LAYERS, &n) != MYNAH_OK)
     return mynah_graph_fail(g, "%s", mynah_error());
   mynah_cnn_config cnn = {filters, kernels, strides, (int)n, activations[c->activation]};
+  if (c->is_stacked && p->common.n_obs > 1) x = stack_frames(p, g, x, batch);
   x = mynah_model_cnn(g, prefix, x, &cnn);
   return mynah_reshape(g, x, MYNAH_SHAPE(batch, -1));
 }

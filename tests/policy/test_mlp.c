@@ -123,6 +123,39 @@ static void every_head_survives_a_file(void **state) {
   }
 }
 
+/* Frames enter as channels: the first layer sees n_obs times three, and the order of frames counts. */
+static void stacked_pictures(void **state) {
+  (void)state;
+  const char *settings[] = {"inputs", "observation.images.front", "n_obs", "3", "image.width", "12", "image.height", "12",
+                            "image.stack", "true", "cnn.filters", "4", "cnn.kernels", "3", "cnn.strides", "2"};
+  mynah_policy *p;
+  assert_int_equal(make(settings, sizeof settings / sizeof *settings, &p), MYNAH_OK);
+  mynah_weights *w = weights_of(p);
+  const mynah_tensor_info *info = mynah_weights_find(w, "encoder.0.0.weight");
+  assert_non_null(info);
+  assert_int_equal(info->shape.dims[1], 9);
+  mynah_clone *c;
+  mynah_actor *a;
+  assert_int_equal(mynah_clone_create(p, w, &c), MYNAH_OK);
+  assert_int_equal(mynah_actor_create(c, &a), MYNAH_OK);
+  static uint8_t pictures[2][64 * 64 * 3];
+  for (size_t i = 0; i < sizeof pictures[1]; i++) pictures[1][i] = (uint8_t)(i * 37);
+  assert_true(mynah_feature_size(&p->inputs[0]) <= (int64_t)sizeof pictures[0]);
+  float actions[2] = {0}; /* after frames 0 0 1 and 0 1 0 */
+  for (int k = 0; k < 2; k++) {
+    mynah_actor_reset(a, 1);
+    for (int t = 0; t < 3; t++) {
+      mynah_value v = {pictures[t == (k ? 1 : 2)]};
+      mynah_actor_act(a, &v, &actions[k]);
+    }
+  }
+  assert_true(actions[0] != actions[1]);
+  mynah_actor_destroy(a);
+  mynah_clone_destroy(c);
+  mynah_weights_destroy(w);
+  mynah_policy_destroy(p);
+}
+
 static void misfits_are_refused(void **state) {
   (void)state;
   mynah_policy *p;
@@ -199,6 +232,7 @@ static void torture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(every_head_survives_a_file, set_up, tear_down),
+                                     cmocka_unit_test_setup_teardown(stacked_pictures, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(misfits_are_refused, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(damaged_files, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(torture, set_up, tear_down)};
