@@ -145,7 +145,7 @@ static void stacked_pictures(void **state) {
   for (int k = 0; k < 2; k++) {
     mynah_actor_reset(a, 1);
     for (int t = 0; t < 3; t++) {
-      mynah_value v = {pictures[t == (k ? 1 : 2)]};
+      mynah_value v = {pictures[t == (k ? 1 : 2)], sizeof pictures[0], 0};
       mynah_actor_act(a, &v, &actions[k]);
     }
   }
