@@ -126,7 +126,7 @@ static void every_head_survives_a_file(void **state) {
 /* Frames enter as channels: the first layer sees n_obs times three, and the order of frames counts. */
 static void stacked_pictures(void **state) {
   (void)state;
-  const char *settings[] = {"inputs", "observation.images.front", "n_obs", "3", "image.width", "12", "image.height", "12",
+  const char *settings[] = {"inputs", "observation.images.eye", "n_obs", "3", "image.width", "12", "image.height", "12",
                             "image.stack", "true", "cnn.filters", "4", "cnn.kernels", "3", "cnn.strides", "2"};
   mynah_policy *p;
   assert_int_equal(make(settings, sizeof settings / sizeof *settings, &p), MYNAH_OK);
