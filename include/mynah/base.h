@@ -357,6 +357,7 @@ MYNAH_API bool mynah_dtype_parse(const char *name, mynah_dtype *out);
 
 #define MYNAH_NAME_MAX 96
 #define MYNAH_MAX_DIMS 6
+#define MYNAH_MIRROR_MAX 32
 /* A named, typed, shaped value of a frame, named as in LeRobot: observation.state, observation.images.front, action. */
 typedef struct mynah_feature {
   char name[MYNAH_NAME_MAX];
@@ -365,8 +366,11 @@ typedef struct mynah_feature {
   int64_t dims[MYNAH_MAX_DIMS];
   bool is_image;        /* 8-bit RGB (H,W,3) */
   uint64_t angle_mask;  /* bit i: element i is an angle in rad (policies take its cosine and sine) */
-  uint64_t mirror_mask; /* bit i: element i changes sign when the world is mirrored left-right */
-  bool is_mirrorable;   /* images: mirroring is a legal augmentation of this task */
+  /* A mirrored world is another legal world of this task: pictures are flipped left-right; element i of a vector is
+   * element |mirror_from[i]| - 1, with the sign of mirror_from[i], plus mirror_offset[i] (mirror_from 0: as it is). */
+  bool is_mirrorable;
+  int8_t mirror_from[MYNAH_MIRROR_MAX];
+  float mirror_offset[MYNAH_MIRROR_MAX];
   char unit[32];        /* "px", "rad", "m/s"; "" if mixed: then names says */
   char names[512];      /* comma-separated element names, or "" */
 } mynah_feature;
@@ -374,6 +378,10 @@ MYNAH_API int64_t mynah_feature_size(const mynah_feature *f);  /* elements */
 MYNAH_API size_t mynah_feature_bytes(const mynah_feature *f);
 MYNAH_API mynah_feature mynah_feature_vector(const char *name, int64_t n, const char *names, const char *unit);
 MYNAH_API mynah_feature mynah_feature_image(const char *name, int64_t height, int64_t width);
+/* Declares a vector mirrorable. Shape: from, offset (size), at most MYNAH_MIRROR_MAX; offset NULL: zeros */
+MYNAH_API void mynah_feature_mirror(mynah_feature *f, const int *from, const float *offset);
+/* In place. Shape: x (size) */
+MYNAH_API MYNAH_RT void mynah_feature_apply_mirror(const mynah_feature *f, float *x);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_feature_check(const mynah_feature *f);
 MYNAH_API int mynah_feature_find(const mynah_feature *features, int n, const char *name); /* -1: none */
 MYNAH_API mynah_json *mynah_feature_to_json(const mynah_feature *f);

@@ -165,6 +165,12 @@ typedef struct mynah_importer {
 MYNAH_API const mynah_importer *const *mynah_importers(void); /* NULL-terminated */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_importer_find(const char *name, const mynah_importer **out);
 
+/* ---- well-known tasks ------------------------------------------------------------------------------------------- */
+
+/* Push-T's observation.state, observation.environment_state (nine keypoints) and action: the same names, units, angles
+ * and mirror image whether they come from a file or from a simulator. */
+MYNAH_API void mynah_pusht_features(mynah_feature *state, mynah_feature *points, mynah_feature *action);
+
 #ifdef __cplusplus
 }
 #endif

@@ -63,6 +63,26 @@ mynah_feature mynah_feature_image(const char *name, int64_t height, int64_t widt
   return f;
 }
 
+void mynah_feature_mirror(mynah_feature *f, const int *from, const float *offset) {
+  int64_t n = mynah_feature_size(f);
+  f->is_mirrorable = true;
+  for (int64_t i = 0; i < n && i < MYNAH_MIRROR_MAX; i++) {
+    f->mirror_from[i] = (int8_t)from[i];
+    f->mirror_offset[i] = offset ? offset[i] : 0;
+  }
+}
+
+void mynah_feature_apply_mirror(const mynah_feature *f, float *x) {
+  float old[MYNAH_MIRROR_MAX];
+  int64_t n = mynah_feature_size(f);
+  if (n > MYNAH_MIRROR_MAX) n = MYNAH_MIRROR_MAX;
+  for (int64_t i = 0; i < n; i++) old[i] = x[i];
+  for (int64_t i = 0; i < n; i++) {
+    int from = f->mirror_from[i];
+    if (from) x[i] = (from < 0 ? -old[-from - 1] : old[from - 1]) + f->mirror_offset[i];
+  }
+}
+
 static bool is_name(const char *name) {
   if (!name[0] || name[0] == '.') return false;
   for (; *name; name++) {
@@ -98,8 +118,12 @@ mynah_status mynah_feature_check(const mynah_feature *f) {
   if (f->is_image && (f->n_dims != 3 || f->dims[2] != 3 || f->dtype != MYNAH_U8 || f->dims[0] > MYNAH_IMAGE_MAX_SIDE ||
                       f->dims[1] > MYNAH_IMAGE_MAX_SIDE))
     return mynah_fail(MYNAH_INVALID, "feature '%s': an image is uint8 (height, width, 3)", f->name);
+  for (int i = 0; i < MYNAH_MIRROR_MAX; i++)
+    if (f->mirror_from[i] != 0 && (f->is_image || i >= n || f->mirror_from[i] > n || f->mirror_from[i] < -n))
+      return mynah_fail(MYNAH_INVALID, "feature '%s': its mirror image names an element beyond %lld", f->name,
+                        (long long)n);
   uint64_t elements = n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
-  if (!f->is_image && ((f->angle_mask | f->mirror_mask) & ~elements))
+  if (!f->is_image && (f->angle_mask & ~elements))
     return mynah_fail(MYNAH_INVALID, "feature '%s': a mask names an element beyond %lld", f->name, (long long)n);
   if (f->names[0] && count_names(f->names) != n)
     return mynah_fail(MYNAH_MISMATCH, "feature '%s': %lld element names for %lld elements", f->name,
@@ -119,6 +143,39 @@ static mynah_json *mask_to_json(uint64_t mask) {
   for (int i = 0; i < 64; i++)
     if (mask >> i & 1) mynah_json_append(array, mynah_json_integer(i));
   return array;
+}
+
+/* {"from":[…],"offset":[…]}; NULL when a mirrored vector is the same. */
+static mynah_json *mirror_to_json(const mynah_feature *f) {
+  int64_t n = mynah_feature_size(f);
+  if (n > MYNAH_MIRROR_MAX) n = MYNAH_MIRROR_MAX;
+  bool is_same = true;
+  for (int64_t i = 0; i < n; i++) is_same = is_same && f->mirror_from[i] == 0;
+  if (is_same || f->is_image) return NULL;
+  mynah_json *j = mynah_json_object(), *from = mynah_json_array(), *offset = mynah_json_array();
+  for (int64_t i = 0; i < n; i++) {
+    mynah_json_append(from, mynah_json_integer(f->mirror_from[i]));
+    mynah_json_append(offset, mynah_json_number((double)f->mirror_offset[i]));
+  }
+  mynah_json_set(j, "from", from);
+  mynah_json_set(j, "offset", offset);
+  return j;
+}
+
+static mynah_status mirror_from_json(const mynah_json *j, mynah_feature *f) {
+  const mynah_json *from = mynah_json_get(j, "from"), *offset = mynah_json_get(j, "offset");
+  if (!j) return MYNAH_OK;
+  size_t n = mynah_json_size(from);
+  if (!mynah_json_is_array(from) || n > MYNAH_MIRROR_MAX || !mynah_json_is_array(offset) || mynah_json_size(offset) != n)
+    return mynah_fail(MYNAH_CORRUPT, "mirror: 'from' and 'offset' are lists of the same length, at most %d",
+                      MYNAH_MIRROR_MAX);
+  for (size_t i = 0; i < n; i++) {
+    int64_t k = mynah_json_to_integer(mynah_json_at(from, i), 127);
+    if (k < -MYNAH_MIRROR_MAX || k > MYNAH_MIRROR_MAX) return mynah_fail(MYNAH_CORRUPT, "mirror: from[%zu] names no element", i);
+    f->mirror_from[i] = (int8_t)k;
+    f->mirror_offset[i] = (float)mynah_json_to_number(mynah_json_at(offset, i), 0);
+  }
+  return MYNAH_OK;
 }
 
 static mynah_json *names_to_json(const char *names) {
@@ -143,7 +200,8 @@ mynah_json *mynah_feature_to_json(const mynah_feature *f) {
   if (f->names[0]) mynah_json_set(j, "names", names_to_json(f->names));
   if (f->unit[0]) mynah_json_set(j, "unit", mynah_json_string(f->unit));
   if (f->angle_mask) mynah_json_set(j, "angles", mask_to_json(f->angle_mask));
-  if (f->mirror_mask) mynah_json_set(j, "mirrored", mask_to_json(f->mirror_mask));
+  mynah_json *mirror = mirror_to_json(f);
+  if (mirror) mynah_json_set(j, "mirror", mirror);
   if (f->is_mirrorable) mynah_json_set(j, "is_mirrorable", mynah_json_bool(true));
   return j;
 }
@@ -185,7 +243,7 @@ static mynah_status read_json(const mynah_json *j, mynah_feature *f) {
   if (unit) MYNAH_TRY(mynah_copy_text(f->unit, sizeof f->unit, mynah_json_to_string(unit, "")));
   MYNAH_TRY(names_from_json(mynah_json_get(j, "names"), f->names, sizeof f->names));
   MYNAH_TRY(mask_from_json(mynah_json_get(j, "angles"), &f->angle_mask));
-  MYNAH_TRY(mask_from_json(mynah_json_get(j, "mirrored"), &f->mirror_mask));
+  MYNAH_TRY(mirror_from_json(mynah_json_get(j, "mirror"), f));
   f->is_mirrorable = mynah_json_to_bool(mynah_json_get(j, "is_mirrorable"), false);
   return MYNAH_OK;
 }

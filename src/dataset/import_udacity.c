@@ -174,9 +174,10 @@ static mynah_status check_pictures(import *m) {
     m->features[m->n_features++].is_mirrorable = true;
   }
   mynah_image_deinit(&picture);
-  m->features[m->n_features++] = mynah_feature_vector("observation.state", 1, "speed", "m/s");
+  m->features[m->n_features] = mynah_feature_vector("observation.state", 1, "speed", "m/s");
+  mynah_feature_mirror(&m->features[m->n_features++], (int[]){1}, NULL);
   m->features[m->n_features] = mynah_feature_vector("action", 2, "steering,throttle", "");
-  m->features[m->n_features++].mirror_mask = 1;
+  mynah_feature_mirror(&m->features[m->n_features++], (int[]){-1, 2}, NULL);
   return MYNAH_OK;
 }
 

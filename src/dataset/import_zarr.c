@@ -135,11 +135,8 @@ static mynah_status describe_pusht(import *m) {
   if (m->config->task == TASK_NONE || (m->config->task == TASK_AUTO && !fits)) return MYNAH_OK;
   if (!fits)
     return mynah_fail(MYNAH_MISMATCH, "task=pusht: needs a state of 5, an action of 2, keypoints of 18 numbers");
-  mynah_feature *f = &m->features[state];
-  *f = mynah_feature_vector(f->name, 5, "agent_x,agent_y,block_x,block_y,block_angle", "px");
-  f->angle_mask = 1 << 4;
-  m->features[action] = mynah_feature_vector("action", 2, "x,y", "px");
-  if (points >= 0) snprintf(m->features[points].unit, sizeof m->features[points].unit, "px");
+  mynah_feature unused;
+  mynah_pusht_features(&m->features[state], points >= 0 ? &m->features[points] : &unused, &m->features[action]);
   return MYNAH_OK;
 }
 

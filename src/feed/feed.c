@@ -59,8 +59,7 @@ static void put_vector(const mynah_feed *f, const mynah__column *c, const mynah_
   memcpy(to, in, (size_t)n * sizeof *to);
   bool is_action = strcmp(c->feature.name, "action") == 0;
   if (is_action && a->view > 0) to[f->config.side_element] += (float)(a->view == 1 ? f->config.side_correction : -f->config.side_correction);
-  for (int64_t i = 0; a->is_mirrored && i < n && i < 64; i++)
-    if (c->feature.mirror_mask >> i & 1) to[i] = -to[i];
+  if (a->is_mirrored) mynah_feature_apply_mirror(&c->feature, to);
 }
 
 static void put_picture(const mynah_feed *f, const mynah__column *c, const mynah__augmentation *a, int64_t frame,

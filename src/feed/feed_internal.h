@@ -26,7 +26,7 @@ struct mynah_frames {
   int64_t n_frames;
   int64_t *first;  /* (n_episodes + 1): number of an episode's first frame */
   int64_t n_episodes;
-  bool can_mirror; /* every picture's task and the action declare it */
+  bool can_mirror; /* every feature declares it */
   bool has_sides;
 };
 

@@ -103,8 +103,7 @@ static mynah_status describe_columns(mynah_frames *f, const mynah_dataset *d, co
     if (windows[i].is_padding_mask) c->frame_bytes = sizeof(float);
     else if (feature->is_image) c->frame_bytes = (size_t)windows[i].width * (size_t)windows[i].height * 3;
     else c->frame_bytes = windows[i].is_class ? sizeof(int32_t) : (size_t)mynah_feature_size(feature) * sizeof(float);
-    if (feature->is_image && !windows[i].is_padding_mask) f->can_mirror = f->can_mirror && feature->is_mirrorable;
-    if (strcmp(feature->name, "action") == 0) f->can_mirror = f->can_mirror && feature->mirror_mask != 0;
+    f->can_mirror = f->can_mirror && feature->is_mirrorable;
     for (int k = 0; k < i && c->shared_with < 0; k++) {
       const mynah__column *o = &f->columns[k];
       bool is_same = strcmp(o->window.feature, c->window.feature) == 0 && o->shared_with < 0 && !o->window.is_padding_mask;

@@ -2,6 +2,8 @@
 /* Push-T as gym-pusht 0.1.8 has it: the same engine, the same order of operations, the same numbers. */
 #include "pusht.h"
 
+#include <mynah/dataset.h>
+
 #include <chipmunk/chipmunk.h>
 #include <math.h>
 #include <pthread.h>
@@ -259,14 +261,13 @@ static void pusht_close(mynah_device *d) {
 static void describe(pusht *p) {
   mynah_device *d = &p->base;
   d->type = &mynah_sim_pusht;
-  d->features[0] = mynah_feature_vector("observation.state", 5, "agent_x,agent_y,block_x,block_y,block_angle", "px");
-  d->features[0].angle_mask = 1 << 4;
-  d->features[1] = mynah_feature_vector("observation.environment_state", 2 * N_KEYPOINTS, "", "px");
+  mynah_feature action;
+  mynah_pusht_features(&d->features[0], &d->features[1], &action);
   d->n_observations = 2;
   if (p->config.image)
     d->features[d->n_observations++] =
         mynah_feature_image("observation.images.top", MYNAH__PUSHT_PICTURE, MYNAH__PUSHT_PICTURE);
-  d->features[d->n_observations] = mynah_feature_vector("action", 2, "x,y", "px");
+  d->features[d->n_observations] = action;
   d->n_features = d->n_observations + 1;
   d->rate_hz = RATE_HZ;
   d->max_steps = p->config.max_steps;

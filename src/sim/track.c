@@ -59,9 +59,9 @@ static void declare_features(track *t) {
     f++->is_mirrorable = true;
   }
   *f = mynah_feature_vector("observation.state", 2, "speed_m_s,yaw_rate_rad_s", "");
-  f++->mirror_mask = 2;
+  mynah_feature_mirror(f++, (int[]){1, -2}, NULL);
   *f = mynah_feature_vector("action", 2, "steering,throttle", "");
-  f++->mirror_mask = 1;
+  mynah_feature_mirror(f++, (int[]){-1, 2}, NULL);
   t->base.n_features = (int)(f - t->base.features);
   t->base.n_observations = t->base.n_features - 1;
 }

@@ -26,15 +26,14 @@ static mynah_status set_sim(sim_choice *sim, const char *key, const char *value)
   return mynah_config_set(&bind, 1, key, value);
 }
 
-/* Rich demonstrations begin off the middle, are disturbed and seen by three cameras; plain ones are simply driven. */
+/* The same roads and starts, a little off the middle; rich demonstrations are also disturbed and seen by three cameras. */
 static mynah_status configure_track(const demo *d, bool is_rich, sim_choice *sim) {
   char seconds[32];
   snprintf(seconds, sizeof seconds, "%.17g", d->config.road_s);
   MYNAH_TRY(set_sim(sim, "limit", seconds));
-  if (!is_rich) return MYNAH_OK;
-  MYNAH_TRY(set_sim(sim, "cameras", "3"));
   MYNAH_TRY(set_sim(sim, "start.offset", "0.5"));
-  return set_sim(sim, "start.heading", "0.1");
+  MYNAH_TRY(set_sim(sim, "start.heading", "0.1"));
+  return is_rich ? set_sim(sim, "cameras", "3") : MYNAH_OK;
 }
 
 static mynah_status record(demo *d, const char *path, bool is_rich, mynah_record_report *report) {

@@ -63,8 +63,7 @@ static void test_check_refuses(void **state) {
 static mynah_status round_trip(void *context) {
   mynah_feature f = mynah_feature_vector("observation.state", 3, "x,y,angle", "mixed"), back;
   f.angle_mask = 4;
-  f.mirror_mask = 3;
-  f.is_mirrorable = true;
+  mynah_feature_mirror(&f, (int[]){-2, 1, -3}, (float[]){512, 0.5f, 1.5f});
   mynah_json *j = mynah_feature_to_json(&f);
   mynah_str s = {0};
   mynah_status status = mynah_json_dump(j, 0, &s);
@@ -97,7 +96,8 @@ static void test_json_refuses(void **state) {
                                     "{\"dtype\":\"float32\",\"shape\":[2],\"names\":[\"a,b\",\"c\"]}",
                                     "{\"dtype\":\"float32\",\"shape\":[2],\"names\":[1,2]}",
                                     "{\"dtype\":\"float32\",\"shape\":[2],\"angles\":[64]}",
-                                    "{\"dtype\":\"float32\",\"shape\":[2],\"mirrored\":3}",
+                                    "{\"dtype\":\"float32\",\"shape\":[2],\"mirror\":3}",
+                                    "{\"dtype\":\"float32\",\"shape\":[2],\"mirror\":{\"from\":[-3,1],\"offset\":[0,0]}}",
                                     "{\"dtype\":\"image\",\"shape\":[4,4,4]}"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     mynah_json *j;

@@ -97,7 +97,7 @@ static void test_log(void **state) {
                       *action = mynah_dataset_find(d, "action");
   assert_true(camera->is_mirrorable && camera->dims[0] == HEIGHT && camera->dims[1] == WIDTH);
   assert_string_equal(action->names, "steering,throttle");
-  assert_int_equal(action->mirror_mask, 1);
+  assert_true(action->is_mirrorable && action->mirror_from[0] == -1 && action->mirror_from[1] == 2);
   assert_string_equal(mynah_dataset_find(d, "observation.state")->unit, "m/s");
   float row[6];
   int64_t times[3];

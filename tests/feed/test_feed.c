@@ -31,8 +31,8 @@ static int set_up(void **state) {
                         mynah_feature_image("observation.images.left", HEIGHT, WIDTH),
                         mynah_feature_image("observation.images.right", HEIGHT, WIDTH),
                         mynah_feature_vector("action", 1, "a", "")};
-  f[1].is_mirrorable = true;
-  f[4].mirror_mask = 1;
+  for (int i = 0; i < 4; i++) f[i].is_mirrorable = true;
+  mynah_feature_mirror(&f[4], (int[]){-1}, NULL);
   mynah_dataset_config c = {.features = f, .n_features = 5, .rate_hz = 10, .codec = MYNAH_CODEC_RAW};
   mynah_dataset *d;
   if (mynah_dataset_create(path, &c, &d) != MYNAH_OK) return -1;

@@ -47,8 +47,10 @@ static void features(void **state) {
   for (int i = 0; i < d->n_features; i++) assert_int_equal(mynah_feature_check(&d->features[i]), MYNAH_OK);
   assert_int_equal(mynah_feature_bytes(&d->features[0]), 160 * 120 * 3);
   assert_true(d->features[0].is_mirrorable);
-  assert_int_equal(d->features[1].mirror_mask, 2); /* yaw rate, not speed */
-  assert_int_equal(d->features[2].mirror_mask, 1); /* steering, not throttle */
+  float state_of[2] = {5, 0.25f}, action[2] = {0.5f, 1};
+  mynah_feature_apply_mirror(&d->features[1], state_of); /* yaw rate, not speed */
+  mynah_feature_apply_mirror(&d->features[2], action);   /* steering, not throttle */
+  assert_true(state_of[0] == 5 && state_of[1] == -0.25f && action[0] == -0.5f && action[1] == 1);
   assert_true(d->rate_hz == 20);
   d->type->close(d);
   d = open_track("cameras=3");

@@ -18,11 +18,11 @@ static mynah_status fake_open(const void *config, mynah_device **out) {
   if (!f) return MYNAH_NO_MEMORY;
   f->base.type = &fake_device;
   f->base.features[0] = mynah_feature_vector("observation.state", 2, "x,three", "m");
-  f->base.features[0].mirror_mask = 1;
+  mynah_feature_mirror(&f->base.features[0], (int[]){-1, 2}, NULL);
   f->base.features[1] = mynah_feature_image("observation.images.eye", 4, 6);
   f->base.features[1].is_mirrorable = true;
   f->base.features[2] = mynah_feature_vector("action", 1, "u", "m/s");
-  f->base.features[2].mirror_mask = 1;
+  mynah_feature_mirror(&f->base.features[2], (int[]){-1}, NULL);
   f->base.n_features = 3;
   f->base.n_observations = 2;
   f->base.rate_hz = 10;
