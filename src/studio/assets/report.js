@@ -105,7 +105,7 @@ function track(t) {
     svg.append(make("path", { d: line(flip(p.points)), fill: "none", stroke: colour(i), "stroke-width": size * .006, "stroke-linejoin": "round" }));
   });
   t.paths.forEach((p, i) => flip(p.interventions || []).forEach(([x, y]) => {
-    svg.append(make("circle", { cx: x, cy: y, r: size * .014, fill: "none", stroke: "var(--bad)", "stroke-width": size * .006 }));
+    svg.append(make("circle", { cx: x, cy: y, r: size * .014, fill: "none", stroke: colour(i), "stroke-width": size * .006 }));
     svg.append(make("circle", { cx: x, cy: y, r: size * .006, fill: colour(i) }));
   }));
   return make("div", { class: "panel" }, make("h3", {}, t.title), svg,
