@@ -5,8 +5,10 @@
 #include <mynah/model.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#define MAX_MEMBERS 16
 #define MLP_KEYS(K)                                                                                \
   K(STRING, encoder, "encoder.widths", "", 0, 0, "", "layers each vector observation passes first; empty: none") \
   K(STRING, cnn_filters, "cnn.filters", "24,36,48,64,64", 0, 0, "", "filters of the picture encoder's layers") \
@@ -25,6 +27,7 @@
   K(INT, modes, "modes", 5, 1, 64, "", "head=gmm: Gaussians in the mixture")                       \
   K(FLOAT, log_std_min, "log_std.min", -4.6, -20, 10, "", "head=gaussian, gmm: smallest log standard deviation") \
   K(FLOAT, log_std_max, "log_std.max", 2, -20, 10, "", "and largest")                              \
+  K(INT, members, "members", 1, 1, MAX_MEMBERS, "", "networks trained side by side on the same batches that decide together") \
   K(CHOICE, act, "act", "sample", 0, 0, "sample|best", "mixtures and classes: draw one, or take the most likely")
 
 typedef struct mlp_config {
@@ -116,35 +119,47 @@ static mynah_node encode_vector(const mynah_policy *p, mynah_graph *g, mynah_nod
   return mynah_model_mlp(g, prefix, x, &mlp);
 }
 
-/* All observations, encoded and joined, through the trunk -> (B,width). */
-static mynah_node build_trunk(const mynah_policy *p, mynah_graph *g, int64_t batch) {
-  const mlp_config *c = p->config;
-  mynah_node parts[MYNAH_POLICY_INPUTS_MAX];
-  for (int i = 0; i < p->n_inputs; i++) {
-    mynah_node x = mynah__policy_observe(p, g, i, batch);
-    mynah_str prefix = {0};
-    mynah_str_printf(&prefix, "encoder.%d", i);
-    parts[i] = p->inputs[i].is_image ? encode_image(p, g, x, mynah_str_text(&prefix), batch)
-                                     : encode_vector(p, g, x, mynah_str_text(&prefix), batch);
-    mynah_str_deinit(&prefix);
-  }
-  mynah_node h = p->n_inputs == 1 ? parts[0] : mynah_concat(g, parts, p->n_inputs, -1);
-  if (c->trunk == TRUNK_RESIDUAL) {
-    mynah_residual_config residual = {c->width, c->hidden, (int)c->blocks, (float)c->dropout};
-    return mynah_model_residual(g, "trunk", h, &residual);
-  }
-  int64_t widths[MAX_LAYERS];
-  size_t n = 0;
-  if (mynah_parse_ints(c->widths, widths, MAX_LAYERS, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
-  mynah_mlp_config mlp = {widths, (int)n, activations[c->activation], (float)c->dropout};
-  return mynah_model_mlp(g, "trunk", h, &mlp);
-}
-
 /* Width of the head's linear layer. */
 static int64_t head_size(const mynah_policy *p) {
   const mlp_config *c = p->config;
   if (c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM) return n_modes(c) * (1 + 2 * chunk_size(p));
   return c->head == HEAD_CATEGORICAL ? p->common.chunk * n_classes(p) : chunk_size(p);
+}
+
+/* "NAME", or "member.M.NAME" when there are several. */
+typedef struct member_name {
+  char text[MYNAH_NAME_MAX];
+} member_name;
+static member_name name_of(const mynah_policy *p, int member, const char *name, int number) {
+  member_name n;
+  char tail[32] = "";
+  if (number >= 0) snprintf(tail, sizeof tail, ".%d", number);
+  if (((const mlp_config *)p->config)->members == 1) snprintf(n.text, sizeof n.text, "%s%s", name, tail);
+  else snprintf(n.text, sizeof n.text, "member.%d.%s%s", member, name, tail);
+  return n;
+}
+
+/* One member: all observations, encoded and joined, through its trunk and head. seen: one node an input
+ * -> (B,head_size) */
+static mynah_node build_member(const mynah_policy *p, mynah_graph *g, const mynah_node *seen, int member, int64_t batch) {
+  const mlp_config *c = p->config;
+  mynah_node parts[MYNAH_POLICY_INPUTS_MAX];
+  for (int i = 0; i < p->n_inputs; i++) {
+    member_name prefix = name_of(p, member, "encoder", i);
+    parts[i] = p->inputs[i].is_image ? encode_image(p, g, seen[i], prefix.text, batch)
+                                     : encode_vector(p, g, seen[i], prefix.text, batch);
+  }
+  member_name trunk = name_of(p, member, "trunk", -1), head = name_of(p, member, "head", -1);
+  mynah_node h = p->n_inputs == 1 ? parts[0] : mynah_concat(g, parts, p->n_inputs, -1);
+  if (c->trunk == TRUNK_RESIDUAL) {
+    mynah_residual_config residual = {c->width, c->hidden, (int)c->blocks, (float)c->dropout};
+    return mynah_model_linear(g, head.text, mynah_model_residual(g, trunk.text, h, &residual), head_size(p));
+  }
+  int64_t widths[MAX_LAYERS];
+  size_t n = 0;
+  if (mynah_parse_ints(c->widths, widths, MAX_LAYERS, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
+  mynah_mlp_config mlp = {widths, (int)n, activations[c->activation], (float)c->dropout};
+  return mynah_model_linear(g, head.text, mynah_model_mlp(g, trunk.text, h, &mlp), head_size(p));
 }
 
 /* The head's parts. out (B,K + 2KD) -> logits (B,K), mean (B,K,D), log_std (B,K,D) with D = chunk * action size */
@@ -166,29 +181,38 @@ static mynah_node build_mask(const mynah_policy *p, mynah_graph *g, int64_t batc
   return mynah_reshape(g, mask, MYNAH_SHAPE(batch, chunk * size));
 }
 
+/* Loss of one member's output. target (B,chunk*A), or classes (B,chunk) */
+static mynah_node judge(const mynah_policy *p, mynah_graph *g, mynah_node out, mynah_node target, mynah_node mask) {
+  const mlp_config *c = p->config;
+  int64_t batch = mynah_node_shape(g, out).dims[0];
+  if (c->head == HEAD_CATEGORICAL)
+    return mynah_cross_entropy(g, mynah_reshape(g, out, MYNAH_SHAPE(batch, p->common.chunk, n_classes(p))), target, 0);
+  if (c->head == HEAD_MSE) return mynah_mse(g, out, target, mask);
+  if (c->head == HEAD_L1) return mynah_l1(g, out, target, mask);
+  if (c->head == HEAD_HUBER) return mynah_huber(g, out, target, mask, (float)c->huber_delta);
+  mynah_node m[3];
+  split_mixture(p, g, out, batch, m);
+  return mynah_affine(g, mynah_gmm_nll(g, m[0], m[1], m[2], target, mask), 1 / (float)chunk_size(p), 0);
+}
+
+/* The loss is the mean over members: each learns as it would alone. */
 static mynah_status build_train(const mynah_policy *p, mynah_graph *g, int64_t batch, mynah_node *loss) {
   const mlp_config *c = p->config;
-  int64_t chunk = p->common.chunk, d = chunk_size(p);
-  mynah_node out = mynah_model_linear(g, "head", build_trunk(p, g, batch), head_size(p));
+  int64_t chunk = p->common.chunk;
+  mynah_node seen[MYNAH_POLICY_INPUTS_MAX], target, mask = MYNAH_NO_NODE;
+  for (int i = 0; i < p->n_inputs; i++) seen[i] = mynah__policy_observe(p, g, i, batch);
   if (c->head == HEAD_CATEGORICAL) {
-    mynah_node target = mynah_input(g, "action", MYNAH_I32, MYNAH_SHAPE(batch, chunk));
-    *loss = mynah_cross_entropy(g, mynah_reshape(g, out, MYNAH_SHAPE(batch, chunk, n_classes(p))), target, 0);
-    return mynah_graph_status(g);
-  }
-  mynah_node target = mynah_input(g, "action", MYNAH_F32, MYNAH_SHAPE(batch, chunk, action_size(p)));
-  target = mynah_reshape(g, mynah__policy_normalize_action(p, g, target), MYNAH_SHAPE(batch, d));
-  mynah_node mask = build_mask(p, g, batch);
-  if (c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM) {
-    mynah_node m[3];
-    split_mixture(p, g, out, batch, m);
-    *loss = mynah_affine(g, mynah_gmm_nll(g, m[0], m[1], m[2], target, mask), 1 / (float)d, 0);
-  } else if (c->head == HEAD_MSE) {
-    *loss = mynah_mse(g, out, target, mask);
-  } else if (c->head == HEAD_L1) {
-    *loss = mynah_l1(g, out, target, mask);
+    target = mynah_input(g, "action", MYNAH_I32, MYNAH_SHAPE(batch, chunk));
   } else {
-    *loss = mynah_huber(g, out, target, mask, (float)c->huber_delta);
+    target = mynah_input(g, "action", MYNAH_F32, MYNAH_SHAPE(batch, chunk, action_size(p)));
+    target = mynah_reshape(g, mynah__policy_normalize_action(p, g, target), MYNAH_SHAPE(batch, chunk_size(p)));
+    mask = build_mask(p, g, batch);
   }
+  for (int k = 0; k < c->members; k++) {
+    mynah_node one = judge(p, g, build_member(p, g, seen, k, batch), target, mask);
+    *loss = k == 0 ? one : mynah_add(g, *loss, one);
+  }
+  if (c->members > 1) *loss = mynah_affine(g, *loss, 1 / (float)c->members, 0);
   return mynah_graph_status(g);
 }
 
@@ -201,18 +225,28 @@ static mynah_node finish_action(const mynah_policy *p, mynah_graph *g, mynah_nod
 static mynah_status build_act(const mynah_policy *p, int which, mynah_graph *g) {
   (void)which;
   const mlp_config *c = p->config;
-  int64_t chunk = p->common.chunk, size = action_size(p);
-  mynah_node out = mynah_model_linear(g, "head", build_trunk(p, g, 1), head_size(p));
-  if (c->head == HEAD_CATEGORICAL) {
-    mynah_output(g, "logits", out);
-  } else if (c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM) {
-    int64_t k = n_modes(c);
-    mynah_output(g, "logits", mynah_slice(g, out, -1, 0, k));
-    mynah_node mean = mynah_slice(g, out, -1, k, k * chunk * size);
-    mynah_output(g, "mean", finish_action(p, g, mynah_reshape(g, mean, MYNAH_SHAPE(k, chunk, size))));
-  } else {
-    mynah_output(g, "action", finish_action(p, g, mynah_reshape(g, out, MYNAH_SHAPE(chunk, size))));
+  int64_t chunk = p->common.chunk, size = action_size(p), k = n_modes(c);
+  mynah_node seen[MYNAH_POLICY_INPUTS_MAX], logits[MAX_MEMBERS], means[MAX_MEMBERS], total = MYNAH_NO_NODE;
+  for (int i = 0; i < p->n_inputs; i++) seen[i] = mynah__policy_observe(p, g, i, 1);
+  bool is_mixture = c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM;
+  for (int m = 0; m < c->members; m++) {
+    mynah_node out = build_member(p, g, seen, m, 1);
+    if (is_mixture) {
+      logits[m] = mynah_slice(g, out, -1, 0, k);
+      if (c->members > 1) logits[m] = mynah_log_softmax(g, logits[m]); /* each member has the same say */
+      means[m] = mynah_reshape(g, mynah_slice(g, out, -1, k, k * chunk * size), MYNAH_SHAPE(k, chunk, size));
+    } else {
+      total = m == 0 ? out : mynah_add(g, total, out);
+    }
   }
+  if (is_mixture) {
+    mynah_output(g, "logits", mynah_concat(g, logits, (int)c->members, -1));
+    mynah_output(g, "mean", finish_action(p, g, mynah_concat(g, means, (int)c->members, 0)));
+    return mynah_graph_status(g);
+  }
+  if (c->members > 1) total = mynah_affine(g, total, 1 / (float)c->members, 0);
+  if (c->head == HEAD_CATEGORICAL) mynah_output(g, "logits", total);
+  else mynah_output(g, "action", finish_action(p, g, mynah_reshape(g, total, MYNAH_SHAPE(chunk, size))));
   return mynah_graph_status(g);
 }
 
@@ -247,8 +281,8 @@ static void predict(const mynah_policy *p, const mynah_prediction *prediction) {
     int64_t n = n_classes(p);
     for (int64_t t = 0; t < p->common.chunk; t++) chunk[t] = (float)choose(logits + t * n, n, is_drawn, rng);
   } else if (c->head == HEAD_GAUSSIAN || c->head == HEAD_GMM) {
-    int64_t k = choose(mynah_state_output(s, "logits"), n_modes(c), is_drawn, rng);
     const float *mean = mynah_state_output(s, "mean");
+    int64_t k = choose(mynah_state_output(s, "logits"), n_modes(c) * c->members, is_drawn, rng);
     memcpy(chunk, mean + k * d, (size_t)d * sizeof(float));
   } else {
     memcpy(chunk, mynah_state_output(s, "action"), (size_t)d * sizeof(float));

@@ -98,7 +98,7 @@ static void every_head_survives_a_file(void **state) {
   for (size_t h = 0; h < 5; h++) {
     const char *settings[] = {"head", heads[h], "n_obs", "3", "chunk", "4", "execute", "2", "image.width", "12",
                               "image.height", "12", "cnn.filters", "4,4", "cnn.kernels", "3,3", "cnn.strides", "2,1",
-                              "trunk", h % 2 ? "residual" : "plain", "widths", "16", "width", "16", "hidden", "8"};
+                              "members", h == 0 || h == 4 ? "3" : "1", "trunk", h % 2 ? "residual" : "plain", "widths", "16", "width", "16", "hidden", "8"};
     mynah_policy *p;
     assert_int_equal(make(settings, sizeof settings / sizeof *settings, &p), MYNAH_OK);
     assert_int_equal(p->n_inputs, 2);
