@@ -3,16 +3,15 @@
 #include <mynah/base.h>
 
 #if defined(__x86_64__)
-#include <xmmintrin.h>
 
 /* MXCSR: bit 15 makes small results 0, bit 6 reads small operands as 0 (Intel SDM vol. 1, 10.2.3). */
 uint64_t mynah_flush_denormals(void) {
-  unsigned before = _mm_getcsr();
-  _mm_setcsr(before | 1u << 15 | 1u << 6);
+  unsigned before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(before | 1u << 15 | 1u << 6);
   return before;
 }
 
-void mynah_restore_denormals(uint64_t before) { _mm_setcsr((unsigned)before); }
+void mynah_restore_denormals(uint64_t before) { __builtin_ia32_ldmxcsr((unsigned)before); }
 
 #elif defined(__aarch64__)
 

@@ -81,7 +81,7 @@ static mynah_status check(const mynah_policy *p) {
 
 /* ---- graphs -------------------------------------------------------------------------------------------------------- */
 
-/* (B*n_obs,H,W,3) -> (B,H,W,3*n_obs) */
+/* (B*n_obs,H,W,3) -> (B,H,W,3*n_obs): the present frame last, before it what has changed since each earlier one. */
 static mynah_node stack_frames(const mynah_policy *p, mynah_graph *g, mynah_node x, int64_t batch) {
   mynah_node frames[64]; /* as many as n_obs may be */
   int64_t n_obs = p->common.n_obs;
@@ -90,6 +90,7 @@ static mynah_node stack_frames(const mynah_policy *p, mynah_graph *g, mynah_node
   x = mynah_reshape(g, x, MYNAH_SHAPE(batch, n_obs, s.dims[1], s.dims[2], 3));
   for (int64_t t = 0; t < n_obs; t++)
     frames[t] = mynah_reshape(g, mynah_slice(g, x, 1, t, 1), MYNAH_SHAPE(batch, s.dims[1], s.dims[2], 3));
+  for (int64_t t = 0; t + 1 < n_obs; t++) frames[t] = mynah_sub(g, frames[n_obs - 1], frames[t]);
   return mynah_concat(g, frames, (int)n_obs, -1);
 }
 

@@ -238,8 +238,8 @@ static mynah_status run_all(evaluation *e) {
   e->result->seconds = (double)(mynah_now_ns() - start) * 1e-9;
   mynah_pool_destroy(pool);
   if (e->status != MYNAH_OK) return mynah_fail(e->status, "%s", e->error);
-  qsort(e->infer_ms, e->n_infer, sizeof *e->infer_ms, by_float);
   if (e->n_infer > 0) {
+    qsort(e->infer_ms, e->n_infer, sizeof *e->infer_ms, by_float);
     e->result->infer_ms_p50 = (double)e->infer_ms[(e->n_infer - 1) / 2];
     e->result->infer_ms_p99 = (double)e->infer_ms[(size_t)((double)(e->n_infer - 1) * 0.99)];
   }

@@ -232,7 +232,7 @@ static void *operand_at(const mynah__call *call, const dnnl_operand *o) {
   case DNNL_PACKED: return (void *)(uintptr_t)call->packed;
   case DNNL_SCRATCH: break;
   }
-  return (char *)call->scratch + o->offset;
+  return call->scratch ? (char *)call->scratch + o->offset : NULL;
 }
 
 /* y (n) = sum over rows of x (rows,n) */
