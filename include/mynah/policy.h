@@ -16,11 +16,36 @@
 extern "C" {
 #endif
 
+/* How predicted chunks become actions. An action belongs to an absolute step of the episode: element i of a chunk that was
+ * predicted from the observation of step s is meant for step s + i. A prediction that takes delay_steps = d steps arrives
+ * at step s + d and has lost its first d actions; what was planned before is executed meanwhile. An episode waits for its
+ * first chunk. One prediction is under way at a time, so a new one begins every max(steps, d) steps.
+ *   receding  the new chunk replaces the plan
+ *   ensemble  all chunks that reach a step are averaged, weights exp(-k i), i = 0 for the oldest (Zhao et al. 2023,
+ *             "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware", sec. IV-A)
+ *   blend     where plan and new chunk overlap, the one fades linearly into the other
+ *   rtc       the policy is told the d actions that will have been executed when its chunk arrives and begins with them
+ *             (Black et al. 2025, "Real-Time Execution of Action Chunking Flow Policies"); policies that cannot: as blend */
+#define MYNAH_EXECUTE_KEYS(K)                                                                      \
+  K(CHOICE, mode, "execute.mode", "receding", 0, 0, "receding|ensemble|blend|rtc", "how a new chunk follows the last") \
+  K(INT, steps, "execute.steps", 0, 0, 512, "actions", "actions executed before the next chunk takes over; 0: by mode: receding all there are, ensemble 1, blend and rtc half") \
+  K(INT, delay_steps, "execute.delay_steps", 0, 0, 64, "steps", "steps that a prediction takes")  \
+  K(FLOAT, ensemble_k, "execute.ensemble.k", 0.01, -10, 10, "", "execute.mode=ensemble: weights exp(-k i), i = 0 the oldest") \
+  K(FLOAT, seam, "execute.seam", 0, 0, 1, "", "largest jump of an action where a new chunk takes over, as a share of the demonstrated range, worn off over execute.steps; 0: no limit")
+
+typedef struct mynah_execute_config {
+#define MYNAH_EXECUTE_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH_EXECUTE_KEYS(MYNAH_EXECUTE_FIELD)
+#undef MYNAH_EXECUTE_FIELD
+} mynah_execute_config;
+MYNAH_API extern const mynah_config_table mynah_execute_table;
+enum { MYNAH_EXECUTE_RECEDING, MYNAH_EXECUTE_ENSEMBLE, MYNAH_EXECUTE_BLEND, MYNAH_EXECUTE_RTC };
+
+/* Together with MYNAH_EXECUTE_KEYS these are the keys of every policy. */
 #define MYNAH_POLICY_KEYS(K)                                                                       \
   K(STRING, inputs, "inputs", "", 0, 0, "", "observation features, comma-separated; empty: all of the dataset but side cameras") \
   K(INT, n_obs, "n_obs", 1, 1, 64, "frames", "frames of observation, the present one last")        \
   K(INT, chunk, "chunk", 1, 1, 512, "actions", "actions predicted at once")                        \
-  K(INT, execute, "execute", 0, 0, 512, "actions", "actions executed before predicting again; 0: all of a chunk") \
   K(CHOICE, normalize, "normalize", "minmax", 0, 0, "minmax|meanstd|none", "how observations are normalised") \
   K(CHOICE, normalize_action, "normalize.action", "minmax", 0, 0, "minmax|meanstd|none", "how actions are normalised") \
   K(FLOAT, obs_noise, "obs_noise", 0, 0, 10, "", "standard deviation of noise on normalised observations while training") \
@@ -36,6 +61,7 @@ typedef struct mynah_policy_config {
 #define MYNAH_POLICY_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   MYNAH_POLICY_KEYS(MYNAH_POLICY_FIELD)
 #undef MYNAH_POLICY_FIELD
+  mynah_execute_config execute;
 } mynah_policy_config;
 MYNAH_API extern const mynah_config_table mynah_policy_table;
 enum { MYNAH_NORMALIZE_MINMAX, MYNAH_NORMALIZE_MEANSTD, MYNAH_NORMALIZE_NONE };
@@ -76,6 +102,11 @@ typedef struct mynah_policy_type {
   mynah_status (*build_act)(const mynah_policy *p, int which, mynah_graph *g);
   /* Runs the acting graphs and makes a chunk. Cannot fail and allocates nothing. */
   void (*predict)(const mynah_policy *p, const mynah_prediction *prediction);
+  /* What predict does with prediction->prefix: true, the chunk begins with it; false, nothing. */
+  bool takes_prefix;
+  /* For policies that carry a state from step to step in their acting graphs: predict runs at every step, also when its
+   * chunk is not wanted, and reset begins an episode. NULL: none. */
+  void (*reset)(const mynah_policy *p, mynah_state *const *states);
 } mynah_policy_type;
 
 struct mynah_policy {
@@ -129,6 +160,16 @@ MYNAH_API MYNAH_RT void mynah_actor_reset(mynah_actor *a, uint64_t seed);
 /* Observes and acts. values: one for each of the policy's inputs, in their order, in the features' dtypes and shapes.
  * Shape: action (action size) */
 MYNAH_API MYNAH_RT void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action);
+/* Executes chunks otherwise than the policy's own config says, from the next reset on.
+ * Fails: INVALID (more than a chunk holds), UNSUPPORTED (classes cannot be averaged). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_actor_configure(mynah_actor *a, const mynah_execute_config *config);
+/* Where the last action came from. */
+typedef struct mynah_actor_source {
+  int64_t age_steps; /* since the observation that the newest chunk in it was predicted from; -1: no chunk */
+  bool is_seam;      /* a chunk took over at this action and there was an action before */
+  bool is_stale;     /* age_steps >= the steps between predictions: by now there could be a newer chunk */
+} mynah_actor_source;
+MYNAH_API MYNAH_RT mynah_actor_source mynah_actor_last(const mynah_actor *a);
 /* Nanoseconds the last prediction took; 0 when the last act used up a chunk made before. */
 MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
 /* Fits a policy to what gives observations: order[i] is the index in `features` of input i.

@@ -31,6 +31,7 @@ typedef struct mynah_eval_config {
   const mynah_device_type *device;
   const void *device_config; /* NULL: defaults */
   const mynah_clone *clone;  /* NULL: the device's expert drives */
+  const mynah_execute_config *execute; /* how its chunks are executed; NULL: as its own config says */
   int64_t n_episodes;
   uint64_t seed; /* episode i runs with seed + i */
   int n_threads; /* 0: all processors */
@@ -43,6 +44,16 @@ typedef struct mynah_trace {
   int n_columns;
   double *rows;
 } mynah_trace;
+
+/* How smoothly a clone acted, over all steps of all episodes. a_t(k) is element k of the action of step t, R_k its
+ * demonstrated range (max - min over the training episodes; elements without one are left out), D a difference as a share
+ * of the range: |D| = sqrt(mean over k of (D_k / R_k)^2). NaN where nothing was counted, and for the expert. */
+typedef struct mynah_motion {
+  double seam_jump;   /* mean of |a_t - a_(t-1)| over the steps t at which a new chunk took over. Unit: share of range */
+  double jerk;        /* mean of |a_t - 3 a_(t-1) + 3 a_(t-2) - a_(t-3)| rate^3, t >= 3. Unit: share of range / s^3 */
+  double stale_share; /* steps whose newest chunk was predicted max(execute.steps, execute.delay_steps) steps ago or
+                       * longer, / all steps */
+} mynah_motion;
 
 typedef struct mynah_eval_result {
   int64_t n_episodes;
@@ -57,6 +68,7 @@ typedef struct mynah_eval_result {
   int64_t n_steps;
   double seconds;
   double infer_ms_p50, infer_ms_p99; /* of predictions; NaN for the expert */
+  mynah_motion motion;
 } mynah_eval_result;
 /* Fails: MISMATCH when the clone's features are not the device's; INTERRUPTED; what the device fails with. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate(const mynah_eval_config *config, const mynah_progress *progress,
@@ -64,7 +76,8 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate(const mynah_eval_config *con
 MYNAH_API void mynah_eval_result_deinit(mynah_eval_result *r);
 /* Metric by name of one episode; NaN if there is none. */
 MYNAH_API double mynah_eval_value(const mynah_eval_result *r, const char *metric, int64_t episode);
-/* {"mean_max_reward":{"mean":…,"ci":[…]},"finished":{"k":…,"n":…,"rate":…,"ci":[…]},"offset_m":{"mean":…,"p95":…},…} */
+/* {"mean_max_reward":{"mean":…,"ci":[…]},"finished":{"k":…,"n":…,"rate":…,"ci":[…]},"offset_m":{"mean":…,"p95":…},…};
+ * of a clone also "seam_jump", "jerk", "stale_share". */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_eval_to_json(const mynah_eval_result *r, mynah_json *object);
 /* {"METRIC":{"difference":…,"ci":[…]},…}: a minus b on shared seeds. Fails: MISMATCH (seeds, counts, metrics). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_eval_compare(const mynah_eval_result *a, const mynah_eval_result *b,

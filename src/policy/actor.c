@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* An actor: history of observations, prediction, execution of a chunk. */
+/* An actor: history of observations, prediction; chunk.c executes what was predicted. */
 #include "policy_internal.h"
 
-#include <math.h>
 #include <string.h>
 
 struct mynah_actor {
@@ -11,8 +10,9 @@ struct mynah_actor {
   void *memory[MYNAH_POLICY_INPUTS_MAX];      /* inputs in the state: n_obs frames, oldest first */
   size_t frame_bytes[MYNAH_POLICY_INPUTS_MAX];
   mynah_window geometry;
-  float *chunk, *last; /* (chunk, A) and (A): the predicted actions, the last good action */
-  int64_t action_size, n_execute, next; /* next: of the chunk's actions; n_execute: none left */
+  float *chunk; /* (chunk, A): as predicted */
+  mynah__plan *plan;
+  mynah_actor_source source;
   bool is_first;
   mynah_rng rng;
   int64_t infer_ns;
@@ -29,11 +29,9 @@ static mynah_status prepare(mynah_actor *a, const mynah_clone *c) {
     a->frame_bytes[i] = p->inputs[i].is_image ? (size_t)a->geometry.width * (size_t)a->geometry.height * 3
                                               : (size_t)mynah_feature_size(&p->inputs[i]) * sizeof(float);
   }
-  a->action_size = mynah_feature_size(&p->action);
-  a->n_execute = p->common.execute > 0 ? p->common.execute : p->common.chunk;
-  a->chunk = mynah_calloc((size_t)((p->common.chunk + 1) * a->action_size), sizeof(float));
+  a->chunk = mynah_calloc((size_t)p->common.chunk * (size_t)mynah_feature_size(&p->action), sizeof(float));
   if (!a->chunk) return MYNAH_NO_MEMORY;
-  a->last = a->chunk + p->common.chunk * a->action_size;
+  MYNAH_TRY(mynah__plan_create(p, &p->common.execute, &a->plan));
   mynah_actor_reset(a, 0);
   return MYNAH_OK;
 }
@@ -54,16 +52,25 @@ mynah_status mynah_actor_create(const mynah_clone *c, mynah_actor **out) {
 void mynah_actor_destroy(mynah_actor *a) {
   if (!a) return;
   for (int k = 0; k < MYNAH_POLICY_GRAPHS_MAX; k++) mynah_state_destroy(a->states[k]);
+  mynah__plan_destroy(a->plan);
   mynah_free(a->chunk);
   mynah_free(a);
+}
+
+mynah_status mynah_actor_configure(mynah_actor *a, const mynah_execute_config *config) {
+  mynah__plan *plan;
+  MYNAH_TRY(mynah__plan_create(a->policy, config, &plan));
+  mynah__plan_destroy(a->plan);
+  a->plan = plan;
+  return MYNAH_OK;
 }
 
 void mynah_actor_reset(mynah_actor *a, uint64_t seed) {
   a->rng = mynah_rng_make(seed, 1);
   for (int k = 0; k < a->policy->type->n_act_graphs; k++) mynah_state_seed(a->states[k], seed, 0);
-  a->next = a->n_execute;
+  if (a->policy->type->reset) a->policy->type->reset(a->policy, a->states);
+  mynah__plan_reset(a->plan);
   a->is_first = true;
-  memset(a->last, 0, (size_t)a->action_size * sizeof(float));
 }
 
 /* One value as the network takes it: floats, or a cropped and resized picture. */
@@ -102,20 +109,21 @@ static void observe(mynah_actor *a, const mynah_value *values) {
 }
 
 void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action) {
+  const mynah_policy_type *type = a->policy->type;
   observe(a, values);
   a->infer_ns = 0;
-  if (a->next >= a->n_execute) {
+  bool is_due = mynah__plan_begin(a->plan);
+  if (is_due || type->reset) {
+    mynah_prediction prediction = {.states = a->states, .rng = &a->rng, .chunk = a->chunk};
     int64_t start = mynah_now_ns();
-    mynah_prediction prediction = {a->states, &a->rng, NULL, 0, a->chunk};
-    a->policy->type->predict(a->policy, &prediction);
-    a->next = 0;
+    if (is_due) prediction.n_prefix = mynah__plan_prefix(a->plan, &prediction.prefix);
+    type->predict(a->policy, &prediction);
     a->infer_ns = mynah_now_ns() - start;
   }
-  const float *row = a->chunk + a->next++ * a->action_size;
-  bool is_finite = true;
-  for (int64_t k = 0; k < a->action_size; k++) is_finite &= isfinite(row[k]) != 0;
-  if (is_finite) memcpy(a->last, row, (size_t)a->action_size * sizeof(float)); /* else the last good action again */
-  memcpy(action, a->last, (size_t)a->action_size * sizeof(float));
+  if (is_due) mynah__plan_predicted(a->plan, a->chunk);
+  mynah__plan_next(a->plan, action, &a->source);
 }
+
+mynah_actor_source mynah_actor_last(const mynah_actor *a) { return a->source; }
 
 int64_t mynah_actor_infer_ns(const mynah_actor *a) { return a->infer_ns; }

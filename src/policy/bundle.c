@@ -77,8 +77,9 @@ static mynah_status read_description(const mynah_json *j, mynah_policy *p) {
   MYNAH_TRY(mynah_copy_text(p->dataset_hash, sizeof p->dataset_hash, hash));
   const mynah_json *training = mynah_json_get(j, "training");
   if (training && !(p->training = mynah_json_copy(training))) return MYNAH_NO_MEMORY;
-  if (p->common.execute > p->common.chunk || p->action.is_image)
-    return mynah_fail(MYNAH_CORRUPT, "policy: execute is over chunk, or the action is a picture");
+  if (p->action.is_image) return mynah_fail(MYNAH_CORRUPT, "policy: the action is a picture");
+  mynah_execute_config resolved;
+  MYNAH_TRY(mynah__execute_resolve(p, &p->common.execute, &resolved));
   return p->type->check(p);
 }
 

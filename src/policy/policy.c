@@ -7,8 +7,11 @@
 
 #define MYNAH_KEY_ROW(type, field, name, value, low, high, unit, help)                             \
   MYNAH_KEY_OF(mynah_policy_config, type, field, name, value, low, high, unit, help)
-static const mynah_key policy_keys[] = {MYNAH_POLICY_KEYS(MYNAH_KEY_ROW)};
+#define MYNAH_EXECUTE_PART(type, field, name, value, low, high, unit, help)                        \
+  MYNAH_KEY_OF(mynah_policy_config, type, execute.field, name, value, low, high, unit, help)
+static const mynah_key policy_keys[] = {MYNAH_POLICY_KEYS(MYNAH_KEY_ROW) MYNAH_EXECUTE_KEYS(MYNAH_EXECUTE_PART)};
 #undef MYNAH_KEY_ROW
+#undef MYNAH_EXECUTE_PART
 const mynah_config_table mynah_policy_table = {"policy", policy_keys, sizeof policy_keys / sizeof *policy_keys,
                                                sizeof(mynah_policy_config)};
 
@@ -130,9 +133,8 @@ static mynah_status fill(mynah_policy *p, mynah_dataset *d, const int64_t *episo
   MYNAH_TRY(take_norm(d, &p->action, episodes, n_episodes, &p->action_norm));
   p->rate_hz = mynah_dataset_rate_hz(d);
   MYNAH_TRY(mynah_dataset_hash(d, p->dataset_hash));
-  if (p->common.execute > p->common.chunk)
-    return mynah_fail(MYNAH_INVALID, "execute=%lld: cannot execute more than the chunk of %lld",
-                      (long long)p->common.execute, (long long)p->common.chunk);
+  mynah_execute_config resolved;
+  MYNAH_TRY(mynah__execute_resolve(p, &p->common.execute, &resolved));
   return p->type->check(p);
 }
 

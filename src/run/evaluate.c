@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define MAX_WORKERS 256
+#define MAX_ACTION 64
 
 typedef struct worker {
   mynah_device *device;
@@ -15,6 +16,12 @@ typedef struct worker {
   int order[MYNAH_POLICY_INPUTS_MAX]; /* input i of the policy is feature order[i] of the device */
   int n_inputs;
 } worker;
+
+/* Sums over one episode; see mynah_motion. */
+typedef struct motion_sums {
+  double seam, jerk;
+  int64_t n_seam, n_jerk, n_stale, n_steps;
+} motion_sums;
 
 typedef struct evaluation {
   const mynah_eval_config *config;
@@ -25,6 +32,7 @@ typedef struct evaluation {
   int n_columns;
   double **spread;     /* (n_episodes): one block an episode, n_rows for each spread metric in turn */
   int64_t *n_rows;     /* (n_episodes): steps + 1 */
+  motion_sums *motion; /* (n_episodes) */
   float *infer_ms;     /* grows */
   size_t n_infer, infer_capacity;
   pthread_mutex_t lock; /* over infer_ms, status, n_done */
@@ -51,7 +59,10 @@ static mynah_status open_worker(const mynah_eval_config *c, worker *w) {
   const mynah_policy *p = mynah_clone_policy(c->clone);
   MYNAH_TRY(mynah_policy_match(p, w->device->features, w->device->n_features, w->order));
   w->n_inputs = p->n_inputs;
-  return mynah_actor_create(c->clone, &w->actor);
+  if (mynah_feature_size(&p->action) > MAX_ACTION)
+    return mynah_fail(MYNAH_LIMIT, "an action of more than %d elements", MAX_ACTION);
+  MYNAH_TRY(mynah_actor_create(c->clone, &w->actor));
+  return c->execute ? mynah_actor_configure(w->actor, c->execute) : MYNAH_OK;
 }
 
 static void close_worker(worker *w) {
@@ -66,7 +77,42 @@ typedef struct episode_log {
   size_t n, capacity;
   float *infer_ms;
   size_t n_infer, infer_capacity;
+  motion_sums motion;
+  float actions[4][MAX_ACTION]; /* of steps t, t-1, t-2, t-3 */
 } episode_log;
+
+/* |sum of weights[i] a_(t-i)| as a share of the demonstrated range. */
+static double difference(const mynah_policy *p, const episode_log *log, const float *weights, int n) {
+  double sum = 0;
+  int64_t counted = 0, size = mynah_feature_size(&p->action);
+  for (int64_t k = 0; k < size; k++) {
+    double range = (double)p->action_norm.max[k] - (double)p->action_norm.min[k], d = 0;
+    if (!(range > 0)) continue;
+    for (int i = 0; i < n; i++) d += (double)weights[i] * (double)log->actions[i][k];
+    sum += d * d / (range * range);
+    counted++;
+  }
+  return counted > 0 ? sqrt(sum / (double)counted) : 0;
+}
+
+static void log_motion(const worker *w, const mynah_policy *p, const float *action, episode_log *log) {
+  static const float first[2] = {1, -1}, third[4] = {1, -3, 3, -1};
+  motion_sums *m = &log->motion;
+  mynah_actor_source source = mynah_actor_last(w->actor);
+  memmove(log->actions[1], log->actions[0], 3 * sizeof log->actions[0]);
+  memcpy(log->actions[0], action, sizeof log->actions[0]);
+  double rate = w->device->rate_hz;
+  if (source.is_seam) {
+    m->seam += difference(p, log, first, 2);
+    m->n_seam++;
+  }
+  if (m->n_steps >= 3) {
+    m->jerk += difference(p, log, third, 4) * rate * rate * rate;
+    m->n_jerk++;
+  }
+  m->n_stale += source.is_stale;
+  m->n_steps++;
+}
 
 static mynah_status log_row(const mynah_device *d, int n_columns, episode_log *log) {
   if (n_columns == 0) return MYNAH_OK;
@@ -76,10 +122,11 @@ static mynah_status log_row(const mynah_device *d, int n_columns, episode_log *l
   return MYNAH_OK;
 }
 
-static mynah_status drive(worker *w, uint64_t seed, int n_columns, episode_log *log) {
+static mynah_status drive(const evaluation *e, worker *w, uint64_t seed, episode_log *log) {
   mynah_device *d = w->device;
+  int n_columns = e->n_columns;
   mynah_value observed[16], ordered[MYNAH_POLICY_INPUTS_MAX];
-  float action[64] = {0};
+  float action[MAX_ACTION] = {0};
   MYNAH_TRY(d->type->reset(d, seed));
   if (w->actor) mynah_actor_reset(w->actor, seed);
   MYNAH_TRY(log_row(d, n_columns, log));
@@ -88,6 +135,7 @@ static mynah_status drive(worker *w, uint64_t seed, int n_columns, episode_log *
       d->type->observe(d, observed);
       for (int i = 0; i < w->n_inputs; i++) ordered[i] = observed[w->order[i]];
       mynah_actor_act(w->actor, ordered, action);
+      log_motion(w, mynah_clone_policy(e->config->clone), action, log);
       int64_t ns = mynah_actor_infer_ns(w->actor);
       if (ns > 0) {
         MYNAH_TRY(mynah_grow((void **)&log->infer_ms, &log->infer_capacity, log->n_infer + 1, sizeof *log->infer_ms));
@@ -121,6 +169,7 @@ static mynah_status keep(evaluation *e, worker *w, int64_t i, episode_log *log) 
   int n_spread = 0;
   for (int m = 0; m < r->n_metrics; m++) n_spread += r->kinds[m].kind == MYNAH_METRIC_SPREAD;
   e->n_rows[i] = (int64_t)log->n;
+  e->motion[i] = log->motion;
   if (n_spread > 0 && log->n > 0) {
     e->spread[i] = mynah_calloc((size_t)n_spread * log->n, sizeof(double));
     if (!e->spread[i]) return MYNAH_NO_MEMORY;
@@ -161,7 +210,7 @@ static void run_episode(void *context, int task, int worker_index) {
   worker *w = &e->workers[worker_index];
   if (e->status != MYNAH_OK) return;
   episode_log log = {0};
-  mynah_status status = drive(w, e->config->seed + (uint64_t)task, e->n_columns, &log);
+  mynah_status status = drive(e, w, e->config->seed + (uint64_t)task, &log);
   if (status == MYNAH_OK) status = keep(e, w, task, &log);
   if (status == MYNAH_OK) status = keep_shared(e, w, &log);
   if (status != MYNAH_OK) note_failure(e, status);
@@ -220,7 +269,25 @@ static mynah_status allocate(evaluation *e) {
   r->traces = mynah_calloc((size_t)r->n_traces + 1, sizeof *r->traces);
   e->spread = mynah_calloc(n, sizeof *e->spread);
   e->n_rows = mynah_calloc(n, sizeof *e->n_rows);
-  return r->values && r->weights && r->traces && e->spread && e->n_rows ? MYNAH_OK : MYNAH_NO_MEMORY;
+  e->motion = mynah_calloc(n, sizeof *e->motion);
+  return r->values && r->weights && r->traces && e->spread && e->n_rows && e->motion ? MYNAH_OK : MYNAH_NO_MEMORY;
+}
+
+/* Sums over episodes in their order: independent of threads. */
+static mynah_motion pool_motion(const evaluation *e) {
+  motion_sums all = {0};
+  for (int64_t i = 0; i < e->config->n_episodes; i++) {
+    const motion_sums *m = &e->motion[i];
+    all.seam += m->seam;
+    all.jerk += m->jerk;
+    all.n_seam += m->n_seam;
+    all.n_jerk += m->n_jerk;
+    all.n_stale += m->n_stale;
+    all.n_steps += m->n_steps;
+  }
+  return (mynah_motion){.seam_jump = all.n_seam ? all.seam / (double)all.n_seam : NAN,
+                        .jerk = all.n_jerk ? all.jerk / (double)all.n_jerk : NAN,
+                        .stale_share = all.n_steps ? (double)all.n_stale / (double)all.n_steps : NAN};
 }
 
 static mynah_status run_all(evaluation *e) {
@@ -243,6 +310,7 @@ static mynah_status run_all(evaluation *e) {
     e->result->infer_ms_p50 = (double)e->infer_ms[(e->n_infer - 1) / 2];
     e->result->infer_ms_p99 = (double)e->infer_ms[(size_t)((double)(e->n_infer - 1) * 0.99)];
   }
+  e->result->motion = pool_motion(e);
   return pool_spread(e);
 }
 
@@ -262,6 +330,7 @@ mynah_status mynah_evaluate(const mynah_eval_config *config, const mynah_progres
   for (int64_t i = 0; e->spread && i < config->n_episodes; i++) mynah_free(e->spread[i]);
   mynah_free(e->spread);
   mynah_free(e->n_rows);
+  mynah_free(e->motion);
   mynah_free(e->infer_ms);
   pthread_mutex_destroy(&e->lock);
   mynah_free(e);

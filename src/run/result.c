@@ -83,6 +83,10 @@ mynah_status mynah_eval_to_json(const mynah_eval_result *r, mynah_json *object) 
     }
   }
   mynah_free(x);
+  if (isnan(r->motion.stale_share)) return status; /* the expert */
+  mynah_json_set(object, "seam_jump", mynah_json_number(r->motion.seam_jump));
+  mynah_json_set(object, "jerk", mynah_json_number(r->motion.jerk));
+  mynah_json_set(object, "stale_share", mynah_json_number(r->motion.stale_share));
   return status;
 }
 

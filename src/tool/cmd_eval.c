@@ -49,14 +49,32 @@ static void say_metrics(const mynah_json *j) {
   for (size_t i = 0; mynah_json_entry(j, i, &key, &value); i++) say_metric(key, value);
 }
 
-static mynah_status evaluate_one(const char *path, const sim_choice *sim, const eval_config *c, mynah_eval_result *r,
-                                 mynah_json *j) {
+/* What was typed over eval's keys, the simulator's and those of the execution, which begins as the policy's own. */
+static mynah_status apply(const tool_args *args, const sim_choice *sim, eval_config *c, mynah_execute_config *execute) {
+  mynah_config_bind binds[3] = {{&eval_table, c}, {&mynah_execute_table, execute}};
+  int n = 2;
+  if (sim->config) binds[n++] = (mynah_config_bind){sim->type->config, sim->config};
+  return tool_apply(args, binds, n);
+}
+
+static mynah_status run_episodes(const tool_args *args, const char *path, const sim_choice *sim, eval_config *c,
+                                 mynah_eval_result *r) {
   mynah_clone *clone = NULL;
+  mynah_execute_config execute;
+  mynah_config_default(&mynah_execute_table, &execute);
   if (strcmp(path, "expert") != 0) MYNAH_TRY(mynah_clone_load(path, &clone));
-  mynah_eval_config e = {.device = sim->type, .device_config = sim->config, .clone = clone, .n_episodes = c->episodes,
-                         .seed = (uint64_t)c->seed, .n_threads = (int)c->threads};
-  mynah_status status = mynah_evaluate(&e, tool_progress(), r);
+  if (clone) execute = mynah_clone_policy(clone)->common.execute;
+  mynah_status status = apply(args, sim, c, &execute);
+  mynah_eval_config e = {.device = sim->type, .device_config = sim->config, .clone = clone, .execute = &execute,
+                         .n_episodes = c->episodes, .seed = (uint64_t)c->seed, .n_threads = (int)c->threads};
+  if (status == MYNAH_OK) status = mynah_evaluate(&e, tool_progress(), r);
   mynah_clone_destroy(clone);
+  return status;
+}
+
+static mynah_status evaluate_one(const tool_args *args, const char *path, const sim_choice *sim, eval_config *c,
+                                 mynah_eval_result *r, mynah_json *j) {
+  mynah_status status = run_episodes(args, path, sim, c, r);
   if (status != MYNAH_OK) return status;
   mynah_json *metrics = mynah_json_object();
   status = mynah_eval_to_json(r, metrics);
@@ -81,11 +99,11 @@ static mynah_status evaluate_one(const char *path, const sim_choice *sim, const 
 }
 
 /* Two policies: each one's result under its place, and the paired difference, first minus second. */
-static mynah_status evaluate_two(const tool_args *args, const sim_choice *sim, const eval_config *c, mynah_json *result) {
+static mynah_status evaluate_two(const tool_args *args, const sim_choice *sim, eval_config *c, mynah_json *result) {
   mynah_eval_result a = {0}, b = {0};
   mynah_json *first = mynah_json_object(), *second = mynah_json_object(), *difference = mynah_json_object();
-  mynah_status status = evaluate_one(args->positional[0], sim, c, &a, first);
-  if (status == MYNAH_OK) status = evaluate_one(args->positional[1], sim, c, &b, second);
+  mynah_status status = evaluate_one(args, args->positional[0], sim, c, &a, first);
+  if (status == MYNAH_OK) status = evaluate_one(args, args->positional[1], sim, c, &b, second);
   if (status == MYNAH_OK) status = mynah_eval_compare(&a, &b, difference);
   if (status == MYNAH_OK) {
     tool_say("paired difference, first minus second:");
@@ -102,12 +120,13 @@ static mynah_status evaluate_two(const tool_args *args, const sim_choice *sim, c
 static mynah_status evaluate_closed(const tool_args *args, eval_config *c, mynah_json *result) {
   sim_choice sim;
   MYNAH_TRY(sim_choice_init(&sim, tool_setting(args, "sim")));
-  mynah_config_bind binds[2] = {{&eval_table, c}, {sim.type->config, sim.config}};
-  mynah_status status = tool_apply(args, binds, sim.config ? 2 : 1);
+  mynah_execute_config typed;
+  mynah_config_default(&mynah_execute_table, &typed);
+  mynah_status status = apply(args, &sim, c, &typed); /* what is wrong is said before anything is loaded */
   mynah_eval_result r = {0};
   if (status == MYNAH_OK)
     status = args->n_positional == 2 ? evaluate_two(args, &sim, c, result)
-                                     : evaluate_one(args->positional[0], &sim, c, &r, result);
+                                     : evaluate_one(args, args->positional[0], &sim, c, &r, result);
   mynah_eval_result_deinit(&r);
   sim_choice_deinit(&sim);
   return status;
@@ -210,10 +229,11 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   const mynah_device_type *type;
   int n = 0;
   out[n++] = &eval_table;
+  out[n++] = &mynah_execute_table;
   if (sim && mynah_sim_find(sim, &type) == MYNAH_OK && type->config) out[n++] = type->config;
   return n;
 }
 
 const tool_command tool_eval = {
-    "eval", "eval POLICY.safetensors|expert [OTHER] sim=NAME [episodes=50] [seed=100000] | eval POLICY data=X.demos",
+    "eval", "eval POLICY.safetensors|expert [OTHER] sim=NAME [episodes=50] [seed=100000] [execute.mode=...] | eval POLICY data=X.demos",
     "measure a policy in closed loop, with intervals", run, tables};

@@ -96,7 +96,7 @@ static void every_head_survives_a_file(void **state) {
   (void)state;
   static const char *const heads[] = {"mse", "l1", "huber", "gaussian", "gmm"};
   for (size_t h = 0; h < 5; h++) {
-    const char *settings[] = {"head", heads[h], "n_obs", "3", "chunk", "4", "execute", "2", "image.width", "12",
+    const char *settings[] = {"head", heads[h], "n_obs", "3", "chunk", "4", "execute.steps", "2", "image.width", "12",
                               "image.height", "12", "cnn.filters", "4,4", "cnn.kernels", "3,3", "cnn.strides", "2,1",
                               "members", h == 0 || h == 4 ? "3" : "1", "trunk", h % 2 ? "residual" : "plain", "widths", "16", "width", "16", "hidden", "8"};
     mynah_policy *p;
@@ -166,7 +166,7 @@ static void misfits_are_refused(void **state) {
   assert_int_equal(make(classes, 2, &p), MYNAH_MISMATCH);
   const char *layers[] = {"cnn.filters", "8,8", "cnn.kernels", "3", "cnn.strides", "1,1"};
   assert_int_equal(make(layers, 6, &p), MYNAH_INVALID);
-  const char *execute[] = {"chunk", "2", "execute", "3"};
+  const char *execute[] = {"chunk", "2", "execute.steps", "3"};
   assert_int_equal(make(execute, 4, &p), MYNAH_INVALID);
   const char *state_only[] = {"inputs", "observation.state"};
   assert_int_equal(make(state_only, 2, &p), MYNAH_OK);
