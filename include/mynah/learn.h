@@ -43,7 +43,8 @@ extern "C" {
   K(INT, valid_every, "valid.every", 0, 0, 1.0e9, "steps", "validation; 0: ten times a run")       \
   K(INT, checkpoint_every, "checkpoint.every", 0, 0, 1.0e9, "steps", "checkpoints; 0: with each validation") \
   K(INT, checkpoint_keep, "checkpoint.keep", 2, 1, 1000, "", "checkpoints kept")                   \
-  K(INT, eval_every, "eval.every", 0, 0, 1.0e9, "steps", "closed-loop evaluation while training; 0: never")
+  K(INT, checkpoint_policies, "checkpoint.policies", 0, 0, 1000, "", "policy files of so many checkpoints are kept, the newest, as policies/STEP.safetensors") \
+  K(INT, eval_every, "eval.every", 0, 0, 1.0e9, "steps", "closed-loop evaluation while training; 0: at the end alone")
 
 typedef struct mynah_train_config {
 #define MYNAH_TRAIN_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -86,6 +87,7 @@ typedef struct mynah_train_report {
   double train_loss;     /* mean of the last log interval */
   double valid_loss;     /* of the final weights that act; NaN without a validation part */
   double best_loss;
+  double best_score;     /* of closed-loop evaluations; NaN without */
   int64_t best_step, n_nonfinite;
   bool was_resumed;
 } mynah_train_report;
@@ -96,7 +98,8 @@ typedef struct mynah_trainer mynah_trainer;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_trainer_create(const mynah_train_config *config, const mynah_learn_task *task,
                                                           const char *folder, bool resume, mynah_trainer **out);
 MYNAH_API void mynah_trainer_destroy(mynah_trainer *t);
-/* Trains to the end, leaving FOLDER/policy.safetensors and the acting weights in task->weights.
+/* Trains to the end, leaving FOLDER/policy.safetensors and the acting weights in task->weights. With task->evaluate
+ * policy.safetensors is the policy of the best score (the first of equal ones) and policy-last.safetensors the last.
  * Fails: NONFINITE (three bad steps in a row after rewinds), INTERRUPTED (a checkpoint was written), NO_SPACE (the last
  * checkpoint stays whole). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_trainer_run(mynah_trainer *t, const mynah_progress *progress,

@@ -67,10 +67,11 @@ static mynah_status write_pointer(const mynah_trainer *t, const char *name) {
   return mynah_file_write(path, text, (size_t)n);
 }
 
-static int64_t step_of(const char *name) {
+/* "STEP" + ending; -1: another name. */
+static int64_t step_of(const char *name, const char *ending) {
   char *end;
   long long step = strtoll(name, &end, 10);
-  return end != name && *end == 0 && step >= 0 ? step : -1;
+  return end != name && strcmp(end, ending) == 0 && step >= 0 ? step : -1;
 }
 
 static int newest_first(const void *a, const void *b) {
@@ -78,14 +79,14 @@ static int newest_first(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-/* Steps of the checkpoints there are, newest first; free with mynah_free. */
-static mynah_status list_steps(const char *folder, int64_t **steps, size_t *n) {
+/* Steps of the checkpoints there are (or of policies: by their ending), newest first; free with mynah_free. */
+static mynah_status list_steps(const char *folder, const char *ending, int64_t **steps, size_t *n) {
   char **names;
   size_t count, kept = 0;
   MYNAH_TRY(mynah_list_dir(folder, &names, &count));
   int64_t *list = mynah_calloc(count + 1, sizeof *list);
   for (size_t i = 0; list && i < count; i++)
-    if (step_of(names[i]) >= 0) list[kept++] = step_of(names[i]);
+    if (step_of(names[i], ending) >= 0) list[kept++] = step_of(names[i], ending);
   mynah_names_free(names, count);
   if (!list) return MYNAH_NO_MEMORY;
   qsort(list, kept, sizeof *list, newest_first);
@@ -97,7 +98,7 @@ static mynah_status list_steps(const char *folder, int64_t **steps, size_t *n) {
 static mynah_status remove_old(mynah_trainer *t, const char *folder) {
   int64_t *steps, best = read_pointer(t, "best");
   size_t n;
-  MYNAH_TRY(list_steps(folder, &steps, &n));
+  MYNAH_TRY(list_steps(folder, "", &steps, &n));
   mynah_status status = MYNAH_OK;
   for (size_t i = (size_t)t->config.checkpoint_keep; i < n && status == MYNAH_OK; i++) {
     char name[32], path[MYNAH_PATH_MAX];
@@ -105,6 +106,28 @@ static mynah_status remove_old(mynah_trainer *t, const char *folder) {
     snprintf(name, sizeof name, "%lld", (long long)steps[i]);
     status = mynah_path_join(path, sizeof path, folder, name);
     if (status == MYNAH_OK) status = mynah_remove_tree(path);
+  }
+  mynah_free(steps);
+  return status;
+}
+
+/* policies/STEP.safetensors beside the checkpoint; those of older checkpoints go. */
+static mynah_status keep_policy(mynah_trainer *t) {
+  char folder[MYNAH_PATH_MAX], path[MYNAH_PATH_MAX], name[48];
+  int64_t *steps;
+  size_t n;
+  if (t->config.checkpoint_policies == 0 || !t->task.save) return MYNAH_OK;
+  MYNAH_TRY(mynah_path_join(folder, sizeof folder, t->folder, "policies"));
+  MYNAH_TRY(mynah_make_dirs(folder));
+  snprintf(name, sizeof name, "%lld.safetensors", (long long)t->cursor.step);
+  MYNAH_TRY(mynah_path_join(path, sizeof path, folder, name));
+  MYNAH_TRY(t->task.save(t->task.context, mynah__acting(t), NULL, path));
+  MYNAH_TRY(list_steps(folder, ".safetensors", &steps, &n));
+  mynah_status status = MYNAH_OK;
+  for (size_t i = (size_t)t->config.checkpoint_policies; i < n && status == MYNAH_OK; i++) {
+    snprintf(name, sizeof name, "%lld.safetensors", (long long)steps[i]);
+    status = mynah_path_join(path, sizeof path, folder, name);
+    if (status == MYNAH_OK) status = mynah_file_remove(path);
   }
   mynah_free(steps);
   return status;
@@ -130,6 +153,7 @@ mynah_status mynah__checkpoint_save(mynah_trainer *t, bool is_best) {
   }
   MYNAH_TRY(write_pointer(t, "last"));
   if (is_best) MYNAH_TRY(write_pointer(t, "best"));
+  MYNAH_TRY(keep_policy(t));
   return remove_old(t, folder);
 }
 
@@ -193,7 +217,7 @@ mynah_status mynah__checkpoint_load(mynah_trainer *t) {
   size_t n = 0;
   MYNAH_TRY(mynah_path_join(folder, sizeof folder, t->folder, "checkpoints"));
   if (!mynah_file_exists(folder)) return mynah_fail(MYNAH_NOT_FOUND, "%s: has no checkpoint yet", t->folder);
-  MYNAH_TRY(list_steps(folder, &steps, &n));
+  MYNAH_TRY(list_steps(folder, "", &steps, &n));
   mynah_status status = mynah_fail(MYNAH_NOT_FOUND, "%s: has no checkpoint yet", t->folder);
   for (size_t i = 0; i < n; i++) {
     char name[32], path[MYNAH_PATH_MAX];

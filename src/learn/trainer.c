@@ -197,23 +197,22 @@ static mynah_status log_step(mynah_trainer *t) {
   return mynah__metrics_write(t, j);
 }
 
-/* Validation; *is_best when it is the lowest so far. */
+/* Validation; *is_best when it is the lowest so far and decides. */
 static mynah_status validate(mynah_trainer *t, double *loss, bool *is_best) {
   MYNAH_TRY(mynah__validate(t, loss));
-  *is_best = *loss < t->cursor.best_loss;
-  if (*is_best) {
-    t->cursor.best_loss = *loss;
-    if (!t->task.evaluate) t->cursor.best_step = t->cursor.step;
-  }
+  bool is_lowest = *loss < t->cursor.best_loss;
+  if (is_lowest) t->cursor.best_loss = *loss;
+  *is_best = is_lowest && !t->task.evaluate;
+  if (*is_best) t->cursor.best_step = t->cursor.step;
   mynah_json *j = metrics_line(t);
   mynah_json_set(j, "valid_loss", mynah_json_number(*loss));
   return mynah__metrics_write(t, j);
 }
 
-static mynah_status save_policy(mynah_trainer *t) {
+static mynah_status save_policy(mynah_trainer *t, const char *name) {
   char path[MYNAH_PATH_MAX];
   if (!t->folder[0] || !t->task.save) return MYNAH_OK;
-  MYNAH_TRY(mynah_path_join(path, sizeof path, t->folder, "policy.safetensors"));
+  MYNAH_TRY(mynah_path_join(path, sizeof path, t->folder, name));
   return t->task.save(t->task.context, mynah__acting(t), NULL, path);
 }
 
@@ -222,11 +221,11 @@ static mynah_status evaluate(mynah_trainer *t, bool *is_best) {
   double score = 0;
   mynah_json *details = NULL;
   MYNAH_TRY(t->task.evaluate(t->task.context, mynah__acting(t), t->cursor.step, &score, &details));
-  *is_best = score > t->cursor.best_score;
+  *is_best = score > t->cursor.best_score || t->cursor.best_step == 0;
   if (*is_best) {
-    t->cursor.best_score = score;
+    t->cursor.best_score = isnan(score) ? -INFINITY : score;
     t->cursor.best_step = t->cursor.step;
-    MYNAH_TRY(save_policy(t));
+    MYNAH_TRY(save_policy(t, "policy.safetensors"));
   }
   mynah_json *j = metrics_line(t);
   mynah_json_set(j, "score", mynah_json_number(score));
@@ -284,6 +283,7 @@ static void fill_report(const mynah_trainer *t, double valid_loss, double total_
                             .train_loss = t->cursor.last_loss,
                             .valid_loss = valid_loss,
                             .best_loss = t->cursor.best_loss,
+                            .best_score = isfinite(t->cursor.best_score) ? t->cursor.best_score : NAN,
                             .best_step = t->cursor.best_step,
                             .n_nonfinite = t->cursor.n_nonfinite,
                             .was_resumed = t->was_resumed};
@@ -294,7 +294,7 @@ mynah_status mynah_trainer_run(mynah_trainer *t, const mynah_progress *progress,
   double valid_loss = NAN;
   MYNAH_TRY(run_steps(t, progress, &valid_loss));
   if (isnan(valid_loss)) MYNAH_TRY(mynah__validate(t, &valid_loss)); /* resumed after the last step */
-  if (!t->task.evaluate) MYNAH_TRY(save_policy(t));
+  MYNAH_TRY(save_policy(t, t->task.evaluate ? "policy-last.safetensors" : "policy.safetensors"));
   if (t->average)
     memcpy(mynah_weights_data(t->task.weights), mynah_weights_const_data(t->average),
            (size_t)mynah_weights_n_floats(t->average) * sizeof(float));

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#define TEST_SEED 100000 /* where `mynah eval` begins unless told otherwise */
+
 #define TRAIN_COMMAND_ROW(type, field, name, value, low, high, unit, help)                         \
   MYNAH_KEY_OF(train_command_config, type, field, name, value, low, high, unit, help)
 static const mynah_key train_command_keys[] = {TRAIN_COMMAND_KEYS(TRAIN_COMMAND_ROW)};
@@ -84,6 +86,7 @@ static mynah_status evaluate(void *context, mynah_weights *acting, int64_t step,
 /* Keys that cannot change the weights stay out of the policy file, so that its hash does not depend on them. */
 static const char *const not_in_file[] = {"threads",      "feed.workers",     "feed.ahead",       "cache.mb",
                                           "log.every",    "checkpoint.every", "checkpoint.keep",  "data",
+                                          "checkpoint.policies",
                                           "out",          "resume",           NULL};
 
 static bool is_in_file(const char *key) {
@@ -168,8 +171,17 @@ typedef struct training {
   int n_windows;
 } training;
 
+/* Whatever is chosen by an evaluation is chosen without the episodes that `mynah eval` measures on. */
+static mynah_status check_evaluation(const train_command_config *c) {
+  if (c->eval_sim[0] && c->eval_seed + c->eval_episodes > TEST_SEED)
+    return mynah_fail(MYNAH_INVALID, "eval.seed=%lld eval.episodes=%lld: seeds from %d on are for testing: choose by others",
+                      (long long)c->eval_seed, (long long)c->eval_episodes, TEST_SEED);
+  return MYNAH_OK;
+}
+
 static mynah_status prepare(training *t, train_job *job) {
   bool is_resumed = job->command.resume[0] != 0;
+  MYNAH_TRY(check_evaluation(&job->command));
   MYNAH_TRY(mynah_dataset_open(job->command.data, MYNAH_OPEN_READ, &t->dataset));
   MYNAH_TRY(mynah_split_create(t->dataset, &job->feed, (uint64_t)job->train.seed, &t->split));
   MYNAH_TRY(make_policy(job, t->dataset, &t->split, &t->wiring.policy));
@@ -222,6 +234,7 @@ mynah_status train_report_to_json(const mynah_train_report *r, const char *polic
   mynah_json_set(j, "train_loss", mynah_json_number(r->train_loss));
   mynah_json_set(j, "val_loss", mynah_json_number(r->valid_loss));
   mynah_json_set(j, "best_val_loss", mynah_json_number(r->best_loss));
+  if (!isnan(r->best_score)) mynah_json_set(j, "best_score", mynah_json_number(r->best_score));
   mynah_json_set(j, "best_step", mynah_json_integer(r->best_step));
   mynah_json_set(j, "nonfinite_steps", mynah_json_integer(r->n_nonfinite));
   mynah_json_set(j, "resumed", mynah_json_bool(r->was_resumed));

@@ -17,6 +17,7 @@
 
 static char folder[64], data[96];
 static float poison; /* multiplies the loss */
+static bool is_evaluated; /* the best score decides */
 
 /* y = 2 x0 - x1 + 0.5, 5 episodes of 40 frames. */
 static int set_up(void **state) {
@@ -62,6 +63,20 @@ static mynah_status build(void *context, int64_t batch, mynah_graph *g, mynah_no
   return mynah_graph_status(g);
 }
 
+static mynah_status save(void *context, mynah_weights *acting, const mynah_json *summary, const char *path) {
+  (void)context;
+  (void)summary;
+  return mynah_file_write(path, mynah_weights_const_data(acting), (size_t)mynah_weights_n_floats(acting) * sizeof(float));
+}
+
+/* Rises to step 150 and falls again; the first one is no number. */
+static mynah_status evaluate(void *context, mynah_weights *acting, int64_t step, double *score, mynah_json **details) {
+  (void)context;
+  *details = NULL;
+  *score = step == 50 ? NAN : -fabs((double)step - 150);
+  return mynah_weights_n_floats(acting) > 0 ? MYNAH_OK : MYNAH_INTERNAL;
+}
+
 static mynah_train_config config(int threads) {
   mynah_train_config c;
   mynah_config_default(&mynah_train_table, &c);
@@ -99,7 +114,8 @@ static mynah_status train(const mynah_train_config *c, const char *out, bool res
   assert_int_equal(mynah_weights_create(g, 1, &w), MYNAH_OK);
   mynah_graph_destroy(g);
   mynah_learn_task task = {.build = build, .weights = w, .frames = frames, .windows = windows, .n_windows = 2,
-                           .feed = &feed, .split = &split};
+                           .feed = &feed, .split = &split, .save = save,
+                           .evaluate = is_evaluated ? evaluate : NULL};
   mynah_status status = mynah_trainer_create(c, &task, out, resume, &t);
   if (status == MYNAH_OK) status = mynah_trainer_run(t, NULL, report);
   mynah_trainer_destroy(t);
@@ -185,6 +201,47 @@ static void damaged_checkpoints_are_passed_over(void **state) {
   assert_string_equal(whole, resumed);
 }
 
+/* Two files with the same bytes below the folder. */
+static bool are_same(const char *a, const char *b) {
+  char path[160], hashes[2][65];
+  const char *const names[2] = {a, b};
+  for (int i = 0; i < 2; i++) {
+    snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+    if (mynah_sha256_file(path, hashes[i]) != MYNAH_OK) fail_msg("%s", mynah_error());
+  }
+  return strcmp(hashes[0], hashes[1]) == 0;
+}
+
+/* policy.safetensors is that of the best score, for any number of threads and after a resume; the last is kept too. */
+static void best_score_decides(void **state) {
+  (void)state;
+  mynah_train_report r;
+  char hash[65], out[96], name[96];
+  is_evaluated = true;
+  mynah_train_config c = config(1);
+  c.eval_every = c.checkpoint_every = 50;
+  c.checkpoint_policies = 4;
+  place(out, "scored");
+  assert_int_equal(train(&c, out, false, &r, hash), MYNAH_OK);
+  assert_int_equal(r.best_step, 150);
+  assert_true(r.best_score == 0);
+  assert_true(are_same("scored/policy.safetensors", "scored/policies/150.safetensors"));
+  assert_true(are_same("scored/policy-last.safetensors", "scored/policies/300.safetensors"));
+  assert_false(are_same("scored/policy.safetensors", "scored/policy-last.safetensors"));
+  place(name, "scored/policies/100.safetensors");
+  assert_false(mynah_file_exists(name));
+  place(name, "scored/checkpoints/300"); /* as if killed after step 250, before 300 */
+  assert_int_equal(mynah_remove_tree(name), MYNAH_OK);
+  assert_int_equal(train(&c, out, true, &r, hash), MYNAH_OK);
+  assert_int_equal(r.best_step, 150);
+  c.threads = 3;
+  place(out, "again");
+  assert_int_equal(train(&c, out, false, &r, hash), MYNAH_OK);
+  assert_true(are_same("scored/policy.safetensors", "again/policy.safetensors"));
+  assert_true(are_same("scored/policy-last.safetensors", "again/policy-last.safetensors"));
+  is_evaluated = false;
+}
+
 static void no_numbers_stop_it(void **state) {
   (void)state;
   mynah_train_report r;
@@ -209,6 +266,7 @@ static void wrong_settings(void **state) {
 #define EACH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {EACH(learns_whatever_the_threads), EACH(killed_runs_end_the_same),
-                                     EACH(damaged_checkpoints_are_passed_over), EACH(no_numbers_stop_it), EACH(wrong_settings)};
+                                     EACH(damaged_checkpoints_are_passed_over), EACH(best_score_decides),
+                                     EACH(no_numbers_stop_it), EACH(wrong_settings)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,6 +137,28 @@ static void evaluation_has_the_contract(void **state) {
   assert_non_null(strstr(out, "observation.images.front"));
 }
 
+/* Closed-loop evaluation while training gives the same files for any number of threads; an evaluation may execute chunks
+ * otherwise than the file says. */
+static void evaluated_while_training(void **state) {
+  (void)state;
+  char one[80], two[80];
+  const char *typed = "train mlp " SMALL " chunk=4 steps=20 eval.sim=track eval.every=10 eval.episodes=2 checkpoint.policies=3";
+  mynah_json *j = run_json("%s out=v1 threads=1", typed);
+  take_text(j, "sha256", one, sizeof one);
+  assert_true(isfinite(mynah_json_to_number(mynah_json_get(j, "best_score"), NAN)));
+  mynah_json_destroy(j);
+  j = run_json("%s out=v2 threads=2", typed);
+  take_text(j, "sha256", two, sizeof two);
+  mynah_json_destroy(j);
+  assert_string_equal(one, two);
+  mynah_json_destroy(run_json("eval v1/policies/20.safetensors sim=track episodes=1"));
+  j = run_json("eval v1/policy-last.safetensors sim=track episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
+  assert_true(mynah_json_to_number(mynah_json_get(j, "stale_share"), 0) > 0.4); /* each second action is behind */
+  assert_true(mynah_json_to_number(mynah_json_get(j, "seam_jump"), -1) >= 0);
+  assert_true(mynah_json_to_number(mynah_json_get(j, "jerk"), -1) >= 0);
+  mynah_json_destroy(j);
+}
+
 static void mistakes_are_named(void **state) {
   (void)state;
   static const struct {
@@ -152,6 +174,8 @@ static void mistakes_are_named(void **state) {
       {"train mpl data=d.demos out=x", 2, "mlp"},
       {"train mlp data=none.demos out=x", 1, "none.demos"},
       {"train mlp preset=trak data=d.demos out=x", 2, "track"},
+      {"train mlp data=d.demos out=x eval.sim=track eval.seed=99990", 1, "testing"},
+      {"eval none.safetensors sim=track execute.mode=quick", 2, "receding"},
       {"eval none.safetensors sim=track", 1, "none.safetensors"},
       {"eval none.safetensors sim=trak", 2, "track"},
       {"import zarr none out=x.demos", 1, "none"},
@@ -188,6 +212,7 @@ static void help_everywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(dataset_is_there),        cmocka_unit_test(threads_give_the_same_file),
                                      cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(evaluation_has_the_contract),
+                                     cmocka_unit_test(evaluated_while_training),
                                      cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_everywhere)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
