@@ -121,6 +121,7 @@ struct mynah_policy {
   double rate_hz;
   char dataset_hash[65];
   mynah_json *training; /* how it was trained: settings, split, seed; NULL when unknown */
+  mynah_json *golden;   /* of a policy from a file: what mynah_clone_selfcheck compares with; NULL: none */
 };
 
 MYNAH_API const mynah_policy_type *const *mynah_policy_types(void); /* NULL-terminated */
@@ -136,17 +137,29 @@ MYNAH_API void mynah_policy_destroy(mynah_policy *p);
 /* The windows of training: observations, "action", and "action.mask" when the loss is masked. Returns how many. */
 MYNAH_API int mynah_policy_windows(const mynah_policy *p, mynah_window *out, int max);
 /* Writes one safetensors file: weights + config, features, normaliser, dataset hash and p->training as metadata. The
- * same policy and weights give the same bytes. */
+ * same policy and weights give the same bytes. With them goes a golden vector: observations drawn inside the
+ * normaliser's ranges, the chunk predicted from them, and a hash of the weights. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w, const char *path);
 
 /* ---- acting ------------------------------------------------------------------------------------------------------- */
 
 typedef struct mynah_clone mynah_clone;
-/* Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (a policy this program does not know), MISMATCH. */
+/* Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (a policy this program does not know), MISMATCH (also: see selfcheck). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_clone **out);
 /* From a policy and weights that stay the caller's (and must not change while it acts). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
+/* A prediction from the file's golden observations against the golden chunk. Loading does this too, so that a normaliser
+ * or weights that were changed, or a program that computes otherwise, are noticed before a robot moves. On the machine
+ * that saved it the error is 0; other kernels and instruction sets round otherwise, by about 1e-5: MYNAH_SELFCHECK_MAX
+ * is allowed. Classes must be the same.
+ * Fails: NOT_FOUND (a file without a golden vector), MISMATCH (says where and by how much), CORRUPT, NO_MEMORY. */
+#define MYNAH_SELFCHECK_MAX 1e-3
+typedef struct mynah_selfcheck {
+  int64_t n_actions; /* elements compared */
+  double error;      /* the largest difference, as a share of the element's demonstrated range */
+} mynah_selfcheck;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_selfcheck(const mynah_clone *c, mynah_selfcheck *out);
 MYNAH_API const mynah_policy *mynah_clone_policy(const mynah_clone *c);
 /* Of acting graph `which`, 0 … type->n_act_graphs - 1. */
 MYNAH_API const mynah_program *mynah_clone_program(const mynah_clone *c, int which);

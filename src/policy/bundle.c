@@ -34,7 +34,10 @@ static mynah_json *describe(const mynah_policy *p) {
 }
 
 mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w, const char *path) {
+  mynah_json *golden;
+  MYNAH_TRY(mynah__golden_make(p, w, &golden));
   mynah_json *description = describe(p);
+  mynah_json_set(description, "golden", golden);
   mynah_str text = {0};
   mynah_status status = mynah_json_dump(description, 0, &text);
   mynah_json_destroy(description);
@@ -77,6 +80,8 @@ static mynah_status read_description(const mynah_json *j, mynah_policy *p) {
   MYNAH_TRY(mynah_copy_text(p->dataset_hash, sizeof p->dataset_hash, hash));
   const mynah_json *training = mynah_json_get(j, "training");
   if (training && !(p->training = mynah_json_copy(training))) return MYNAH_NO_MEMORY;
+  const mynah_json *golden = mynah_json_get(j, "golden");
+  if (golden && !(p->golden = mynah_json_copy(golden))) return MYNAH_NO_MEMORY;
   if (p->action.is_image) return mynah_fail(MYNAH_CORRUPT, "policy: the action is a picture");
   mynah_execute_config resolved;
   MYNAH_TRY(mynah__execute_resolve(p, &p->common.execute, &resolved));

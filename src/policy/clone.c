@@ -71,7 +71,9 @@ static mynah_status load(mynah_clone *c, const mynah_safetensors *f) {
   mynah_graph_destroy(g);
   if (status == MYNAH_OK) status = mynah_weights_load(c->own_weights, f, false);
   c->weights = c->own_weights;
-  return status == MYNAH_OK ? bind(c) : status;
+  if (status == MYNAH_OK) status = bind(c);
+  mynah_selfcheck check;
+  return status == MYNAH_OK && c->policy->golden ? mynah_clone_selfcheck(c, &check) : status;
 }
 
 mynah_status mynah_clone_load(const char *path, mynah_clone **out) {
@@ -101,4 +103,5 @@ void mynah_clone_destroy(mynah_clone *c) {
 
 const mynah_policy *mynah_clone_policy(const mynah_clone *c) { return c->policy; }
 const mynah_program *mynah_clone_program(const mynah_clone *c, int which) { return c->programs[which]; }
+const mynah_weights *mynah__clone_weights(const mynah_clone *c) { return c->weights; }
 const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which) { return c->bindings[which]; }

@@ -54,6 +54,7 @@ void mynah_policy_destroy(mynah_policy *p) {
   for (int i = 0; i < p->n_inputs; i++) mynah__norm_deinit(&p->input_norms[i]);
   mynah__norm_deinit(&p->action_norm);
   mynah_json_destroy(p->training);
+  mynah_json_destroy(p->golden);
   mynah_free(p->config);
   mynah_free(p);
 }

@@ -55,6 +55,15 @@ bool mynah__plan_arrive(mynah__plan *plan, const float *chunk, int64_t origin);
  * Shape: action (action size) */
 void mynah__plan_next(mynah__plan *plan, float *action, mynah_actor_source *source);
 
+/* ---- clone.c ---- */
+
+const mynah_weights *mynah__clone_weights(const mynah_clone *c);
+
+/* ---- selfcheck.c ---- */
+
+/* The golden vector of a policy with these weights. */
+mynah_status mynah__golden_make(const mynah_policy *p, const mynah_weights *w, mynah_json **out);
+
 /* ---- bundle.c ---- */
 
 /* Reads the description from a policy file's metadata. */

@@ -151,6 +151,9 @@ static void evaluated_while_training(void **state) {
   take_text(j, "sha256", two, sizeof two);
   mynah_json_destroy(j);
   assert_string_equal(one, two);
+  j = run_json("selfcheck v1/policy.safetensors");
+  assert_true(mynah_json_to_number(mynah_json_get(j, "error"), 1) == 0);
+  mynah_json_destroy(j);
   mynah_json_destroy(run_json("eval v1/policies/20.safetensors sim=track episodes=1"));
   j = run_json("eval v1/policy-last.safetensors sim=track episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
   assert_true(mynah_json_to_number(mynah_json_get(j, "stale_share"), 0) > 0.4); /* each second action is behind */
@@ -198,7 +201,7 @@ static void mistakes_are_named(void **state) {
 
 static void help_everywhere(void **state) {
   (void)state;
-  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor"};
+  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor", "selfcheck"};
   static char out[1 << 16];
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
     assert_int_equal(run(out, sizeof out, "%s --help", commands[i]), 0);
