@@ -74,7 +74,7 @@ static mynah_node build_mlp(mynah_graph *g, int64_t batch, bool is_training) {
 static mynah_node build_pusht(mynah_graph *g, int64_t batch, bool is_training) {
   mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(batch, 12));
   if (is_training) x = mynah_gaussian_noise(g, x, 0.01f);
-  mynah_residual_config config = {256, 512, 3, 0};
+  mynah_residual_config config = {256, 512, 3, 0, MYNAH_NO_NODE};
   mynah_node y = mynah_model_linear(g, "out", mynah_model_residual(g, "trunk", x, &config), 325);
   if (!is_training) return y;
   mynah_node logits = mynah_slice(g, y, 1, 0, 5);

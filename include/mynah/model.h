@@ -42,7 +42,8 @@ MYNAH_API mynah_node mynah_model_mlp(mynah_graph *g, const char *prefix, mynah_n
 typedef struct mynah_residual_config {
   int64_t width, hidden;
   int n_blocks;
-  float dropout; /* inside each branch */
+  float dropout;        /* inside each branch */
+  mynah_node condition; /* added to the stream after the first layer, (B,width); null: nothing */
 } mynah_residual_config;
 MYNAH_API mynah_node mynah_model_residual(mynah_graph *g, const char *prefix, mynah_node x,
                                           const mynah_residual_config *config);

@@ -67,6 +67,7 @@ mynah_node mynah_model_residual(mynah_graph *g, const char *prefix, mynah_node x
   char name[MYNAH_NAME_MAX];
   if (!mynah__model_name(g, name, prefix, "in")) return MYNAH_NO_NODE;
   mynah_node h = mynah_model_linear(g, name, x, config->width);
+  if (!mynah_node_is_null(config->condition)) h = mynah_add(g, h, config->condition);
   for (int i = 0; i < config->n_blocks; i++) {
     char number[16];
     snprintf(number, sizeof number, "%d", i);

@@ -10,17 +10,11 @@
 
 #define MAX_MEMBERS 16
 #define MLP_KEYS(K)                                                                                \
-  K(STRING, encoder, "encoder.widths", "", 0, 0, "", "layers each vector observation passes first; empty: none") \
-  K(STRING, cnn_filters, "cnn.filters", "24,36,48,64,64", 0, 0, "", "filters of the picture encoder's layers") \
-  K(STRING, cnn_kernels, "cnn.kernels", "5,5,5,3,3", 0, 0, "px", "their kernels")                  \
-  K(BOOL, is_stacked, "image.stack", false, 0, 1, "", "the n_obs pictures enter one encoder together, as channels, so that it can see motion") \
-  K(STRING, cnn_strides, "cnn.strides", "2,2,2,1,1", 0, 0, "px", "their strides")                  \
   K(CHOICE, trunk, "trunk", "plain", 0, 0, "plain|residual", "linear layers, or residual blocks with layer norm") \
   K(STRING, widths, "widths", "256,256", 0, 0, "", "trunk=plain: the layers")                      \
   K(INT, width, "width", 256, 1, 65536, "", "trunk=residual: width of the stream")                 \
   K(INT, hidden, "hidden", 512, 1, 65536, "", "trunk=residual: width inside a block")              \
   K(INT, blocks, "blocks", 3, 1, 64, "", "trunk=residual: number of blocks")                       \
-  K(CHOICE, activation, "activation", "relu", 0, 0, "relu|silu|tanh|elu|gelu", "of plain layers and convolutions") \
   K(FLOAT, dropout, "dropout", 0, 0, 0.95, "", "in the trunk, while training")                     \
   K(CHOICE, head, "head", "mse", 0, 0, "mse|l1|huber|gaussian|gmm|categorical", "what is predicted and how it is judged") \
   K(FLOAT, huber_delta, "huber.delta", 1, 1e-6, 1e6, "", "head=huber: where the square becomes a line") \
@@ -33,19 +27,19 @@
 typedef struct mlp_config {
 #define MLP_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   MLP_KEYS(MLP_FIELD)
+  mynah__encoder encoder;
 } mlp_config;
 #define MLP_ROW(type, field, name, value, low, high, unit, help)                                   \
   MYNAH_KEY_OF(mlp_config, type, field, name, value, low, high, unit, help)
-static const mynah_key mlp_keys[] = {MLP_KEYS(MLP_ROW)};
+#define MLP_ENCODER_ROW(type, field, name, value, low, high, unit, help)                           \
+  MYNAH_KEY_OF(mlp_config, type, encoder.field, name, value, low, high, unit, help)
+static const mynah_key mlp_keys[] = {MYNAH__ENCODER_KEYS(MLP_ENCODER_ROW) MLP_KEYS(MLP_ROW)};
 static const mynah_config_table mlp_table = {"mlp policy", mlp_keys, sizeof mlp_keys / sizeof *mlp_keys,
                                              sizeof(mlp_config)};
 
 enum { TRUNK_PLAIN, TRUNK_RESIDUAL };
 enum { HEAD_MSE, HEAD_L1, HEAD_HUBER, HEAD_GAUSSIAN, HEAD_GMM, HEAD_CATEGORICAL };
 enum { ACT_SAMPLE, ACT_BEST };
-#define MAX_LAYERS 16
-
-static const char *const activations[] = {"relu", "silu", "tanh", "elu", "gelu"};
 
 static int64_t action_size(const mynah_policy *p) { return mynah_feature_size(&p->action); }
 static int64_t chunk_size(const mynah_policy *p) { return p->common.chunk * action_size(p); }
@@ -55,18 +49,11 @@ static int64_t n_classes(const mynah_policy *p) { return (int64_t)p->action_norm
 
 static mynah_status check(const mynah_policy *p) {
   const mlp_config *c = p->config;
-  int64_t list[MAX_LAYERS];
-  size_t n[3];
-  const char *const cnn[3] = {c->cnn_filters, c->cnn_kernels, c->cnn_strides};
-  for (int i = 0; i < 3; i++)
-    if (mynah_parse_ints(cnn[i], list, MAX_LAYERS, &n[i]) != MYNAH_OK)
-      return mynah_error_context(MYNAH_INVALID, "cnn.filters, cnn.kernels, cnn.strides");
-  if (n[0] != n[1] || n[0] != n[2])
-    return mynah_fail(MYNAH_INVALID, "cnn.filters, cnn.kernels and cnn.strides must have the same number of layers");
-  if (mynah_parse_ints(c->widths, list, MAX_LAYERS, &n[0]) != MYNAH_OK)
+  int64_t list[MYNAH__LAYERS_MAX];
+  size_t n;
+  MYNAH_TRY(mynah__encoder_check(&c->encoder));
+  if (mynah_parse_ints(c->widths, list, MYNAH__LAYERS_MAX, &n) != MYNAH_OK)
     return mynah_error_context(MYNAH_INVALID, "widths");
-  if (c->encoder[0] && mynah_parse_ints(c->encoder, list, MAX_LAYERS, &n[0]) != MYNAH_OK)
-    return mynah_error_context(MYNAH_INVALID, "encoder.widths");
   bool is_class = p->action.dtype == MYNAH_I64 || p->action.dtype == MYNAH_I32;
   if (is_class != (c->head == HEAD_CATEGORICAL))
     return mynah_fail(MYNAH_MISMATCH, "head=%s: the dataset's actions are %s", is_class ? "mse …" : "categorical",
@@ -80,45 +67,6 @@ static mynah_status check(const mynah_policy *p) {
 }
 
 /* ---- graphs -------------------------------------------------------------------------------------------------------- */
-
-/* (B*n_obs,H,W,3) -> (B,H,W,3*n_obs): the present frame last, before it what has changed since each earlier one. */
-static mynah_node stack_frames(const mynah_policy *p, mynah_graph *g, mynah_node x, int64_t batch) {
-  mynah_node frames[64]; /* as many as n_obs may be */
-  int64_t n_obs = p->common.n_obs;
-  mynah_shape s = mynah_node_shape(g, x);
-  if (s.n_dims != 4) return MYNAH_NO_NODE;
-  x = mynah_reshape(g, x, MYNAH_SHAPE(batch, n_obs, s.dims[1], s.dims[2], 3));
-  for (int64_t t = 0; t < n_obs; t++)
-    frames[t] = mynah_reshape(g, mynah_slice(g, x, 1, t, 1), MYNAH_SHAPE(batch, s.dims[1], s.dims[2], 3));
-  for (int64_t t = 0; t + 1 < n_obs; t++) frames[t] = mynah_sub(g, frames[n_obs - 1], frames[t]);
-  return mynah_concat(g, frames, (int)n_obs, -1);
-}
-
-/* Picture observation i -> (B, features), n_obs times as many when each frame is encoded alone. */
-static mynah_node encode_image(const mynah_policy *p, mynah_graph *g, mynah_node x, const char *prefix, int64_t batch) {
-  const mlp_config *c = p->config;
-  int64_t filters[MAX_LAYERS], kernels[MAX_LAYERS], strides[MAX_LAYERS];
-  size_t n = 0;
-  if (mynah_parse_ints(c->cnn_filters, filters, MAX_LAYERS, &n) != MYNAH_OK ||
-      mynah_parse_ints(c->cnn_kernels, kernels, MAX_LAYERS, &n) != MYNAH_OK ||
-      mynah_parse_ints(c->cnn_strides, strides, MAX_LAYERS, &n) != MYNAH_OK)
-    return mynah_graph_fail(g, "%s", mynah_error());
-  mynah_cnn_config cnn = {filters, kernels, strides, (int)n, activations[c->activation]};
-  if (c->is_stacked && p->common.n_obs > 1) x = stack_frames(p, g, x, batch);
-  x = mynah_model_cnn(g, prefix, x, &cnn);
-  return mynah_reshape(g, x, MYNAH_SHAPE(batch, -1));
-}
-
-static mynah_node encode_vector(const mynah_policy *p, mynah_graph *g, mynah_node x, const char *prefix, int64_t batch) {
-  const mlp_config *c = p->config;
-  x = mynah_reshape(g, x, MYNAH_SHAPE(batch, -1));
-  if (!c->encoder[0]) return x;
-  int64_t widths[MAX_LAYERS];
-  size_t n = 0;
-  if (mynah_parse_ints(c->encoder, widths, MAX_LAYERS, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
-  mynah_mlp_config mlp = {widths, (int)n, activations[c->activation], 0};
-  return mynah_model_mlp(g, prefix, x, &mlp);
-}
 
 /* Width of the head's linear layer. */
 static int64_t head_size(const mynah_policy *p) {
@@ -147,19 +95,18 @@ static mynah_node build_member(const mynah_policy *p, mynah_graph *g, const myna
   mynah_node parts[MYNAH_POLICY_INPUTS_MAX];
   for (int i = 0; i < p->n_inputs; i++) {
     member_name prefix = name_of(p, member, "encoder", i);
-    parts[i] = p->inputs[i].is_image ? encode_image(p, g, seen[i], prefix.text, batch)
-                                     : encode_vector(p, g, seen[i], prefix.text, batch);
+    parts[i] = mynah__encode(p, &c->encoder, g, i, (mynah__encoding){seen[i], prefix.text, batch});
   }
   member_name trunk = name_of(p, member, "trunk", -1), head = name_of(p, member, "head", -1);
   mynah_node h = p->n_inputs == 1 ? parts[0] : mynah_concat(g, parts, p->n_inputs, -1);
   if (c->trunk == TRUNK_RESIDUAL) {
-    mynah_residual_config residual = {c->width, c->hidden, (int)c->blocks, (float)c->dropout};
+    mynah_residual_config residual = {c->width, c->hidden, (int)c->blocks, (float)c->dropout, MYNAH_NO_NODE};
     return mynah_model_linear(g, head.text, mynah_model_residual(g, trunk.text, h, &residual), head_size(p));
   }
-  int64_t widths[MAX_LAYERS];
+  int64_t widths[MYNAH__LAYERS_MAX];
   size_t n = 0;
-  if (mynah_parse_ints(c->widths, widths, MAX_LAYERS, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
-  mynah_mlp_config mlp = {widths, (int)n, activations[c->activation], (float)c->dropout};
+  if (mynah_parse_ints(c->widths, widths, MYNAH__LAYERS_MAX, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
+  mynah_mlp_config mlp = {widths, (int)n, mynah__encoder_activation(&c->encoder), (float)c->dropout};
   return mynah_model_linear(g, head.text, mynah_model_mlp(g, trunk.text, h, &mlp), head_size(p));
 }
 

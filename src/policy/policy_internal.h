@@ -5,6 +5,7 @@
 
 #include <mynah/policy.h>
 
+extern const mynah_policy_type mynah__policy_flow;
 extern const mynah_policy_type mynah__policy_mlp;
 
 /* ---- normalizer.c ---- */
@@ -22,6 +23,33 @@ mynah_node mynah__policy_observe(const mynah_policy *p, mynah_graph *g, int inde
 /* x (…,A) in the action's units -> normalised, and back. */
 mynah_node mynah__policy_normalize_action(const mynah_policy *p, mynah_graph *g, mynah_node x);
 mynah_node mynah__policy_restore_action(const mynah_policy *p, mynah_graph *g, mynah_node x);
+
+/* ---- encoder.c: what every policy does to its observations first ---- */
+
+#define MYNAH__LAYERS_MAX 16
+#define MYNAH__ENCODER_KEYS(K)                                                                     \
+  K(STRING, widths, "encoder.widths", "", 0, 0, "", "layers each vector observation passes first; empty: none") \
+  K(STRING, filters, "cnn.filters", "24,36,48,64,64", 0, 0, "", "filters of the picture encoder's layers") \
+  K(STRING, kernels, "cnn.kernels", "5,5,5,3,3", 0, 0, "px", "their kernels")                      \
+  K(STRING, strides, "cnn.strides", "2,2,2,1,1", 0, 0, "px", "their strides")                      \
+  K(BOOL, is_stacked, "image.stack", false, 0, 1, "", "the n_obs pictures enter one encoder together, so that it can see motion") \
+  K(CHOICE, activation, "activation", "relu", 0, 0, "relu|silu|tanh|elu|gelu", "of plain layers and convolutions")
+
+typedef struct mynah__encoder {
+#define MYNAH__ENCODER_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH__ENCODER_KEYS(MYNAH__ENCODER_FIELD)
+#undef MYNAH__ENCODER_FIELD
+} mynah__encoder;
+mynah_status mynah__encoder_check(const mynah__encoder *e);
+/* The unary function that config names. */
+const char *mynah__encoder_activation(const mynah__encoder *e);
+typedef struct mynah__encoding {
+  mynah_node seen; /* as mynah__policy_observe gives it */
+  const char *prefix;
+  int64_t batch;
+} mynah__encoding;
+/* Observation `index` -> (B, features) */
+mynah_node mynah__encode(const mynah_policy *p, const mynah__encoder *e, mynah_graph *g, int index, mynah__encoding x);
 
 /* ---- policy.c ---- */
 

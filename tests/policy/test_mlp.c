@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The policy mlp: every head builds, saves, loads and acts the same; history and chunks; misfits are refused. */
-#include "support/fake_device.h"
-
-#include <mynah/run.h>
+#include "support/policy_case.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,83 +11,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-static char folder[64], data_path[96], policy_path[96];
-
-static int set_up(void **state) {
-  (void)state;
-  snprintf(folder, sizeof folder, "/tmp/mynah-test-XXXXXX");
-  if (!mkdtemp(folder)) return -1;
-  snprintf(data_path, sizeof data_path, "%s/d.demos", folder);
-  snprintf(policy_path, sizeof policy_path, "%s/p.safetensors", folder);
-  mynah_record_config c;
-  mynah_record_report report;
-  mynah_device *d;
-  mynah_config_default(&mynah_record_table, &c);
-  c.episodes = 3;
-  if (fake_device.open(NULL, &d) != MYNAH_OK) return -1;
-  mynah_status status = mynah_record_expert(d, &c, data_path, NULL, NULL, NULL, &report);
-  fake_device.close(d);
-  return status == MYNAH_OK ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  return mynah_remove_tree(folder) == MYNAH_OK ? 0 : -1;
-}
-
-/* A policy of type mlp with these settings, on the recorded data. */
 static mynah_status make(const char *const *settings, int n, mynah_policy **out) {
-  const mynah_policy_type *type;
-  mynah_policy_config common;
-  mynah_dataset *d;
-  MYNAH_TRY(mynah_policy_find("mlp", &type));
-  void *config = mynah_calloc(1, type->config->bytes);
-  mynah_config_default(&mynah_policy_table, &common);
-  mynah_config_default(type->config, config);
-  mynah_config_bind binds[2] = {{&mynah_policy_table, &common}, {type->config, config}};
-  mynah_status status = MYNAH_OK;
-  for (int i = 0; i + 1 < n && status == MYNAH_OK; i += 2) status = mynah_config_set(binds, 2, settings[i], settings[i + 1]);
-  if (status == MYNAH_OK) status = mynah_dataset_open(data_path, MYNAH_OPEN_READ, &d);
-  if (status == MYNAH_OK) {
-    status = mynah_policy_create(type, &common, config, d, NULL, 0, out);
-    mynah_dataset_close(d);
-  }
-  mynah_free(config);
-  return status;
-}
-
-static mynah_weights *weights_of(const mynah_policy *p) {
-  mynah_graph *g;
-  mynah_node loss;
-  mynah_weights *w;
-  assert_int_equal(mynah_graph_create(&g), MYNAH_OK);
-  assert_int_equal(p->type->build_train(p, g, 4, &loss), MYNAH_OK);
-  assert_int_equal(mynah_weights_create(g, 1, &w), MYNAH_OK);
-  mynah_graph_destroy(g);
-  return w;
-}
-
-/* Actions of one episode of the fake device. Returns the number of predictions. */
-static int drive(const mynah_clone *c, float *actions, int n) {
-  mynah_device *d;
-  mynah_actor *a;
-  mynah_value seen[4], input[4];
-  int order[MYNAH_POLICY_INPUTS_MAX], n_predictions = 0;
-  assert_int_equal(fake_device.open(NULL, &d), MYNAH_OK);
-  assert_int_equal(mynah_policy_match(mynah_clone_policy(c), d->features, d->n_features, order), MYNAH_OK);
-  assert_int_equal(mynah_actor_create(c, &a), MYNAH_OK);
-  assert_int_equal(fake_device.reset(d, 5), MYNAH_OK);
-  mynah_actor_reset(a, 9);
-  for (int t = 0; t < n; t++) {
-    fake_device.observe(d, seen);
-    for (int i = 0; i < mynah_clone_policy(c)->n_inputs; i++) input[i] = seen[order[i]];
-    mynah_actor_act(a, input, &actions[t]);
-    n_predictions += mynah_actor_infer_ns(a) > 0;
-    fake_device.act(d, &actions[t]);
-  }
-  mynah_actor_destroy(a);
-  fake_device.close(d);
-  return n_predictions;
+  return policy_case_make("mlp", settings, n, out);
 }
 
 static void every_head_survives_a_file(void **state) {
@@ -106,14 +29,14 @@ static void every_head_survives_a_file(void **state) {
     assert_int_equal(mynah_policy_windows(p, windows, 8), 3);
     assert_int_equal(windows[0].first, -2);
     assert_int_equal(windows[2].count, 4);
-    mynah_weights *w = weights_of(p);
-    assert_int_equal(mynah_policy_save(p, w, policy_path), MYNAH_OK);
+    mynah_weights *w = policy_case_weights(p);
+    assert_int_equal(mynah_policy_save(p, w, policy_case_path), MYNAH_OK);
     mynah_clone *a, *b;
     assert_int_equal(mynah_clone_create(p, w, &a), MYNAH_OK);
-    assert_int_equal(mynah_clone_load(policy_path, &b), MYNAH_OK);
+    assert_int_equal(mynah_clone_load(policy_case_path, &b), MYNAH_OK);
     float first[12], second[12];
-    assert_int_equal(drive(a, first, 12), 6); /* a prediction every second step */
-    assert_int_equal(drive(b, second, 12), 6);
+    assert_int_equal(policy_case_drive(a, first, 12), 6); /* a prediction every second step */
+    assert_int_equal(policy_case_drive(b, second, 12), 6);
     assert_memory_equal(first, second, sizeof first);
     for (int t = 0; t < 12; t++) assert_true(isfinite(first[t]));
     mynah_clone_destroy(a);
@@ -130,7 +53,7 @@ static void stacked_pictures(void **state) {
                             "image.stack", "true", "cnn.filters", "4", "cnn.kernels", "3", "cnn.strides", "2"};
   mynah_policy *p;
   assert_int_equal(make(settings, sizeof settings / sizeof *settings, &p), MYNAH_OK);
-  mynah_weights *w = weights_of(p);
+  mynah_weights *w = policy_case_weights(p);
   const mynah_tensor_info *info = mynah_weights_find(w, "encoder.0.0.weight");
   assert_non_null(info);
   assert_int_equal(info->shape.dims[1], 9);
@@ -184,20 +107,20 @@ static void damaged_files(void **state) {
   const char *settings[] = {"inputs", "observation.state", "widths", "8"};
   mynah_policy *p;
   assert_int_equal(make(settings, 4, &p), MYNAH_OK);
-  mynah_weights *w = weights_of(p);
-  assert_int_equal(mynah_policy_save(p, w, policy_path), MYNAH_OK);
+  mynah_weights *w = policy_case_weights(p);
+  assert_int_equal(mynah_policy_save(p, w, policy_case_path), MYNAH_OK);
   char *bytes;
   size_t n;
-  assert_int_equal(mynah_file_read(policy_path, 1 << 20, &bytes, &n), MYNAH_OK);
+  assert_int_equal(mynah_file_read(policy_case_path, 1 << 20, &bytes, &n), MYNAH_OK);
   mynah_rng rng = mynah_rng_make(3, 3);
   for (int i = 0; i < 300; i++) {
     char *copy = mynah_alloc(n);
     memcpy(copy, bytes, n);
     size_t length = i % 3 ? n : mynah_rng_below(&rng, n);
     if (i % 3) copy[mynah_rng_below(&rng, i % 3 == 1 ? n : 400)] ^= (char)(1 + mynah_rng_below(&rng, 255));
-    assert_int_equal(mynah_file_write(policy_path, copy, length), MYNAH_OK);
+    assert_int_equal(mynah_file_write(policy_case_path, copy, length), MYNAH_OK);
     mynah_clone *c;
-    mynah_status status = mynah_clone_load(policy_path, &c);
+    mynah_status status = mynah_clone_load(policy_case_path, &c);
     if (status == MYNAH_OK) mynah_clone_destroy(c);
     else assert_true(mynah_error()[0] != 0);
     if (i % 3 == 0) assert_int_not_equal(status, MYNAH_OK);
@@ -212,7 +135,7 @@ static void damaged_files(void **state) {
 static void tamper(const char *from, const char *to, float factor) {
   mynah_safetensors *f;
   mynah_safetensor tensors[32];
-  assert_int_equal(mynah_safetensors_open(policy_path, &f), MYNAH_OK);
+  assert_int_equal(mynah_safetensors_open(policy_case_path, &f), MYNAH_OK);
   int n = mynah_safetensors_count(f);
   assert_true(n <= 32);
   for (int i = 0; i < n; i++) tensors[i] = *mynah_safetensors_at(f, i);
@@ -225,7 +148,7 @@ static void tamper(const char *from, const char *to, float factor) {
   mynah_str edited = {0};
   mynah_str_printf(&edited, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
   mynah_metadata metadata = {"mynah", mynah_str_text(&edited)};
-  assert_int_equal(mynah_safetensors_write(policy_path, tensors, n, &metadata, 1), MYNAH_OK);
+  assert_int_equal(mynah_safetensors_write(policy_case_path, tensors, n, &metadata, 1), MYNAH_OK);
   mynah_str_deinit(&edited);
   mynah_free(changed);
   mynah_safetensors_close(f);
@@ -241,7 +164,7 @@ static void selfcheck(void **state) {
     mynah_clone *c;
     mynah_selfcheck check;
     assert_int_equal(make(settings, 8, &p), MYNAH_OK);
-    mynah_weights *w = weights_of(p);
+    mynah_weights *w = policy_case_weights(p);
     assert_int_equal(mynah_clone_create(p, w, &c), MYNAH_OK);
     assert_int_equal(mynah_clone_selfcheck(c, &check), MYNAH_NOT_FOUND);
     mynah_clone_destroy(c);
@@ -258,9 +181,9 @@ static void selfcheck(void **state) {
                  {"\"chunk\":[", "\"chunk\":[0,", 1, MYNAH_CORRUPT}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
       if ((i == 1 && k == 1) || (i == 2 && k == 0)) continue; /* a number that this kind of normaliser does not use */
-      assert_int_equal(mynah_policy_save(p, w, policy_path), MYNAH_OK);
+      assert_int_equal(mynah_policy_save(p, w, policy_case_path), MYNAH_OK);
       tamper(cases[i].from, cases[i].to, cases[i].factor);
-      mynah_status status = mynah_clone_load(policy_path, &c);
+      mynah_status status = mynah_clone_load(policy_case_path, &c);
       if (status != cases[i].due) fail_msg("case %zu: %d: %s", i, (int)status, mynah_error());
       if (status == MYNAH_MISMATCH) assert_non_null(strstr(mynah_error(), "range"));
       if (status != MYNAH_OK) continue;
@@ -279,15 +202,15 @@ static void torture(void **state) {
   const char *settings[] = {"inputs", "observation.state", "widths", "8"};
   mynah_policy *p;
   assert_int_equal(make(settings, 4, &p), MYNAH_OK);
-  mynah_weights *w = weights_of(p);
-  assert_int_equal(mynah_policy_save(p, w, policy_path), MYNAH_OK);
+  mynah_weights *w = policy_case_weights(p);
+  assert_int_equal(mynah_policy_save(p, w, policy_case_path), MYNAH_OK);
   mynah_weights_destroy(w);
   mynah_policy_destroy(p);
   for (int64_t n = 1; n < 20000; n++) {
     int64_t live = mynah_alloc_count().live_blocks;
     mynah_clone *c = NULL;
     mynah_alloc_fail_at(n);
-    mynah_status status = mynah_clone_load(policy_path, &c);
+    mynah_status status = mynah_clone_load(policy_case_path, &c);
     mynah_alloc_fail_at(0);
     if (status == MYNAH_OK) mynah_clone_destroy(c);
     assert_true(mynah_alloc_count().live_blocks <= live + 8); /* caches may stay */
@@ -297,11 +220,11 @@ static void torture(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(every_head_survives_a_file, set_up, tear_down),
-                                     cmocka_unit_test_setup_teardown(stacked_pictures, set_up, tear_down),
-                                     cmocka_unit_test_setup_teardown(misfits_are_refused, set_up, tear_down),
-                                     cmocka_unit_test_setup_teardown(damaged_files, set_up, tear_down),
-                                     cmocka_unit_test_setup_teardown(selfcheck, set_up, tear_down),
-                                     cmocka_unit_test_setup_teardown(torture, set_up, tear_down)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(every_head_survives_a_file, policy_case_set_up, policy_case_tear_down),
+                                     cmocka_unit_test_setup_teardown(stacked_pictures, policy_case_set_up, policy_case_tear_down),
+                                     cmocka_unit_test_setup_teardown(misfits_are_refused, policy_case_set_up, policy_case_tear_down),
+                                     cmocka_unit_test_setup_teardown(damaged_files, policy_case_set_up, policy_case_tear_down),
+                                     cmocka_unit_test_setup_teardown(selfcheck, policy_case_set_up, policy_case_tear_down),
+                                     cmocka_unit_test_setup_teardown(torture, policy_case_set_up, policy_case_tear_down)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

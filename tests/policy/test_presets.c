@@ -54,7 +54,7 @@ static void no_reference_kernels(mynah_graph *g, bool is_frozen, const char *pre
   mynah_program_destroy(p);
 }
 
-static void check_preset(const char *name, bool is_pusht) {
+static void check_preset(const char *policy, const char *name, bool is_pusht) {
   char path[128], folder[] = "/tmp/mynah-test-XXXXXX";
   assert_non_null(mkdtemp(folder));
   snprintf(path, sizeof path, "%s/d.demos", folder);
@@ -63,7 +63,7 @@ static void check_preset(const char *name, bool is_pusht) {
   mynah_feed_config feed;
   mynah_policy_config common;
   const mynah_policy_type *type;
-  assert_int_equal(mynah_policy_find("mlp", &type), MYNAH_OK);
+  assert_int_equal(mynah_policy_find(policy, &type), MYNAH_OK);
   void *config = mynah_calloc(1, type->config->bytes);
   mynah_config_bind binds[] = {{&mynah_train_table, &train}, {&mynah_feed_table, &feed}, {&mynah_policy_table, &common}, {type->config, config}};
   for (int i = 0; i < 4; i++) mynah_config_default(binds[i].table, binds[i].config);
@@ -85,10 +85,12 @@ static void check_preset(const char *name, bool is_pusht) {
   assert_int_equal(mynah_differentiate(g, loss), MYNAH_OK);
   no_reference_kernels(g, false, name);
   mynah_graph_destroy(g);
-  assert_int_equal(mynah_graph_create(&g), MYNAH_OK);
-  assert_int_equal(type->build_act(p, 0, g), MYNAH_OK);
-  no_reference_kernels(g, true, name);
-  mynah_graph_destroy(g);
+  for (int k = 0; k < type->n_act_graphs; k++) {
+    assert_int_equal(mynah_graph_create(&g), MYNAH_OK);
+    assert_int_equal(type->build_act(p, k, g), MYNAH_OK);
+    no_reference_kernels(g, true, name);
+    mynah_graph_destroy(g);
+  }
   mynah_policy_destroy(p);
   mynah_dataset_close(d);
   mynah_free(config);
@@ -97,23 +99,27 @@ static void check_preset(const char *name, bool is_pusht) {
 
 static void pusht_state(void **state) {
   (void)state;
-  check_preset("pusht-state", true);
+  check_preset("mlp", "pusht-state", true);
 }
 static void pusht_gmm(void **state) {
   (void)state;
-  check_preset("pusht-gmm", true);
+  check_preset("mlp", "pusht-gmm", true);
+}
+static void pusht_best(void **state) {
+  (void)state;
+  check_preset("flow", "pusht-best", true);
 }
 static void track(void **state) {
   (void)state;
-  check_preset("track", false);
+  check_preset("mlp", "track", false);
 }
 static void drive(void **state) {
   (void)state;
-  check_preset("drive", false);
+  check_preset("mlp", "drive", false);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(pusht_state), cmocka_unit_test(pusht_gmm), cmocka_unit_test(track),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(pusht_state), cmocka_unit_test(pusht_gmm), cmocka_unit_test(pusht_best), cmocka_unit_test(track),
                                      cmocka_unit_test(drive)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

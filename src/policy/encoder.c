@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Observations to features: layers for vectors, convolutions for pictures. */
+#include "policy_internal.h"
+
+#include <mynah/model.h>
+
+static const char *const activations[] = {"relu", "silu", "tanh", "elu", "gelu"};
+
+const char *mynah__encoder_activation(const mynah__encoder *e) { return activations[e->activation]; }
+
+mynah_status mynah__encoder_check(const mynah__encoder *e) {
+  int64_t list[MYNAH__LAYERS_MAX];
+  size_t n[3];
+  const char *const cnn[3] = {e->filters, e->kernels, e->strides};
+  for (int i = 0; i < 3; i++)
+    if (mynah_parse_ints(cnn[i], list, MYNAH__LAYERS_MAX, &n[i]) != MYNAH_OK)
+      return mynah_error_context(MYNAH_INVALID, "cnn.filters, cnn.kernels, cnn.strides");
+  if (n[0] != n[1] || n[0] != n[2])
+    return mynah_fail(MYNAH_INVALID, "cnn.filters, cnn.kernels and cnn.strides must have the same number of layers");
+  if (e->widths[0] && mynah_parse_ints(e->widths, list, MYNAH__LAYERS_MAX, &n[0]) != MYNAH_OK)
+    return mynah_error_context(MYNAH_INVALID, "encoder.widths");
+  return MYNAH_OK;
+}
+
+/* (B*n_obs,H,W,3) -> (B,H,W,3*n_obs): the present frame last, before it what has changed since each earlier one. */
+static mynah_node stack_frames(mynah_graph *g, mynah_node x, int64_t n_obs, int64_t batch) {
+  mynah_node frames[64]; /* as many as n_obs may be */
+  mynah_shape s = mynah_node_shape(g, x);
+  if (s.n_dims != 4) return MYNAH_NO_NODE;
+  x = mynah_reshape(g, x, MYNAH_SHAPE(batch, n_obs, s.dims[1], s.dims[2], 3));
+  for (int64_t t = 0; t < n_obs; t++)
+    frames[t] = mynah_reshape(g, mynah_slice(g, x, 1, t, 1), MYNAH_SHAPE(batch, s.dims[1], s.dims[2], 3));
+  for (int64_t t = 0; t + 1 < n_obs; t++) frames[t] = mynah_sub(g, frames[n_obs - 1], frames[t]);
+  return mynah_concat(g, frames, (int)n_obs, -1);
+}
+
+/* -> (B, features), n_obs times as many when each frame is encoded alone. */
+static mynah_node encode_image(const mynah__encoder *e, mynah_graph *g, mynah__encoding x, int64_t n_obs) {
+  int64_t filters[MYNAH__LAYERS_MAX], kernels[MYNAH__LAYERS_MAX], strides[MYNAH__LAYERS_MAX];
+  size_t n = 0;
+  if (mynah_parse_ints(e->filters, filters, MYNAH__LAYERS_MAX, &n) != MYNAH_OK ||
+      mynah_parse_ints(e->kernels, kernels, MYNAH__LAYERS_MAX, &n) != MYNAH_OK ||
+      mynah_parse_ints(e->strides, strides, MYNAH__LAYERS_MAX, &n) != MYNAH_OK)
+    return mynah_graph_fail(g, "%s", mynah_error());
+  mynah_cnn_config cnn = {filters, kernels, strides, (int)n, mynah__encoder_activation(e)};
+  if (e->is_stacked && n_obs > 1) x.seen = stack_frames(g, x.seen, n_obs, x.batch);
+  return mynah_reshape(g, mynah_model_cnn(g, x.prefix, x.seen, &cnn), MYNAH_SHAPE(x.batch, -1));
+}
+
+mynah_node mynah__encode(const mynah_policy *p, const mynah__encoder *e, mynah_graph *g, int index, mynah__encoding x) {
+  if (p->inputs[index].is_image) return encode_image(e, g, x, p->common.n_obs);
+  mynah_node flat = mynah_reshape(g, x.seen, MYNAH_SHAPE(x.batch, -1));
+  if (!e->widths[0]) return flat;
+  int64_t widths[MYNAH__LAYERS_MAX];
+  size_t n = 0;
+  if (mynah_parse_ints(e->widths, widths, MYNAH__LAYERS_MAX, &n) != MYNAH_OK)
+    return mynah_graph_fail(g, "%s", mynah_error());
+  mynah_mlp_config mlp = {widths, (int)n, mynah__encoder_activation(e), 0};
+  return mynah_model_mlp(g, x.prefix, flat, &mlp);
+}
