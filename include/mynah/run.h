@@ -120,16 +120,37 @@ typedef struct mynah_record_config {
 } mynah_record_config;
 MYNAH_API extern const mynah_config_table mynah_record_table;
 
+/* Who drives while a clone is at the wheel, and which frames are labelled by the expert and kept. Two actions disagree by
+ * the largest difference of an element as a share of its demonstrated range. */
+typedef enum mynah_gate {
+  MYNAH_GATE_MIX,      /* the expert drives a frame with probability expert_share; every frame is kept
+                        * (DAgger: Ross, Gordon, Bagnell 2011, algorithm 3.1) */
+  MYNAH_GATE_HANDOVER, /* the expert takes over when they disagree by more than threshold and hands back when by less
+                        * than half of it; the frames it drives are kept (HG-DAgger: Kelly et al. 2019, gated by a rule) */
+  MYNAH_GATE_SAFE      /* the expert drives the frames on which they disagree by more than threshold; these are kept
+                        * (SafeDAgger: Zhang and Cho 2017) */
+} mynah_gate;
+
+/* All zeros: the expert drives, nobody is told. */
+typedef struct mynah_record_options {
+  const mynah_progress *progress;
+  void (*saved)(void *context, int64_t episode, int64_t frames); /* told after each seal */
+  void *context;
+  const mynah_clone *driver; /* not NULL: this clone is at the wheel and the gate rules */
+  mynah_gate gate;
+  double expert_share, threshold;
+} mynah_record_options;
+
 typedef struct mynah_record_report {
-  int64_t n_episodes, n_frames;
+  int64_t n_episodes, n_frames; /* kept */
+  int64_t n_driven;             /* frames driven in all */
   double seconds;
 } mynah_record_report;
-/* Records the device's expert into a new or an existing dataset with the device's features. saved: told after each seal
- * (may be NULL). Fails: UNSUPPORTED (no expert), MISMATCH, INTERRUPTED (sealed episodes stay), what the store fails with. */
+/* Records the device's expert into a new or an existing dataset with the device's features.
+ * Fails: UNSUPPORTED (no expert), MISMATCH, INTERRUPTED (sealed episodes stay), what the store fails with. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_record_expert(mynah_device *device, const mynah_record_config *config,
-                                                         const char *path, const mynah_progress *progress,
-                                                         void (*saved)(void *context, int64_t episode, int64_t frames),
-                                                         void *context, mynah_record_report *out);
+                                                         const char *path, const mynah_record_options *options,
+                                                         mynah_record_report *out);
 
 #ifdef __cplusplus
 }

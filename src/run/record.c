@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Recording an expert: what it would do is the label, what is executed may be disturbed. */
+/* Recording an expert: what it would do is the label; what is executed may be disturbed, or a clone's. */
 #include <mynah/run.h>
 
 #include <math.h>
@@ -18,9 +18,13 @@ const mynah_config_table mynah_record_table = {"recording", record_keys, sizeof 
 typedef struct recording {
   mynah_device *device;
   const mynah_record_config *config;
+  const mynah_record_options *options;
   mynah_dataset *dataset;
   int order[16]; /* feature i of the dataset is feature order[i] of the device */
-  int64_t n_frames;
+  mynah_actor *actor; /* of the clone that drives; NULL: the expert does */
+  int inputs[MYNAH_POLICY_INPUTS_MAX]; /* input i of the clone is feature inputs[i] of the device */
+  bool is_open, is_expert; /* an episode of the dataset; who drove the last frame */
+  int64_t n_frames, n_before, n_sealed, n_driven, n_episodes; /* kept; before the open episode; safe; driven */
 } recording;
 
 static mynah_status open_dataset(recording *r, const char *path) {
@@ -62,64 +66,123 @@ static void disturb(const recording *r, mynah_rng *rng, float *noise, const floa
   }
 }
 
+/* ---- who drives ----------------------------------------------------------------------------------------------------- */
+
+/* The largest difference of an element as a share of its demonstrated range; elements without one are left out. */
+static double disagreement(const mynah_policy *p, const float *a, const float *b) {
+  double most = 0;
+  for (int64_t i = 0; i < p->action_norm.size; i++) {
+    double range = (double)p->action_norm.max[i] - (double)p->action_norm.min[i];
+    if (range > 0) most = fmax(most, fabs((double)a[i] - (double)b[i]) / range);
+  }
+  return most;
+}
+
+/* Whether the expert drives this frame. */
+static bool decide(recording *r, mynah_rng *rng, const float *clean, const float *own) {
+  const mynah_record_options *o = r->options;
+  if (!r->actor) return true;
+  if (o->gate == MYNAH_GATE_MIX) return mynah_rng_uniform(rng) < o->expert_share;
+  double apart = disagreement(mynah_clone_policy(o->driver), clean, own);
+  bool holds_on = o->gate == MYNAH_GATE_HANDOVER && r->is_expert;
+  return apart > (holds_on ? 0.5 * o->threshold : o->threshold);
+}
+
+static mynah_status create_actor(recording *r) {
+  const mynah_device *d = r->device;
+  if (!r->options->driver) return MYNAH_OK;
+  MYNAH_TRY(mynah_policy_match(mynah_clone_policy(r->options->driver), d->features, d->n_features, r->inputs));
+  return mynah_actor_create(r->options->driver, &r->actor);
+}
+
+/* ---- frames --------------------------------------------------------------------------------------------------------- */
+
+/* An episode of the dataset: a whole one of the device, or a stretch of frames that the gate keeps. */
+static mynah_status open_episode(recording *r, uint64_t seed) {
+  mynah_episode info = {.seed = seed, .success = -1};
+  if (r->is_open) return MYNAH_OK;
+  MYNAH_TRY(mynah_copy_text(info.task, sizeof info.task, r->device->type->name));
+  MYNAH_TRY(mynah_copy_text(info.expert, sizeof info.expert, r->actor ? "expert, a clone driving" : "expert"));
+  MYNAH_TRY(mynah_episode_begin(r->dataset, &info));
+  r->is_open = true;
+  r->n_before = r->n_frames;
+  return MYNAH_OK;
+}
+
+static mynah_status seal_episode(recording *r) {
+  int64_t id = 0;
+  if (!r->is_open) return MYNAH_OK;
+  r->is_open = false;
+  MYNAH_TRY(mynah_episode_seal(r->dataset, &id));
+  r->n_episodes++;
+  r->n_sealed = r->n_frames;
+  if (r->options->saved) r->options->saved(r->options->context, id, r->n_frames - r->n_before);
+  return MYNAH_OK;
+}
+
+static mynah_status keep_frame(recording *r, mynah_value *observed, const float *clean, uint64_t seed) {
+  const mynah_device *d = r->device;
+  mynah_value ordered[16];
+  MYNAH_TRY(open_episode(r, seed));
+  observed[d->n_observations] =
+      (mynah_value){clean, mynah_feature_bytes(mynah_device_action(d)), observed[0].time_ns};
+  for (int i = 0; i < d->n_features; i++) ordered[i] = observed[r->order[i]];
+  r->n_frames++;
+  return mynah_episode_add(r->dataset, observed[0].time_ns, ordered, NULL);
+}
+
 static mynah_status record_frames(recording *r, uint64_t seed) {
   mynah_device *d = r->device;
-  mynah_value observed[16], ordered[16];
-  float clean[MAX_ACTION], executed[MAX_ACTION], noise[MAX_ACTION] = {0};
+  mynah_value observed[17], input[MYNAH_POLICY_INPUTS_MAX];
+  float clean[MAX_ACTION], own[MAX_ACTION] = {0}, executed[MAX_ACTION], noise[MAX_ACTION] = {0};
   mynah_rng rng = mynah_rng_make(seed, NOISE_STREAM);
   while (!d->is_done && d->step < d->max_steps) {
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "recording: interrupted");
     d->type->observe(d, observed);
     d->type->expert(d, clean);
-    observed[d->n_observations] =
-        (mynah_value){clean, mynah_feature_bytes(mynah_device_action(d)), observed[0].time_ns};
-    for (int i = 0; i < d->n_features; i++) ordered[i] = observed[r->order[i]];
-    MYNAH_TRY(mynah_episode_add(r->dataset, observed[0].time_ns, ordered, NULL));
-    disturb(r, &rng, noise, clean, executed);
+    if (r->actor) {
+      for (int i = 0; i < mynah_clone_policy(r->options->driver)->n_inputs; i++) input[i] = observed[r->inputs[i]];
+      mynah_actor_act(r->actor, input, own);
+    }
+    r->is_expert = decide(r, &rng, clean, own);
+    bool is_kept = r->is_expert || r->options->gate == MYNAH_GATE_MIX;
+    MYNAH_TRY(is_kept ? keep_frame(r, observed, clean, seed) : seal_episode(r));
+    disturb(r, &rng, noise, r->is_expert ? clean : own, executed);
     d->type->act(d, executed);
-    r->n_frames++;
+    r->n_driven++;
     if (r->config->max_frames > 0 && r->n_frames >= r->config->max_frames) break;
   }
   return MYNAH_OK;
 }
 
-static mynah_status record_episode(recording *r, uint64_t seed, int64_t *id) {
-  mynah_episode info = {.seed = seed, .success = -1};
-  MYNAH_TRY(mynah_copy_text(info.task, sizeof info.task, r->device->type->name));
-  MYNAH_TRY(mynah_copy_text(info.expert, sizeof info.expert, "expert"));
+static mynah_status record_episode(recording *r, uint64_t seed) {
   MYNAH_TRY(r->device->type->reset(r->device, seed));
-  MYNAH_TRY(mynah_episode_begin(r->dataset, &info));
+  if (r->actor) mynah_actor_reset(r->actor, seed);
+  r->is_expert = false;
   mynah_status status = record_frames(r, seed);
-  if (status != MYNAH_OK) {
-    mynah_episode_discard(r->dataset);
-    return status;
-  }
-  return mynah_episode_seal(r->dataset, id);
+  if (status == MYNAH_OK) return seal_episode(r);
+  if (r->is_open) mynah_episode_discard(r->dataset);
+  r->is_open = false;
+  return status;
 }
 
 mynah_status mynah_record_expert(mynah_device *device, const mynah_record_config *config, const char *path,
-                                 const mynah_progress *progress,
-                                 void (*saved)(void *context, int64_t episode, int64_t frames), void *context,
-                                 mynah_record_report *out) {
+                                 const mynah_record_options *options, mynah_record_report *out) {
   if (!device->type->expert) return mynah_fail(MYNAH_UNSUPPORTED, "sim=%s has no expert to record", device->type->name);
   if (mynah_feature_size(mynah_device_action(device)) > MAX_ACTION)
     return mynah_fail(MYNAH_LIMIT, "recording: an action of more than %d elements", MAX_ACTION);
-  recording r = {.device = device, .config = config};
-  mynah_record_report report = {0};
+  recording r = {.device = device, .config = config, .options = options};
   int64_t start = mynah_now_ns();
-  mynah_status status = open_dataset(&r, path);
+  mynah_status status = create_actor(&r);
+  if (status == MYNAH_OK) status = open_dataset(&r, path);
   for (int64_t i = 0; status == MYNAH_OK && i < config->episodes; i++) {
     if (config->max_frames > 0 && r.n_frames >= config->max_frames) break;
-    int64_t before = r.n_frames, id = 0;
-    status = record_episode(&r, (uint64_t)(config->seed + i), &id);
-    if (status != MYNAH_OK) break;
-    report.n_episodes++;
-    report.n_frames = r.n_frames;
-    if (saved) saved(context, id, r.n_frames - before);
-    mynah_progress_tell(progress, "record", (double)(i + 1), (double)config->episodes, "episodes", "");
+    status = record_episode(&r, (uint64_t)(config->seed + i));
+    if (status == MYNAH_OK)
+      mynah_progress_tell(options->progress, "record", (double)(i + 1), (double)config->episodes, "episodes", "");
   }
   mynah_dataset_close(r.dataset);
-  report.seconds = (double)(mynah_now_ns() - start) * 1e-9;
-  *out = report;
+  mynah_actor_destroy(r.actor);
+  *out = (mynah_record_report){r.n_episodes, r.n_sealed, r.n_driven, (double)(mynah_now_ns() - start) * 1e-9};
   return status;
 }

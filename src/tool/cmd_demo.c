@@ -14,12 +14,6 @@ const mynah_config_table demo_table = {"demo", demo_keys, sizeof demo_keys / siz
 
 /* ---- recording ---------------------------------------------------------------------------------------------------- */
 
-static void saved(void *context, int64_t episode, int64_t frames) {
-  (void)context;
-  (void)episode;
-  (void)frames;
-}
-
 /* A simulator setting by key, e.g. cameras=3. */
 static mynah_status set_sim(sim_choice *sim, const char *key, const char *value) {
   mynah_config_bind bind = {sim->type->config, sim->config};
@@ -44,11 +38,12 @@ static mynah_status record(demo *d, const char *path, bool is_rich, mynah_record
   c.episodes = d->config.roads;
   c.seed = d->config.seed;
   c.noise = is_rich ? d->config.noise : 0;
+  mynah_record_options options = {.progress = tool_progress()};
   mynah_device *device = NULL;
   mynah_status status = configure_track(d, is_rich, &sim);
   if (status == MYNAH_OK) status = sim.type->open(sim.config, &device);
   if (status == MYNAH_OK) status = mynah_file_remove(path);
-  if (status == MYNAH_OK) status = mynah_record_expert(device, &c, path, tool_progress(), saved, NULL, report);
+  if (status == MYNAH_OK) status = mynah_record_expert(device, &c, path, &options, report);
   if (device) sim.type->close(device);
   sim_choice_deinit(&sim);
   if (status == MYNAH_OK)

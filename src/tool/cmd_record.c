@@ -34,7 +34,8 @@ static mynah_status record(const tool_args *args, const sim_choice *sim, mynah_j
   mynah_device *device;
   MYNAH_TRY(sim->type->open(sim->config, &device));
   mynah_record_report report = {0};
-  mynah_status status = mynah_record_expert(device, &record_config, c.out, tool_progress(), saved, NULL, &report);
+  mynah_record_options options = {.progress = tool_progress(), .saved = saved};
+  mynah_status status = mynah_record_expert(device, &record_config, c.out, &options, &report);
   sim->type->close(device);
   mynah_json_set(result, "out", mynah_json_string(c.out));
   mynah_json_set(result, "episodes", mynah_json_integer(report.n_episodes));

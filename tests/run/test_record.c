@@ -34,7 +34,7 @@ static mynah_status record(const char *path, int64_t episodes, int64_t seed, dou
   c.noise = noise;
   mynah_device *d;
   assert_int_equal(fake_device.open(NULL, &d), MYNAH_OK);
-  mynah_status status = mynah_record_expert(d, &c, path, NULL, NULL, NULL, report);
+  mynah_status status = mynah_record_expert(d, &c, path, &(mynah_record_options){0}, report);
   fake_device.close(d);
   return status;
 }

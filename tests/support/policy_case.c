@@ -27,7 +27,7 @@ int policy_case_set_up(void **state) {
   mynah_config_default(&mynah_record_table, &c);
   c.episodes = 3;
   if (fake_device.open(NULL, &d) != MYNAH_OK) return -1;
-  mynah_status status = mynah_record_expert(d, &c, policy_case_data, NULL, NULL, NULL, &report);
+  mynah_status status = mynah_record_expert(d, &c, policy_case_data, &(mynah_record_options){0}, &report);
   fake_device.close(d);
   return status == MYNAH_OK ? 0 : -1;
 }
