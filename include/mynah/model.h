@@ -57,6 +57,26 @@ typedef struct mynah_cnn_config {
 } mynah_cnn_config;
 MYNAH_API mynah_node mynah_model_cnn(mynah_graph *g, const char *prefix, mynah_node x, const mynah_cnn_config *config);
 
+/* A long short-term memory, PyTorch's names and layout: PREFIX.weight_ih_lK (4H,in), PREFIX.weight_hh_lK (4H,H), two
+ * biases (4H) for layer K; rows are the gates i, f, g, o. h, c: one node (B,H) a layer, the state before and, on return,
+ * after. x (B,T,in) -> (B,T,H) */
+typedef struct mynah_lstm_config {
+  int64_t hidden;
+  int n_layers;
+} mynah_lstm_config;
+#define MYNAH_LSTM_LAYERS_MAX 8
+typedef struct mynah_lstm_state {
+  mynah_node h[MYNAH_LSTM_LAYERS_MAX], c[MYNAH_LSTM_LAYERS_MAX];
+} mynah_lstm_state;
+MYNAH_API mynah_node mynah_model_lstm(mynah_graph *g, const char *prefix, mynah_node x, const mynah_lstm_config *config,
+                                      mynah_lstm_state *state);
+/* One layer, one step, with weights that are any nodes. x (B,in), h, c (B,H): changed -> the new h */
+typedef struct mynah_lstm_weights {
+  mynah_node ih, hh, bias_ih, bias_hh;
+} mynah_lstm_weights;
+MYNAH_API mynah_node mynah_model_lstm_step(mynah_graph *g, mynah_node x, const mynah_lstm_weights *weights, mynah_node *h,
+                                           mynah_node *c);
+
 #ifdef __cplusplus
 }
 #endif

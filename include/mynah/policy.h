@@ -96,6 +96,8 @@ typedef struct mynah_policy_type {
   mynah_status (*check)(const mynah_policy *p);
   /* The loss for a batch; inputs are named as mynah_policy_windows says. */
   mynah_status (*build_train)(const mynah_policy *p, mynah_graph *g, int64_t batch, mynah_node *loss);
+  /* Changes a window of training from what n_obs and chunk make of it. NULL: nothing to change. */
+  void (*fit_window)(const mynah_policy *p, mynah_window *window);
   /* Acting graph `which` of n_act_graphs, for one observation; the first takes the observations. Their weights are
    * among those of the training graph. */
   int n_act_graphs;

@@ -105,18 +105,21 @@ static mynah_node normalize_vector(const mynah_policy *p, mynah_graph *g, mynah_
 }
 
 mynah_node mynah__policy_observe(const mynah_policy *p, mynah_graph *g, int index, int64_t batch) {
+  return mynah__policy_observe_frames(p, g, index, batch, p->common.n_obs);
+}
+
+mynah_node mynah__policy_observe_frames(const mynah_policy *p, mynah_graph *g, int index, int64_t batch, int64_t n_frames) {
   const mynah_feature *f = &p->inputs[index];
-  int64_t n_obs = p->common.n_obs;
   mynah_node x;
   if (f->is_image) {
     mynah_window w = {0};
     mynah__policy_geometry(p, &w);
-    x = mynah_input(g, f->name, MYNAH_U8, MYNAH_SHAPE(batch, n_obs, w.height, w.width, 3));
-    x = mynah_reshape(g, x, MYNAH_SHAPE(batch * n_obs, w.height, w.width, 3));
+    x = mynah_input(g, f->name, MYNAH_U8, MYNAH_SHAPE(batch, n_frames, w.height, w.width, 3));
+    x = mynah_reshape(g, x, MYNAH_SHAPE(batch * n_frames, w.height, w.width, 3));
     const float scale = 1 / 127.5f, shift = -1;
     x = mynah_from_u8(g, x, &scale, &shift, 1);
   } else {
-    x = mynah_input(g, f->name, MYNAH_F32, MYNAH_SHAPE(batch, n_obs, mynah_feature_size(f)));
+    x = mynah_input(g, f->name, MYNAH_F32, MYNAH_SHAPE(batch, n_frames, mynah_feature_size(f)));
     x = normalize_vector(p, g, x, index);
     if (p->common.obs_noise > 0) x = mynah_gaussian_noise(g, x, (float)p->common.obs_noise);
   }
@@ -143,4 +146,10 @@ mynah_node mynah__policy_normalize_action(const mynah_policy *p, mynah_graph *g,
 
 mynah_node mynah__policy_restore_action(const mynah_policy *p, mynah_graph *g, mynah_node x) {
   return map_action(p, g, x, true);
+}
+
+mynah_node mynah__policy_mask(const mynah_policy *p, mynah_graph *g, int64_t batch, int64_t n) {
+  mynah_node mask = mynah_input(g, "action.mask", MYNAH_F32, MYNAH_SHAPE(batch, n));
+  mynah_node ones = mynah_fill(g, MYNAH_SHAPE(batch, n, mynah_feature_size(&p->action)), 1);
+  return mynah_mul(g, ones, mynah_reshape(g, mask, MYNAH_SHAPE(batch, n, 1)));
 }

@@ -15,7 +15,7 @@ static const mynah_key policy_keys[] = {MYNAH_POLICY_KEYS(MYNAH_KEY_ROW) MYNAH_E
 const mynah_config_table mynah_policy_table = {"policy", policy_keys, sizeof policy_keys / sizeof *policy_keys,
                                                sizeof(mynah_policy_config)};
 
-static const mynah_policy_type *const types[] = {&mynah__policy_mlp, &mynah__policy_flow, NULL};
+static const mynah_policy_type *const types[] = {&mynah__policy_mlp, &mynah__policy_rnn, &mynah__policy_flow, NULL};
 
 const mynah_policy_type *const *mynah_policy_types(void) { return types; }
 
@@ -178,6 +178,7 @@ int mynah_policy_windows(const mynah_policy *p, mynah_window *out, int max) {
   mynah_window mask = {.input = "action.mask", .feature = "action", .count = (int)p->common.chunk};
   mask.is_padding_mask = true;
   if (p->common.is_masked && n < max) out[n++] = mask;
+  for (int i = 0; p->type->fit_window && i < n; i++) p->type->fit_window(p, &out[i]);
   return n;
 }
 

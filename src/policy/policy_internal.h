@@ -7,6 +7,7 @@
 
 extern const mynah_policy_type mynah__policy_flow;
 extern const mynah_policy_type mynah__policy_mlp;
+extern const mynah_policy_type mynah__policy_rnn;
 
 /* ---- normalizer.c ---- */
 
@@ -20,9 +21,13 @@ void mynah__norm_element(const mynah_norm *n, int64_t kind, int64_t i, float *sc
  * their angles as cosine and sine after the other elements: (B,n_obs,D'); pictures as floats in [-1,1]:
  * (B*n_obs,H,W,3). */
 mynah_node mynah__policy_observe(const mynah_policy *p, mynah_graph *g, int index, int64_t batch);
+/* The same with another number of frames than n_obs: (B,n_frames,D'), pictures (B*n_frames,H,W,3). */
+mynah_node mynah__policy_observe_frames(const mynah_policy *p, mynah_graph *g, int index, int64_t batch, int64_t n_frames);
 /* x (…,A) in the action's units -> normalised, and back. */
 mynah_node mynah__policy_normalize_action(const mynah_policy *p, mynah_graph *g, mynah_node x);
 mynah_node mynah__policy_restore_action(const mynah_policy *p, mynah_graph *g, mynah_node x);
+/* The graph input "action.mask" of n actions, one value an element -> (B,n,A) */
+mynah_node mynah__policy_mask(const mynah_policy *p, mynah_graph *g, int64_t batch, int64_t n);
 
 /* ---- encoder.c: what every policy does to its observations first ---- */
 
@@ -57,6 +62,46 @@ mynah_node mynah__encode(const mynah_policy *p, const mynah__encoder *e, mynah_g
 mynah_status mynah__policy_new(const mynah_policy_type *type, mynah_policy **out);
 /* How pictures reach the network; fills width, height and crop of a window. */
 void mynah__policy_geometry(const mynah_policy *p, mynah_window *w);
+
+/* ---- head.c ---- */
+
+#define MYNAH__HEAD_KEYS(K)                                                                        \
+  K(CHOICE, kind, "head", "mse", 0, 0, "mse|l1|huber|gaussian|gmm|categorical|tanh_gaussian", "what is predicted and how it is judged") \
+  K(FLOAT, huber_delta, "huber.delta", 1, 1e-6, 1e6, "", "head=huber: where the square becomes a line") \
+  K(INT, modes, "modes", 5, 1, 64, "", "head=gmm: Gaussians in the mixture")                       \
+  K(FLOAT, log_std_min, "log_std.min", -4.6, -20, 10, "", "head=gaussian, gmm, tanh_gaussian: smallest log standard deviation") \
+  K(FLOAT, log_std_max, "log_std.max", 2, -20, 10, "", "and largest")                              \
+  K(CHOICE, act, "act", "sample", 0, 0, "sample|best", "mixtures and classes: draw one, or take the most likely")
+typedef struct mynah__head {
+#define MYNAH__HEAD_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH__HEAD_KEYS(MYNAH__HEAD_FIELD)
+#undef MYNAH__HEAD_FIELD
+} mynah__head;
+enum {
+  MYNAH__HEAD_MSE, MYNAH__HEAD_L1, MYNAH__HEAD_HUBER, MYNAH__HEAD_GAUSSIAN, MYNAH__HEAD_GMM, MYNAH__HEAD_CATEGORICAL,
+  MYNAH__HEAD_TANH_GAUSSIAN
+};
+enum { MYNAH__HEAD_SAMPLE, MYNAH__HEAD_BEST };
+#define MYNAH__HEAD_MEMBERS_MAX 16
+
+mynah_status mynah__head_check(const mynah_policy *p, const mynah__head *h);
+/* Width of the layer that the head reads. */
+int64_t mynah__head_size(const mynah_policy *p, const mynah__head *h);
+/* action: normalised (N, chunk * action size), or classes (N, chunk); mask: as action, or null. */
+typedef struct mynah__head_target {
+  mynah_node action, mask;
+} mynah__head_target;
+/* out (N,head size) -> the loss. */
+mynah_node mynah__head_loss(const mynah_policy *p, const mynah__head *h, mynah_graph *g, mynah_node out,
+                            const mynah__head_target *target);
+/* -log p(a), mean over N, of a = tanh(u) with u ~ N(mean, exp(log_std)): log p(a) = sum over elements of log N(u) -
+ * log(1 - a^2), u = atanh a (Haarnoja et al. 2018, "Soft Actor-Critic", appendix C; robomimic's TanhWrappedDistribution).
+ * Shape: parts logits (N,1), mean (N,1,D), log_std (N,1,D); target (N,D) in [-1,1]; mask (N,D) or null */
+mynah_node mynah__tanh_gaussian_nll(mynah_graph *g, const mynah_node parts[3], mynah_node target, mynah_node mask);
+/* The acting graph's outputs from the last layers of n members, each (1,head size). */
+void mynah__head_outputs(const mynah_policy *p, const mynah__head *h, mynah_graph *g, const mynah_node *outs, int n);
+/* After the first acting graph ran: the chunk. */
+void mynah__head_choose(const mynah_policy *p, const mynah__head *h, int n_members, const mynah_prediction *prediction);
 
 /* ---- chunk.c ---- */
 

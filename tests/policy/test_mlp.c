@@ -17,8 +17,8 @@ static mynah_status make(const char *const *settings, int n, mynah_policy **out)
 
 static void every_head_survives_a_file(void **state) {
   (void)state;
-  static const char *const heads[] = {"mse", "l1", "huber", "gaussian", "gmm"};
-  for (size_t h = 0; h < 5; h++) {
+  static const char *const heads[] = {"mse", "l1", "huber", "gaussian", "gmm", "tanh_gaussian"};
+  for (size_t h = 0; h < 6; h++) {
     const char *settings[] = {"head", heads[h], "n_obs", "3", "chunk", "4", "execute.steps", "2", "image.width", "12",
                               "image.height", "12", "cnn.filters", "4,4", "cnn.kernels", "3,3", "cnn.strides", "2,1",
                               "members", h == 0 || h == 4 ? "3" : "1", "trunk", h % 2 ? "residual" : "plain", "widths", "16", "width", "16", "hidden", "8"};

@@ -109,6 +109,10 @@ static void pusht_best(void **state) {
   (void)state;
   check_preset("flow", "pusht-best", true);
 }
+static void pusht_rnn(void **state) {
+  (void)state;
+  check_preset("rnn", "pusht-rnn", true);
+}
 static void track(void **state) {
   (void)state;
   check_preset("mlp", "track", false);
@@ -119,7 +123,7 @@ static void drive(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(pusht_state), cmocka_unit_test(pusht_gmm), cmocka_unit_test(pusht_best), cmocka_unit_test(track),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(pusht_state), cmocka_unit_test(pusht_gmm), cmocka_unit_test(pusht_best), cmocka_unit_test(pusht_rnn), cmocka_unit_test(track),
                                      cmocka_unit_test(drive)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

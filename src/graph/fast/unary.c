@@ -49,6 +49,8 @@ F(square) { return x * x; }
 D(square) { return x + x; }
 F(exp) { return exponential(x); }
 D(exp) { return x; }
+F(log) { return logarithm(x); }
+D(log) { return 1.0f / x; }
 F(hard_swish) { return choose(x <= splat(-3), ZERO, choose(x >= splat(3), x, x * (x + 3.0f) / 6.0f)); }
 D(hard_swish) { return choose(x < splat(-3), ZERO, choose(x > splat(3), ONE, x / 3.0f + 0.5f)); }
 
@@ -83,7 +85,7 @@ D(cos) { return -sine_of_quarter(x, 0); }
   }
 #define UNARIES(U) \
   U(relu) U(leaky_relu) U(sigmoid) U(tanh) U(silu) U(mish) U(gelu_tanh) U(softplus) U(square) U(exp) U(hard_swish)        \
-  U(sin) U(cos)
+  U(sin) U(cos) U(log)
 UNARIES(LOOPS)
 
 #define ROW(name) {#name, name##_apply, name##_slope},
