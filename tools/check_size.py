@@ -5,7 +5,7 @@ import pathlib
 import re
 import sys
 
-MAX_FUNCTION, HABIT_FUNCTION, MAX_FILE, MAX_SRC = 100, 60, 800, 25000
+MAX_FUNCTION, HABIT_FUNCTION, MAX_FILE, MAX_SRC = 100, 60, 800, 60000
 MAX_COLUMN, MAX_ROW = 160, 240  # a row of a configuration table, K(...), is one line
 FOLDERS = ["include", "src", "tests", "bench", "examples", "tools", "packaging"]
 

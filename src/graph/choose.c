@@ -28,13 +28,16 @@ static bool kernel_takes(const mynah__kernel *k, const mynah__step *step, const 
   return !k->accepts || k->accepts(step);
 }
 
-/* The first kernel that takes the step, prepared when plan is given; rank counts families. Fails: UNSUPPORTED. */
-static mynah_status choose(const mynah__compiler *c, const mynah__step *step, mynah__program_step *out, int *rank) {
+/* The first kernel that takes the step, prepared when out is given; a folded step takes none that needs an object of a
+ * state's own. rank counts families. Fails: UNSUPPORTED. */
+static mynah_status choose(const mynah__compiler *c, const mynah__program_step *st, mynah__program_step *out, int *rank) {
+  const mynah__step *step = &st->step;
+  bool is_folded = st->is_folded;
   const char *text = c->config->kernels ? c->config->kernels : "fast,dnnl,ref", *family;
   size_t length;
   for (*rank = 0; next_family(&text, &family, &length); ++*rank) {
     for (const mynah__kernel *const *k = step->op->kernels; k && *k; k++) {
-      if (!kernel_takes(*k, step, family, length)) continue;
+      if (!kernel_takes(*k, step, family, length) || (is_folded && (*k)->attach)) continue;
       mynah__plan plan = {0};
       mynah_status status = out && (*k)->prepare ? (*k)->prepare(step, &plan) : MYNAH_OK;
       if (status == MYNAH_UNSUPPORTED) continue;
@@ -78,7 +81,7 @@ static int only_user(const mynah__compiler *c, const users *u, int s) {
   if (c->root[v] != v || u->n[v] != 1 || c->place[v].where != MYNAH__AT_NONE) return -1;
   int user = u->step[v];
   const mynah__program_step *st = &c->p->steps[user];
-  if (st->is_dead || st->kernel) return -1; /* taken by another fusion */
+  if (st->is_dead || st->kernel || st->is_folded) return -1; /* taken by another fusion, or not in the run */
   for (int i = 0; i < st->step.n_in; i++)
     if (st->in_value[i] == v) return user;
   return -1;
@@ -110,9 +113,9 @@ static bool fuse_unary(const mynah__program_step *unary, mynah__program_step *fu
 static mynah_status commit(mynah__compiler *c, int s, int last, mynah__program_step *fused, bool *is_done) {
   int alone, together;
   mynah_program *p = c->p;
-  if (choose(c, &p->steps[s].step, NULL, &alone) != MYNAH_OK) return MYNAH_OK;
-  if (choose(c, &fused->step, NULL, &together) != MYNAH_OK || together != alone) return MYNAH_OK;
-  mynah_status status = choose(c, &fused->step, fused, &together);
+  if (choose(c, &p->steps[s], NULL, &alone) != MYNAH_OK) return MYNAH_OK;
+  if (choose(c, fused, NULL, &together) != MYNAH_OK || together != alone) return MYNAH_OK;
+  mynah_status status = choose(c, fused, fused, &together);
   if (status == MYNAH_UNSUPPORTED) return MYNAH_OK;
   MYNAH_TRY(status);
   if (together != alone) {
@@ -159,25 +162,36 @@ static mynah_status fuse(mynah__compiler *c) {
   if (status == MYNAH_OK) count_users(c, &u);
   for (int s = 0; status == MYNAH_OK && s < c->p->n_steps; s++) {
     const mynah__program_step *st = &c->p->steps[s];
-    if (!st->is_dead && !st->kernel && may_take_post(st->step.op)) status = fuse_from(c, &u, s);
+    if (!st->is_dead && !st->kernel && !st->is_folded && may_take_post(st->step.op)) status = fuse_from(c, &u, s);
   }
   mynah_free(u.n);
   mynah_free(u.step);
   return status;
 }
 
-mynah_status mynah__choose_kernels(mynah__compiler *c) {
-  mynah_program *p = c->p;
-  int rank, n = 0;
-  MYNAH_TRY(fuse(c));
-  for (int s = 0; s < p->n_steps; s++)
-    if (!p->steps[s].is_dead) p->steps[n++] = p->steps[s];
-  p->n_steps = n;
+static mynah_status choose_all(const mynah__compiler *c, mynah__program_step *steps, int n) {
+  int rank;
   for (int s = 0; s < n; s++) {
-    if (p->steps[s].kernel) continue;
-    mynah_status status = choose(c, &p->steps[s].step, &p->steps[s], &rank);
-    if (status == MYNAH_UNSUPPORTED) return no_kernel(c, &p->steps[s].step);
+    if (steps[s].kernel) continue;
+    mynah_status status = choose(c, &steps[s], &steps[s], &rank);
+    if (status == MYNAH_UNSUPPORTED) return no_kernel(c, &steps[s].step);
     MYNAH_TRY(status);
   }
   return MYNAH_OK;
+}
+
+mynah_status mynah__choose_kernels(mynah__compiler *c) {
+  mynah_program *p = c->p;
+  int n = 0;
+  MYNAH_TRY(fuse(c));
+  p->folded = mynah_calloc((size_t)p->n_steps + 1, sizeof *p->folded);
+  if (!p->folded) return MYNAH_NO_MEMORY;
+  for (int s = 0; s < p->n_steps; s++) {
+    if (p->steps[s].is_dead) continue;
+    if (p->steps[s].is_folded) p->folded[p->n_folded++] = p->steps[s];
+    else p->steps[n++] = p->steps[s];
+  }
+  p->n_steps = n;
+  MYNAH_TRY(choose_all(c, p->folded, p->n_folded));
+  return choose_all(c, p->steps, n);
 }

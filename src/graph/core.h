@@ -87,13 +87,14 @@ typedef enum mynah__where {
   MYNAH__AT_ARENA,
   MYNAH__AT_WEIGHT,
   MYNAH__AT_CONSTANT,
+  MYNAH__AT_FOLDED, /* worked out of weights and constants when a binding is refreshed */
   MYNAH__AT_GRADIENT
 } mynah__where;
 
 typedef struct mynah__place {
   mynah__where where;
-  int32_t weight; /* at weight, gradient: index in the program's weights */
-  size_t offset;  /* at arena, constant: bytes */
+  int32_t weight; /* at weight, gradient: index in the program's weights; folded: 0 when of constants alone */
+  size_t offset;  /* at arena, constant, folded: bytes */
 } mynah__place;
 
 typedef struct mynah__program_step {
@@ -104,7 +105,8 @@ typedef struct mynah__program_step {
   int32_t in_value[MYNAH__MAX_INPUTS], out_value[MYNAH__MAX_OUTPUTS];
   mynah__place in[MYNAH__MAX_INPUTS], out[MYNAH__MAX_OUTPUTS], scratch;
   size_t packed_offset;
-  bool is_dead; /* fused into another; gone after compiling */
+  bool is_folded; /* sees weights and constants alone: runs when a binding is refreshed, of constants alone once */
+  bool is_dead;   /* fused into another; gone after compiling */
 } mynah__program_step;
 
 typedef struct mynah__port {
@@ -120,13 +122,14 @@ typedef struct mynah__program_weight {
 } mynah__program_weight;
 
 struct mynah_program {
-  mynah__program_step *steps;
+  mynah__program_step *steps, *folded;
   mynah__port *inputs, *outputs;
   mynah__program_weight *weights;
-  int n_steps, n_inputs, n_outputs, n_weights;
+  int n_steps, n_folded, n_inputs, n_outputs, n_weights;
   char *constants; /* constants_bytes */
   float *arrays;   /* what the attributes of the steps point to */
-  size_t constants_bytes, arena_bytes, packed_bytes;
+  size_t constants_bytes, arena_bytes, packed_bytes, folded_bytes;
+  size_t folded_scratch_bytes; /* the most that a folded step needs */
   size_t unshared_bytes; /* what the arena would take if no memory were used twice */
   mynah_dtype precision;
   bool is_rt, is_training, has_gradients;
@@ -181,8 +184,11 @@ struct mynah_binding {
   const mynah_tensor_info **tensor; /* [program's n_weights] */
   double *doubles;                  /* double programs: a copy of the weights' flat array */
   char *packed;                     /* program's packed_bytes */
+  char *folded, *folded_scratch;    /* program's folded_bytes, folded_scratch_bytes */
+  bool has_constants;               /* what is folded of constants alone is there */
 };
-/* Where weight i's values lie: floats, or doubles in a double program. */
-const void *mynah__binding_weight(const mynah_binding *b, int32_t i);
+/* Memory that the binding or its program owns: weights (floats, or doubles in a double program), constants, folded values.
+ * NULL: a place of another kind. */
+const void *mynah__binding_resolve(const mynah_binding *b, const mynah__place *place);
 
 #endif

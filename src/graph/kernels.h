@@ -28,7 +28,8 @@ MYNAH__REF_KERNELS(MYNAH__DECLARE_REF)
   K(unary) K(unary_grad) K(add) K(sub) K(mul) K(div) K(affine) K(clamp) K(clamp_grad) K(from_u8)                       \
   K(sum) K(layer_norm) K(layer_norm_grad) K(softmax) K(softmax_grad) K(log_softmax) K(log_softmax_grad)                \
   K(mse) K(mse_grad) K(l1) K(l1_grad) K(huber) K(huber_grad) K(gmm_nll) K(gmm_nll_grad)                                \
-  K(copy) K(concat) K(slice) K(slice_grad) K(dropout) K(gaussian_noise)
+  K(copy) K(concat) K(slice) K(slice_grad) K(permute) K(broadcast) K(dropout) K(gaussian_noise)                         \
+  K(group_norm) K(group_norm_grad) K(max_pool) K(max_pool_grad)
 #define MYNAH__DECLARE_FAST(name) extern const mynah__kernel mynah__fast_##name;
 MYNAH__FAST_KERNELS(MYNAH__DECLARE_FAST)
 #undef MYNAH__DECLARE_FAST

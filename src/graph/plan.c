@@ -144,6 +144,11 @@ static void resolve(placing *p, const int32_t *scratch_block) {
     if (scratch_block[s] != NO_BLOCK)
       st->scratch = (mynah__place){MYNAH__AT_ARENA, 0, p->blocks[scratch_block[s]].offset};
   }
+  for (int s = 0; s < c->p->n_folded; s++) {
+    mynah__program_step *st = &c->p->folded[s];
+    for (int i = 0; i < st->step.n_in; i++) st->in[i] = c->place[c->root[st->in_value[i]]];
+    for (int k = 0; k < st->step.n_out; k++) st->out[k] = c->place[st->out_value[k]];
+  }
   for (size_t i = 0; i < c->g->n_inputs; i++) c->p->inputs[i].place = c->place[c->g->inputs[i].value];
   for (size_t i = 0; i < c->g->n_outputs; i++) c->p->outputs[i].place = c->place[c->output_value[i]];
 }

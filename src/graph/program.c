@@ -127,6 +127,30 @@ static mynah_status add_constants(mynah__compiler *c) {
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
+/* True when value v changes only between runs: a weight, or worked out of weights and constants; a constant too if asked. */
+static bool is_kept(const mynah__compiler *c, int32_t v, bool is_constant_too) {
+  mynah__where where = c->place[c->root[v]].where;
+  return where == MYNAH__AT_WEIGHT || where == MYNAH__AT_FOLDED || (is_constant_too && where == MYNAH__AT_CONSTANT);
+}
+
+/* A step whose every operand is kept runs when a binding is refreshed: slices of a joined weight, batch norm folded into a
+ * filter, positions, attention over queries that are learned. Its outputs get memory of their own. */
+static void fold(mynah__compiler *c, mynah__program_step *st) {
+  if (st->step.op->is_random) return;
+  for (int i = 0; i < st->step.n_in; i++)
+    if (st->in_value[i] && !is_kept(c, st->in_value[i], true)) return;
+  st->is_folded = true;
+  int32_t has_weight = 0;
+  for (int i = 0; i < st->step.n_in; i++) {
+    mynah__place place = c->place[c->root[st->in_value[i]]];
+    if (place.where == MYNAH__AT_WEIGHT || (place.where == MYNAH__AT_FOLDED && place.weight)) has_weight = 1;
+  }
+  for (int k = 0; k < st->step.n_out; k++) {
+    c->place[st->out_value[k]] = (mynah__place){MYNAH__AT_FOLDED, has_weight, c->p->folded_bytes};
+    c->p->folded_bytes += mynah__align(mynah__tensor_bytes(&st->step.out[k]));
+  }
+}
+
 static void describe_step(mynah__compiler *c, size_t index, mynah__program_step *st) {
   const mynah_graph *g = c->g;
   const mynah__node *n = &g->nodes[index];
@@ -141,12 +165,13 @@ static void describe_step(mynah__compiler *c, size_t index, mynah__program_step 
     int32_t v = c->same_as[n->in[i]];
     st->in_value[i] = v;
     if (v) step->in[i] = compiled_tensor(c, g->values[v].tensor);
-    step->is_weight[i] = v && c->place[c->root[v]].where == MYNAH__AT_WEIGHT;
+    step->is_weight[i] = v && is_kept(c, v, false);
   }
   for (int k = 0; k < n->n_out; k++) {
     st->out_value[k] = n->out + k;
     step->out[k] = compiled_tensor(c, g->values[n->out + k].tensor);
   }
+  fold(c, st);
 }
 
 /* The attribute arrays of all steps, copied so that the program outlives the graph. */
@@ -214,13 +239,21 @@ static mynah_status add_steps(mynah__compiler *c) {
   return copy_arrays(p);
 }
 
+static void add_packed(mynah_program *p, mynah__program_step *st) {
+  st->packed_offset = p->packed_bytes;
+  p->packed_bytes += mynah__align(st->plan.packed_bytes);
+}
+
 static void total(mynah_program *p) {
   p->is_rt = true;
   for (int s = 0; s < p->n_steps; s++) {
-    mynah__program_step *st = &p->steps[s];
-    p->is_rt = p->is_rt && st->kernel->is_rt;
-    st->packed_offset = p->packed_bytes;
-    p->packed_bytes += mynah__align(st->plan.packed_bytes);
+    p->is_rt = p->is_rt && p->steps[s].kernel->is_rt;
+    add_packed(p, &p->steps[s]);
+  }
+  for (int s = 0; s < p->n_folded; s++) {
+    add_packed(p, &p->folded[s]);
+    size_t scratch = p->folded[s].plan.scratch_bytes;
+    if (scratch > p->folded_scratch_bytes) p->folded_scratch_bytes = scratch;
   }
 }
 
@@ -286,7 +319,10 @@ void mynah_program_destroy(mynah_program *p) {
   for (int i = 0; i < p->n_inputs; i++) mynah_free(p->inputs[i].name);
   for (int i = 0; i < p->n_outputs; i++) mynah_free(p->outputs[i].name);
   for (int i = 0; i < p->n_weights; i++) mynah_free(p->weights[i].name);
+  for (int s = 0; s < p->n_folded; s++)
+    if (p->folded[s].kernel && p->folded[s].kernel->release) p->folded[s].kernel->release(p->folded[s].plan.data);
   mynah_free(p->steps);
+  mynah_free(p->folded);
   mynah_free(p->inputs);
   mynah_free(p->outputs);
   mynah_free(p->weights);

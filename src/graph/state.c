@@ -25,12 +25,9 @@ static void *resolve(const mynah_state *s, const mynah__place *place) {
   size_t element = b->doubles ? sizeof(double) : sizeof(float);
   switch (place->where) {
   case MYNAH__AT_ARENA: return s->arena + place->offset;
-  case MYNAH__AT_WEIGHT: return (void *)(uintptr_t)mynah__binding_weight(b, place->weight);
-  case MYNAH__AT_CONSTANT: return b->program->constants + place->offset;
   case MYNAH__AT_GRADIENT: return (char *)s->gradients + (size_t)b->tensor[place->weight]->offset * element;
-  case MYNAH__AT_NONE: break;
+  default: return (void *)(uintptr_t)mynah__binding_resolve(b, place);
   }
-  return NULL;
 }
 
 static mynah_status attach_step(mynah_state *s, int i) {

@@ -123,7 +123,8 @@ static void drive(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(pusht_state), cmocka_unit_test(pusht_gmm), cmocka_unit_test(pusht_best), cmocka_unit_test(pusht_rnn), cmocka_unit_test(track),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(pusht_state), cmocka_unit_test(pusht_gmm), cmocka_unit_test(pusht_best),
+                                     cmocka_unit_test(pusht_rnn), cmocka_unit_test(track),
                                      cmocka_unit_test(drive)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

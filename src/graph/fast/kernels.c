@@ -140,6 +140,30 @@ const mynah__kernel mynah__fast_layer_norm_grad = {.name = "fast:layer_norm_grad
                                                    .accepts = is_f32,
                                                    .prepare = prepare_layer_norm_grad,
                                                    .run = run_layer_norm_grad};
+
+/* Numbers a channel that a sample's pass keeps. */
+static mynah_status prepare_group_norm(const mynah__step *step, mynah__plan *plan) {
+  mynah_shape s = step->in[0].shape;
+  plan->scratch_bytes = 4 * (size_t)s.dims[s.n_dims - 1] * sizeof(float);
+  return MYNAH_OK;
+}
+const mynah__kernel mynah__fast_group_norm = {
+    .name = "fast:group_norm", .is_rt = true, .accepts = is_f32, .prepare = prepare_group_norm, .run = run_group_norm};
+const mynah__kernel mynah__fast_group_norm_grad = {.name = "fast:group_norm_grad",
+                                                   .is_rt = true,
+                                                   .accepts = is_f32,
+                                                   .prepare = prepare_group_norm,
+                                                   .run = run_group_norm_grad};
+
+/* Places are counted in 32 bits. */
+static bool accepts_pool(const mynah__step *step) {
+  return is_f32(step) && step->in[0].shape.dims[1] * step->in[0].shape.dims[2] <= INT32_MAX;
+}
+const mynah__kernel mynah__fast_max_pool = {
+    .name = "fast:max_pool", .is_rt = true, .accepts = accepts_pool, .run = run_max_pool};
+const mynah__kernel mynah__fast_max_pool_grad = {
+    .name = "fast:max_pool_grad", .is_rt = true, .accepts = accepts_pool, .run = run_max_pool_grad};
+
 PLAIN(softmax)
 PLAIN(softmax_grad)
 PLAIN(log_softmax)

@@ -97,6 +97,91 @@ static void run_slice_grad(const mynah__call *call) {
   copy_rows(r, call->in[0], call->out[0]);
 }
 
+/* ---- permute, broadcast --------------------------------------------------------------------------------------------- */
+
+/* out, in order, <- in at the sum of index * stride over the axes, a run of `bytes` each. */
+typedef struct walk {
+  int n_dims;
+  size_t bytes, size[MYNAH_MAX_DIMS], stride[MYNAH_MAX_DIMS];
+} walk;
+
+/* Trailing axes that lie side by side in both become the run; neighbours that step evenly become one axis. strides in
+ * elements. */
+static mynah_status prepare_walk(const mynah__step *step, const int64_t *stride, mynah__plan *plan) {
+  mynah_shape s = step->out[0].shape;
+  size_t element = mynah_dtype_bytes(step->in[0].dtype), run = 1;
+  int n = s.n_dims;
+  for (; n > 0 && (s.dims[n - 1] == 1 || stride[n - 1] == (int64_t)run); n--) run *= (size_t)s.dims[n - 1];
+  walk w = {.bytes = run * element};
+  for (int d = 0; d < n; d++) {
+    size_t size = (size_t)s.dims[d], bytes = (size_t)stride[d] * element;
+    if (size == 1) continue;
+    if (w.n_dims > 0 && w.stride[w.n_dims - 1] == bytes * size) {
+      w.size[w.n_dims - 1] *= size;
+      w.stride[w.n_dims - 1] = bytes;
+    } else {
+      w.size[w.n_dims] = size;
+      w.stride[w.n_dims++] = bytes;
+    }
+  }
+  walk *kept = mynah_calloc(1, sizeof *kept);
+  if (!kept) return MYNAH_NO_MEMORY;
+  *kept = w;
+  plan->data = kept;
+  return MYNAH_OK;
+}
+
+static mynah_status prepare_permute(const mynah__step *step, mynah__plan *plan) {
+  mynah_shape s = step->in[0].shape;
+  int64_t dense[MYNAH_MAX_DIMS], stride[MYNAH_MAX_DIMS], size = 1;
+  for (int d = s.n_dims - 1; d >= 0; d--) dense[d] = size, size *= s.dims[d];
+  for (int d = 0; d < s.n_dims; d++) stride[d] = dense[step->a.i[d]];
+  return prepare_walk(step, stride, plan);
+}
+
+static mynah_status prepare_broadcast(const mynah__step *step, mynah__plan *plan) {
+  mynah_shape x = step->in[0].shape, y = step->out[0].shape;
+  int64_t stride[MYNAH_MAX_DIMS] = {0}, size = 1;
+  for (int d = y.n_dims - 1, k = x.n_dims - 1; k >= 0; d--, k--) {
+    stride[d] = x.dims[k] == 1 ? 0 : size;
+    size *= x.dims[k];
+  }
+  return prepare_walk(step, stride, plan);
+}
+
+/* The last axis of a walk: n runs, `stride` bytes apart. Returns the end of out. */
+static char *copy_runs(char *out, const char *in, size_t n, size_t stride, size_t bytes) {
+  if (bytes == 4) {
+    for (size_t i = 0; i < n; i++) memcpy(out + 4 * i, in + i * stride, 4);
+  } else {
+    for (size_t i = 0; i < n; i++) memcpy(out + i * bytes, in + i * stride, bytes);
+  }
+  return out + n * bytes;
+}
+
+static void run_walk(const mynah__call *call) {
+  const walk *w = call->plan;
+  const char *in = call->in[0];
+  char *out = call->out[0];
+  size_t index[MYNAH_MAX_DIMS] = {0};
+  int last = w->n_dims - 1;
+  if (last < 0) {
+    memcpy(out, in, w->bytes);
+    return;
+  }
+  for (;;) {
+    out = copy_runs(out, in, w->size[last], w->stride[last], w->bytes);
+    int d = last - 1;
+    for (; d >= 0; d--) {
+      in += w->stride[d];
+      if (++index[d] < w->size[d]) break;
+      in -= w->size[d] * w->stride[d];
+      index[d] = 0;
+    }
+    if (d < 0) return;
+  }
+}
+
 #define MOVE(op, run_it)                                                                                  \
   const mynah__kernel mynah__fast_##op = {.name = "fast:" #op,                                            \
                                           .is_rt = true,                                                  \
@@ -108,6 +193,8 @@ MOVE(copy, run_rows)
 MOVE(slice, run_rows)
 MOVE(slice_grad, run_slice_grad)
 MOVE(concat, run_rows)
+MOVE(permute, run_walk)
+MOVE(broadcast, run_walk)
 
 /* ---- dropout, noise -------------------------------------------------------------------------------------------------- */
 

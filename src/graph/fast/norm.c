@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Layer norm and its gradient, a row at a time: a row is read three times, twice from the first-level cache.
+ * Group norm and its gradient, a sample at a time: sums are kept a channel, and joined a group at the end.
  *
  * Sums run in VL floats side by side: with C below 10^5 that is as good as pairwise. */
 #include "level.h"
@@ -97,5 +98,125 @@ void FAST(layer_norm_grad)(const mynah__call *call) {
     for (int64_t i = r; i < rows && i < r + ROW_BLOCK; i++)
       layer_norm_row(c, x + i * c, dy + i * c, mean[i], inv_std[i], gamma, dx + i * c, dgamma, dbeta);
     for (int64_t i = 0; i < c; i++) total[i] += dgamma[i], total_beta[i] += dbeta[i];
+  }
+}
+
+/* ---- group norm ------------------------------------------------------------------------------------------------------ */
+
+/* Places of a sample and channels: x (batch,places,c). */
+typedef struct extent {
+  int64_t batch, places, c, groups;
+} extent;
+
+static extent extent_of(const mynah__step *step) {
+  mynah_shape s = step->in[0].shape;
+  int64_t c = s.dims[s.n_dims - 1];
+  return (extent){s.dims[0], mynah_shape_size(s) / s.dims[0] / c, c, step->a.i[0]};
+}
+
+/* sum (c) += x; with a mean (c), the squares of x - mean. */
+INLINE void add_channels(int64_t c, const float *x, const float *mean, float *sum) {
+  for (int64_t i = 0; i < c; i += VL) {
+    int64_t part = c - i < VL ? c - i : 0;
+    vec v = load_at(x, i, part);
+    if (mean) v -= load_at(mean, i, part), v *= v;
+    store_at(sum, i, part, load_at(sum, i, part) + v);
+  }
+}
+
+/* The sum over each group's channels in every one of them, times scale. */
+static void join_groups(const extent *e, float *sum, float scale) {
+  int64_t n = e->c / e->groups;
+  for (int64_t g = 0; g < e->groups; g++, sum += n) {
+    float total = 0;
+    for (int64_t i = 0; i < n; i++) total += sum[i];
+    for (int64_t i = 0; i < n; i++) sum[i] = total * scale;
+  }
+}
+
+/* y = x a + b with a = inv_std gamma, b = beta - mean a; scratch: mean, then b, and variance, then a (c) */
+void FAST(group_norm)(const mynah__call *call) {
+  extent e = extent_of(call->step);
+  const float *x = call->in[0];                          /* (batch,places,c) */
+  const float *gamma = call->in[1], *beta = call->in[2]; /* (c) or NULL */
+  float *y = call->out[0];                               /* (batch,places,c) */
+  float *mean = call->out[1], *inv_std = call->out[2];   /* (batch,groups) */
+  float *b = call->scratch, *a = b + e.c;
+  int64_t n = e.c / e.groups;
+  float share = 1 / (float)(e.places * n);
+  for (int64_t k = 0; k < e.batch; k++, mean += e.groups, inv_std += e.groups) {
+    memset(b, 0, 2 * (size_t)e.c * sizeof *b);
+    for (int64_t t = 0; t < e.places; t++) add_channels(e.c, x + t * e.c, NULL, b);
+    join_groups(&e, b, share);
+    for (int64_t t = 0; t < e.places; t++) add_channels(e.c, x + t * e.c, b, a);
+    join_groups(&e, a, share);
+    for (int64_t i = 0; i < e.c; i++) {
+      float m = b[i], scale = 1 / sqrtf(a[i] + (float)call->step->a.f[0]);
+      mean[i / n] = m;
+      inv_std[i / n] = scale;
+      a[i] = gamma ? scale * gamma[i] : scale;
+      b[i] = (beta ? beta[i] : 0) - m * a[i];
+    }
+    for (int64_t t = 0; t < e.places; t++, x += e.c, y += e.c)
+      for (int64_t i = 0; i < e.c; i += VL) {
+        int64_t part = e.c - i < VL ? e.c - i : 0;
+        store_at(y, i, part, load_at(x, i, part) * load_at(a, i, part) + load_at(b, i, part));
+      }
+  }
+}
+
+/* What one sample's reverse pass knows of each channel (c). */
+typedef struct channels {
+  float *mean, *inv_std, *sum, *sum_xhat;
+} channels;
+
+/* sum += dy, sum_xhat += dy xhat. x, dy (places,c) */
+INLINE void sum_slopes(const extent *e, const float *x, const float *dy, const channels *v) {
+  for (int64_t t = 0; t < e->places; t++, x += e->c, dy += e->c)
+    for (int64_t i = 0; i < e->c; i += VL) {
+      int64_t part = e->c - i < VL ? e->c - i : 0;
+      vec d = load_at(dy, i, part), xhat = (load_at(x, i, part) - load_at(v->mean, i, part)) * load_at(v->inv_std, i, part);
+      store_at(v->sum, i, part, load_at(v->sum, i, part) + d);
+      store_at(v->sum_xhat, i, part, load_at(v->sum_xhat, i, part) + d * xhat);
+    }
+}
+
+/* dx = inv_std (dy gamma - sum - xhat sum_xhat), where the sums are by now the group's means. */
+INLINE void apply_slopes(const extent *e, const float *x, const float *dy, const float *gamma, const channels *v, float *dx) {
+  for (int64_t t = 0; t < e->places; t++, x += e->c, dy += e->c, dx += e->c)
+    for (int64_t i = 0; i < e->c; i += VL) {
+      int64_t part = e->c - i < VL ? e->c - i : 0;
+      vec d = load_at(dy, i, part), s = load_at(v->inv_std, i, part), xhat = (load_at(x, i, part) - load_at(v->mean, i, part)) * s;
+      if (gamma) d *= load_at(gamma, i, part);
+      store_at(dx, i, part, s * (d - load_at(v->sum, i, part) - xhat * load_at(v->sum_xhat, i, part)));
+    }
+}
+
+/* scratch: the four of channels (c) */
+void FAST(group_norm_grad)(const mynah__call *call) {
+  extent e = extent_of(call->step);
+  const float *x = call->in[0], *dy = call->in[1];         /* (batch,places,c) */
+  const float *mean = call->in[2], *inv_std = call->in[3]; /* (batch,groups) */
+  const float *gamma = call->in[4];                        /* (c) or NULL */
+  float *dx = call->out[0];                                /* (batch,places,c) */
+  float *dgamma = call->out[1], *dbeta = call->out[2];     /* (c) */
+  float *room = call->scratch;
+  channels v = {room, room + e.c, room + 2 * e.c, room + 3 * e.c};
+  int64_t n = e.c / e.groups, sample = e.places * e.c;
+  float share = 1 / (float)(e.places * n);
+  memset(dgamma, 0, (size_t)e.c * sizeof *dgamma);
+  memset(dbeta, 0, (size_t)e.c * sizeof *dbeta);
+  for (int64_t k = 0; k < e.batch; k++, x += sample, dy += sample, dx += sample) {
+    for (int64_t i = 0; i < e.c; i++) v.mean[i] = mean[k * e.groups + i / n], v.inv_std[i] = inv_std[k * e.groups + i / n];
+    memset(v.sum, 0, 2 * (size_t)e.c * sizeof *v.sum);
+    sum_slopes(&e, x, dy, &v);
+    for (int64_t i = 0; i < e.c; i++) {
+      dgamma[i] += v.sum_xhat[i];
+      dbeta[i] += v.sum[i];
+      if (gamma) v.sum[i] *= gamma[i], v.sum_xhat[i] *= gamma[i];
+    }
+    join_groups(&e, v.sum, share);
+    join_groups(&e, v.sum_xhat, share);
+    apply_slopes(&e, x, dy, gamma, &v, dx);
   }
 }

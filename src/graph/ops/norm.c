@@ -107,14 +107,14 @@ static void group_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *
   norm_gradient(g, n, &mynah__op_group_norm_grad, mynah__node_attributes(g, n), dy, dx);
 }
 
-static const mynah__kernel *const group_norm_kernels[] = {&mynah__ref32_group_norm, &mynah__ref64_group_norm, NULL};
+static const mynah__kernel *const group_norm_kernels[] = {&mynah__fast_group_norm, &mynah__ref32_group_norm, &mynah__ref64_group_norm, NULL};
 const mynah__op mynah__op_group_norm = {.name = "group_norm",
                                         .shape = group_norm_shape,
                                         .gradient = group_norm_gradient,
                                         .flops = norm_flops,
                                         .kernels = group_norm_kernels};
 
-static const mynah__kernel *const group_norm_grad_kernels[] = {&mynah__ref32_group_norm_grad,
+static const mynah__kernel *const group_norm_grad_kernels[] = {&mynah__fast_group_norm_grad, &mynah__ref32_group_norm_grad,
                                                                &mynah__ref64_group_norm_grad, NULL};
 const mynah__op mynah__op_group_norm_grad = {
     .name = "group_norm_grad", .shape = norm_grad_shape, .flops = norm_flops, .kernels = group_norm_grad_kernels};

@@ -66,7 +66,7 @@ static void max_pool_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy
   dx[0] = mynah__add_node(g, &mynah__op_max_pool_grad, &a, in, 2);
 }
 
-static const mynah__kernel *const max_pool_kernels[] = {&mynah__ref32_max_pool, &mynah__ref64_max_pool, NULL};
+static const mynah__kernel *const max_pool_kernels[] = {&mynah__fast_max_pool, &mynah__ref32_max_pool, &mynah__ref64_max_pool, NULL};
 const mynah__op mynah__op_max_pool = {.name = "max_pool",
                                       .shape = pool_shape,
                                       .gradient = max_pool_gradient,
@@ -87,7 +87,7 @@ static mynah_status max_pool_grad_shape(mynah__step *step) {
   return MYNAH_OK;
 }
 
-static const mynah__kernel *const max_pool_grad_kernels[] = {&mynah__ref32_max_pool_grad, &mynah__ref64_max_pool_grad,
+static const mynah__kernel *const max_pool_grad_kernels[] = {&mynah__fast_max_pool_grad, &mynah__ref32_max_pool_grad, &mynah__ref64_max_pool_grad,
                                                              NULL};
 const mynah__op mynah__op_max_pool_grad = {
     .name = "max_pool_grad", .shape = max_pool_grad_shape, .flops = pool_grad_flops, .kernels = max_pool_grad_kernels};

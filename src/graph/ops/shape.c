@@ -103,7 +103,7 @@ static void permute_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy,
   if (needs[0]) dx[0] = mynah_permute(g, dy[0], inverse);
 }
 
-static const mynah__kernel *const permute_kernels[] = {&mynah__ref32_permute, &mynah__ref64_permute, NULL};
+static const mynah__kernel *const permute_kernels[] = {&mynah__fast_permute, &mynah__ref32_permute, &mynah__ref64_permute, NULL};
 const mynah__op mynah__op_permute = {
     .name = "permute", .shape = permute_shape, .gradient = permute_gradient, .kernels = permute_kernels};
 
@@ -240,7 +240,7 @@ static void broadcast_gradient(mynah_graph *g, mynah_node n, const mynah_node *d
   dx[0] = mynah_reshape(g, d, x);
 }
 
-static const mynah__kernel *const broadcast_kernels[] = {&mynah__ref32_broadcast, &mynah__ref64_broadcast, NULL};
+static const mynah__kernel *const broadcast_kernels[] = {&mynah__fast_broadcast, &mynah__ref32_broadcast, &mynah__ref64_broadcast, NULL};
 const mynah__op mynah__op_broadcast = {
     .name = "broadcast", .shape = broadcast_shape, .gradient = broadcast_gradient, .kernels = broadcast_kernels};
 
