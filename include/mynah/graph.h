@@ -87,6 +87,14 @@ typedef struct mynah_conv {
 MYNAH_API mynah_node mynah_conv2d(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b, const mynah_conv *cfg);
 /* x (B,T,C) w (O,C/groups,K); stride[0], dilation[0], pad[0] left, pad[2] right -> (B,T',O) */
 MYNAH_API mynah_node mynah_conv1d(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b, const mynah_conv *cfg);
+/* Transposed: what the data gradient of a convolution does, as torch.nn.ConvTranspose2d. extra: its output_padding
+ * (rows, columns), or null. x (B,H,W,C) w (C,O/groups,KH,KW) b (O) or null -> (B,H',W',O),
+ * H' = (H-1) stride - pads + dilation (KH-1) + extra + 1 */
+MYNAH_API mynah_node mynah_conv_transpose2d(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b, const mynah_conv *cfg,
+                                            const int *extra);
+/* x (B,T,C) w (C,O/groups,K); numbers as in conv1d -> (B,T',O) */
+MYNAH_API mynah_node mynah_conv_transpose1d(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b, const mynah_conv *cfg,
+                                            int extra);
 
 typedef struct mynah_pool2d {
   int kernel[2], stride[2]; /* stride 0 means kernel */
@@ -118,6 +126,12 @@ MYNAH_API mynah_node mynah_from_u8(mynah_graph *g, mynah_node x, const float *sc
 MYNAH_API mynah_node mynah_dropout(mynah_graph *g, mynah_node x, float probability);
 /* x + N(0, sigma^2), only while training. */
 MYNAH_API mynah_node mynah_gaussian_noise(mynah_graph *g, mynah_node x, float sigma);
+/* Sources, drawn anew in every run from the state's seed, whether training or not: N(0,1) numbers, and B whole numbers
+ * (int32) in 0 … n-1. */
+MYNAH_API mynah_node mynah_random_normal(mynah_graph *g, mynah_shape shape);
+MYNAH_API mynah_node mynah_random_index(mynah_graph *g, int64_t batch, int64_t n);
+/* Rows of a table: table (R,D) index (B) int32 -> (B,D). A number outside 0 … R-1 gives the nearest row. */
+MYNAH_API mynah_node mynah_gather(mynah_graph *g, mynah_node table, mynah_node index);
 
 /* Shape. Axes count from 0; negative from the end. */
 MYNAH_API mynah_node mynah_reshape(mynah_graph *g, mynah_node x, mynah_shape shape); /* one dim may be -1 */

@@ -77,6 +77,79 @@ typedef struct mynah_lstm_weights {
 MYNAH_API mynah_node mynah_model_lstm_step(mynah_graph *g, mynah_node x, const mynah_lstm_weights *weights, mynah_node *h,
                                            mynah_node *c);
 
+/* ---- attention and transformers -------------------------------------------------------------------------------- */
+
+/* What attention reads: queries (B,L,E), keys and values (B,S,E); bias: added to the scores, broadcast to (B,heads,L,S),
+ * or null (-1e9 hides a key). */
+typedef struct mynah_attention {
+  mynah_node query, key, value, bias;
+} mynah_attention;
+/* Multi-head attention, softmax(q k^T / sqrt(E/heads) + bias) v (Vaswani et al. 2017, eq. 1). PREFIX.in_proj_weight (3E,E),
+ * PREFIX.in_proj_bias, PREFIX.out_proj. -> (B,L,E) */
+MYNAH_API mynah_node mynah_model_attention(mynah_graph *g, const char *prefix, const mynah_attention *in, int64_t heads,
+                                           float dropout);
+typedef struct mynah_transformer_config {
+  int64_t heads, feed_forward;
+  const char *activation; /* a unary function's name */
+  float dropout;          /* of attention, of branches and inside the feed-forward part */
+  bool is_pre_norm;
+} mynah_transformer_config;
+/* Self-attention and feed-forward part; position, (1 or B,L,E) or null, is added to queries and keys alone. PREFIX.self_attn,
+ * linear1, linear2, norm1, norm2. x (B,L,E), bias as in attention -> (B,L,E) */
+MYNAH_API mynah_node mynah_model_encoder_layer(mynah_graph *g, const char *prefix, mynah_node x, mynah_node position,
+                                               mynah_node bias, const mynah_transformer_config *config);
+/* What a decoder layer looks at: seen (B,S,E) with its position, and the position of its own stream; null: none. */
+typedef struct mynah_decoder_memory {
+  mynah_node seen, position, own_position;
+} mynah_decoder_memory;
+/* Self-attention, attention to what was seen, feed-forward part. PREFIX.self_attn, multihead_attn, linear1, linear2,
+ * norm1, norm2, norm3. x (B,L,E) -> (B,L,E) */
+MYNAH_API mynah_node mynah_model_decoder_layer(mynah_graph *g, const char *prefix, mynah_node x,
+                                               const mynah_decoder_memory *memory, const mynah_transformer_config *config);
+
+/* Sinusoidal positions 0 … n-1, a constant (1,n,width): sine in even places, cosine in odd. */
+MYNAH_API mynah_node mynah_model_positions(mynah_graph *g, int64_t n, int64_t width);
+/* Of a picture's places, row by row, a constant (1,height*width,channels): the first half of the channels from the row, the
+ * rest from the column, both scaled to (0, 2 pi] (Carion et al. 2020). */
+MYNAH_API mynah_node mynah_model_positions_2d(mynah_graph *g, int64_t height, int64_t width, int64_t channels);
+/* Steps of a diffusion as waves, a constant table (n_steps,width): sines, then cosines (Ho et al. 2020, appendix B). */
+MYNAH_API mynah_node mynah_model_step_table(mynah_graph *g, int64_t n_steps, int64_t width);
+
+/* ---- pictures ---------------------------------------------------------------------------------------------------- */
+
+typedef enum mynah_resnet_norm {
+  MYNAH_RESNET_FROZEN_NORM, /* batch norm whose four vectors are buffers; folded into the filters */
+  MYNAH_RESNET_GROUP_NORM   /* 16 channels a group, trained */
+} mynah_resnet_norm;
+typedef struct mynah_resnet_config {
+  mynah_resnet_norm norm;
+  bool is_numbered; /* PREFIX.0, PREFIX.1, PREFIX.4 … instead of PREFIX.conv1, PREFIX.bn1, PREFIX.layer1 … */
+} mynah_resnet_config;
+/* ResNet-18 up to its last feature map. x (B,H,W,3) -> (B,H/32,W/32,512), sizes rounded up */
+MYNAH_API mynah_node mynah_model_resnet18(mynah_graph *g, const char *prefix, mynah_node x, const mynah_resnet_config *config);
+/* One of its blocks. x (B,H,W,C) -> (B,H/stride,W/stride,n_out) */
+MYNAH_API mynah_node mynah_model_basic_block(mynah_graph *g, const char *prefix, mynah_node x, int64_t n_out, int stride,
+                                             const mynah_resnet_config *config);
+/* Expected (x,y) of each channel's soft-max over places, on a grid -1 … 1 (Levine et al. 2016, sec. 5.2).
+ * x (B,H,W,C) -> (B,C,2) */
+MYNAH_API mynah_node mynah_model_spatial_softmax(mynah_graph *g, mynah_node x);
+
+/* ---- the U-Net of diffusion policies ------------------------------------------------------------------------------ */
+
+#define MYNAH_UNET_LEVELS_MAX 8
+typedef struct mynah_unet_config {
+  const int64_t *widths; /* of the levels; each but the last halves the length */
+  int n_levels, kernel, groups;
+  bool is_scaled; /* the condition scales and shifts; else it shifts */
+} mynah_unet_config;
+/* x (B,T,A), T a multiple of 2^(n_levels-1); step (B,W): waves of the step; seen (B,C): the observations, or null
+ * -> (B,T,A) */
+MYNAH_API mynah_node mynah_model_unet(mynah_graph *g, const char *prefix, mynah_node x, mynah_node step, mynah_node seen,
+                                      const mynah_unet_config *config);
+/* One of its residual blocks. x (B,T,C), condition (B,D) -> (B,T,n_out) */
+MYNAH_API mynah_node mynah_model_unet_block(mynah_graph *g, const char *prefix, mynah_node x, mynah_node condition, int64_t n_out,
+                                            const mynah_unet_config *config);
+
 #ifdef __cplusplus
 }
 #endif

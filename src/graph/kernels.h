@@ -9,7 +9,7 @@
 #define MYNAH__REF_KERNELS(K)                                                                                          \
   K(linear) K(linear_grad_x) K(linear_grad_w) K(matmul)                                                                \
   K(unary) K(unary_grad) K(add) K(sub) K(mul) K(div) K(affine) K(clamp) K(clamp_grad) K(from_u8) K(dropout)            \
-  K(gaussian_noise)                                                                                                    \
+  K(gaussian_noise) K(random_normal) K(random_index) K(gather) K(gather_grad)                                                                                                    \
   K(copy) K(permute) K(concat) K(slice) K(slice_grad) K(broadcast) K(sum)                                              \
   K(conv2d) K(conv2d_grad_x) K(conv2d_grad_w)                                                                          \
   K(max_pool) K(max_pool_grad) K(avg_pool) K(avg_pool_grad) K(adaptive_avg_pool) K(adaptive_avg_pool_grad)             \
@@ -29,7 +29,7 @@ MYNAH__REF_KERNELS(MYNAH__DECLARE_REF)
   K(sum) K(layer_norm) K(layer_norm_grad) K(softmax) K(softmax_grad) K(log_softmax) K(log_softmax_grad)                \
   K(mse) K(mse_grad) K(l1) K(l1_grad) K(huber) K(huber_grad) K(gmm_nll) K(gmm_nll_grad)                                \
   K(copy) K(concat) K(slice) K(slice_grad) K(permute) K(broadcast) K(dropout) K(gaussian_noise)                         \
-  K(group_norm) K(group_norm_grad) K(max_pool) K(max_pool_grad)
+  K(group_norm) K(group_norm_grad) K(max_pool) K(max_pool_grad) K(random_normal) K(random_index) K(gather) K(gather_grad)
 #define MYNAH__DECLARE_FAST(name) extern const mynah__kernel mynah__fast_##name;
 MYNAH__FAST_KERNELS(MYNAH__DECLARE_FAST)
 #undef MYNAH__DECLARE_FAST

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#define VALIDATION_SEED 0x6d796e6168u
+
 mynah_status mynah__validation_create(mynah_trainer *t) {
   const mynah_split *s = t->task.split;
   if (s->n_valid == 0) return MYNAH_OK;
@@ -19,8 +21,12 @@ static void run_part(void *context, int task, int worker) {
   mynah_trainer *t = context;
   (void)worker;
   int64_t from = task * t->shard_batch;
-  if (from + t->shard_batch <= t->batch.size) mynah__engine_run(t, &t->valid, task, &t->batch, from);
-  else mynah__engine_run(t, &t->rest, 0, &t->batch, from);
+  bool is_whole = from + t->shard_batch <= t->batch.size;
+  mynah__engine *e = is_whole ? &t->valid : &t->rest;
+  int state = is_whole ? task : 0;
+  /* Losses that draw (noise levels) draw the same at every validation. */
+  mynah_state_seed(e->states[state], VALIDATION_SEED, (uint64_t)(t->valid_batch * t->n_shards + task));
+  mynah__engine_run(t, e, state, &t->batch, from);
 }
 
 mynah_status mynah__validate(mynah_trainer *t, double *loss) {
@@ -30,7 +36,7 @@ mynah_status mynah__validate(mynah_trainer *t, double *loss) {
   if (t->rest.binding) mynah_binding_refresh(t->rest.binding, t->pool);
   mynah_feed_seek(t->valid_feed, 0);
   double sum = 0;
-  for (;;) {
+  for (t->valid_batch = 0;; t->valid_batch++) {
     MYNAH_TRY(mynah_feed_next(t->valid_feed, &t->batch));
     if (t->batch.size == 0) break;
     int n = (int)((t->batch.size + t->shard_batch - 1) / t->shard_batch);

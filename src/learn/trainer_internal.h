@@ -47,7 +47,7 @@ struct mynah_trainer {
   char folder[MYNAH_PATH_MAX]; /* "": nothing is written */
   int64_t n_steps;
   int n_shards, n_threads;
-  int64_t shard_batch;
+  int64_t shard_batch, valid_batch; /* windows of a shard; which batch a validation is at */
   size_t window_bytes[32]; /* of one sample */
   mynah_pool *pool;
   mynah_feed *feed, *valid_feed;

@@ -95,26 +95,19 @@ static mynah_node spread(mynah_graph *g, mynah_node x, int64_t n) {
   return width == n ? x : mynah_slice(g, x, -1, 0, n);
 }
 
-static mynah_node build_mask(const mynah_policy *p, mynah_graph *g, int64_t batch) {
-  if (!p->common.is_masked) return MYNAH_NO_NODE;
-  int64_t chunk = p->common.chunk, size = action_size(p);
-  mynah_node mask = mynah_input(g, "action.mask", MYNAH_F32, MYNAH_SHAPE(batch, chunk));
-  mask = mynah_broadcast(g, mynah_reshape(g, mask, MYNAH_SHAPE(batch, chunk, 1)), MYNAH_SHAPE(batch, chunk, size));
-  return mynah_reshape(g, mask, MYNAH_SHAPE(batch, chunk * size));
-}
-
 static mynah_status build_train(const mynah_policy *p, mynah_graph *g, int64_t batch, mynah_node *loss) {
   const flow_config *c = p->config;
   int64_t d = chunk_size(p);
   mynah_node x1 = mynah_input(g, "action", MYNAH_F32, MYNAH_SHAPE(batch, p->common.chunk, action_size(p)));
   x1 = mynah_reshape(g, mynah__policy_normalize_action(p, g, x1), MYNAH_SHAPE(batch, d));
-  mynah_node zeros = mynah_affine(g, x1, 0, 0);
-  mynah_node x0 = mynah_gaussian_noise(g, zeros, 1), z = mynah_gaussian_noise(g, mynah_slice(g, zeros, -1, 0, 1), 1);
+  mynah_node x0 = mynah_random_normal(g, MYNAH_SHAPE(batch, d)), z = mynah_random_normal(g, MYNAH_SHAPE(batch, 1));
   mynah_node t = mynah_sigmoid(g, mynah_affine(g, z, (float)c->time_scale, (float)c->time_shift));
   mynah_node way = mynah_sub(g, x1, x0);
   mynah_node x = mynah_add(g, x0, mynah_mul(g, way, spread(g, t, d)));
   mynah_node v = denoise(p, g, x, t, observe(p, g, batch));
-  *loss = mynah_mse(g, v, way, build_mask(p, g, batch));
+  mynah_node mask = MYNAH_NO_NODE;
+  if (p->common.is_masked) mask = mynah_reshape(g, mynah__policy_mask(p, g, batch, p->common.chunk), MYNAH_SHAPE(batch, d));
+  *loss = mynah_mse(g, v, way, mask);
   return mynah_graph_status(g);
 }
 

@@ -262,28 +262,15 @@ static void build_adaptive(golden *c) {
 
 static void build_mean(golden *c) { out(c, "out.y", mynah_mean(c->g, in(c, "in.x"), (int[]){1, 2}, 2, false)); }
 
-/* Expected (x,y) of each channel's softmax over places, on a grid -1 … 1: Levine et al. 2016, section 5.2.
- * x (B,H,W,C) -> (B,C,2) */
-static mynah_node spatial_softmax(golden *c, mynah_node x) {
+static void build_spatial_softmax(golden *c) {
   c->is_out_plain = true;
-  mynah_shape s = mynah_node_shape(c->g, x);
-  int64_t h = s.dims[1], w = s.dims[2];
-  float grid[2 * 64];
-  assert_true(h * w <= 64);
-  for (int64_t i = 0; i < h * w; i++) {
-    grid[2 * i] = w > 1 ? 2 * (float)(i % w) / (float)(w - 1) - 1 : 0;
-    grid[2 * i + 1] = h > 1 ? 2 * (float)(i / w) / (float)(h - 1) - 1 : 0;
-  }
-  x = mynah_reshape(c->g, x, MYNAH_SHAPE(s.dims[0], h * w, s.dims[3]));
-  x = mynah_softmax(c->g, mynah_permute(c->g, x, (int[]){0, 2, 1}));
-  return mynah_matmul(c->g, x, mynah_constant(c->g, MYNAH_SHAPE(h * w, 2), grid), false, false);
+  out(c, "out.y", mynah_model_spatial_softmax(c->g, in(c, "in.x")));
 }
-
-static void build_spatial_softmax(golden *c) { out(c, "out.y", spatial_softmax(c, in(c, "in.x"))); }
 
 static void build_spatial_softmax_conv(golden *c) {
   mynah_node x = mynah_conv2d(c->g, in(c, "in.x"), param(c, "param.nets.weight"), param(c, "param.nets.bias"), NULL);
-  out(c, "out.y", spatial_softmax(c, x));
+  c->is_out_plain = true;
+  out(c, "out.y", mynah_model_spatial_softmax(c->g, x));
 }
 
 static mynah_node not_padded(golden *c) {
@@ -364,45 +351,34 @@ static void build_kl(golden *c) {
   out(c, "out.loss", mynah_affine(c->g, mynah_mean(c->g, sum, NULL, 0, false), 0.5f, 0));
 }
 
-static mynah_node named_param(golden *c, const char *prefix, const char *suffix) {
-  char key[MYNAH_NAME_MAX];
-  snprintf(key, sizeof key, "param.%s.%s", prefix, suffix);
-  return param(c, key);
-}
-
-/* conv, group norm: the pair both residual blocks are made of */
-static mynah_node conv_norm(golden *c, mynah_node x, const char *conv, const char *norm, mynah_conv cfg, int groups) {
-  mynah_node w = named_param(c, conv, "weight"), b = named_param(c, conv, "bias");
-  x = mynah_node_shape(c->g, x).n_dims == 3 ? mynah_conv1d(c->g, x, w, b, &cfg) : mynah_conv2d(c->g, x, w, b, &cfg);
-  return mynah_group_norm(c->g, x, groups, named_param(c, norm, "weight"), named_param(c, norm, "bias"), 1e-5f);
-}
-
 static void build_basic_block(golden *c) {
-  mynah_node x = in(c, "in.x");
-  mynah_conv down = {.stride = {2, 2}, .pad = {1, 1, 1, 1}}, same = {.pad = {1, 1, 1, 1}}, skip = {.stride = {2, 2}};
-  mynah_node h = mynah_relu(c->g, conv_norm(c, x, "conv1", "bn1", down, 1));
-  h = conv_norm(c, h, "conv2", "bn2", same, 1);
-  mynah_node shortcut = conv_norm(c, x, "downsample.0", "downsample.1", skip, 1);
-  out(c, "out.y", mynah_relu(c->g, mynah_add(c->g, h, shortcut)));
+  mynah_resnet_config config = {.norm = MYNAH_RESNET_GROUP_NORM};
+  out(c, "out.y", mynah_model_basic_block(c->g, "param", in(c, "in.x"), engine_shape(c, "out.y").dims[3], 2, &config));
 }
 
-/* h = mish(gn(conv1 x)); e = linear(mish cond); h = e[:C] h + e[C:] (or h + e); h = mish(gn(conv2 h)); y = h + res(x)
- * (Chi et al. 2023, as LeRobot has it) */
 static void build_diffusion_block(golden *c) {
-  mynah_node x = in(c, "in.x"), cond = in(c, "in.cond");
-  mynah_conv same = {.pad = {2, 0, 2, 0}};
-  mynah_node h = mynah_unary(c->g, "mish", conv_norm(c, x, "conv1.block.0", "conv1.block.1", same, 8));
-  mynah_shape hs = mynah_node_shape(c->g, h);
-  mynah_node e = mynah_linear(c->g, mynah_unary(c->g, "mish", cond), named_param(c, "cond_encoder.1", "weight"),
-                              named_param(c, "cond_encoder.1", "bias"));
-  bool is_film = mynah_json_to_bool(mynah_json_get(c->attrs, "film_scale"), false);
-  mynah_shape row = MYNAH_SHAPE(hs.dims[0], 1, hs.dims[2]);
-  if (is_film) h = mynah_mul(c->g, h, mynah_reshape(c->g, half(c, e, 0), row));
-  h = mynah_add(c->g, h, mynah_reshape(c->g, is_film ? half(c, e, 1) : e, row));
-  h = mynah_unary(c->g, "mish", conv_norm(c, h, "conv2.block.0", "conv2.block.1", same, 8));
-  mynah_node skip = named_param(c, "residual_conv", "weight");
-  if (!mynah_node_is_null(skip)) x = mynah_conv1d(c->g, x, skip, named_param(c, "residual_conv", "bias"), NULL);
-  out(c, "out.y", mynah_add(c->g, h, x));
+  mynah_unet_config config = {.kernel = 5, .groups = 8, .is_scaled = mynah_json_to_bool(mynah_json_get(c->attrs, "film_scale"), false)};
+  out(c, "out.y", mynah_model_unet_block(c->g, "param", in(c, "in.x"), in(c, "in.cond"), engine_shape(c, "out.y").dims[2], &config));
+}
+
+static void build_transpose1d(golden *c) {
+  mynah_conv cfg = conv_of(c);
+  out(c, "out.y", mynah_conv_transpose1d(c->g, in(c, "in.x"), param(c, "param.weight"), param(c, "param.bias"), &cfg,
+                                         (int)number(c, "output_pad", 0)));
+}
+
+static void build_transpose2d(golden *c) {
+  mynah_conv cfg = conv_of(c);
+  int extra[2];
+  pair(c, "output_pad", 0, extra);
+  out(c, "out.y", mynah_conv_transpose2d(c->g, in(c, "in.x"), param(c, "param.weight"), param(c, "param.bias"), &cfg, extra));
+}
+
+static void build_gather(golden *c) {
+  mynah_node index = in(c, "in.idx");
+  mynah_shape s = mynah_node_shape(c->g, index);
+  mynah_node flat = mynah_reshape(c->g, index, MYNAH_SHAPE(mynah_shape_size(s)));
+  out(c, "out.y", mynah_reshape(c->g, mynah_gather(c->g, param(c, "param.weight"), flat), engine_shape(c, "out.y")));
 }
 
 /* softmax(q k^T / sqrt(d) + bias) v (Vaswani et al. 2017, eq. 1). q (…,L,d) k, v (…,S,d) -> (…,L,d) */
@@ -418,38 +394,45 @@ static void build_attention(golden *c) {
   out(c, "out.y", attention(c, in(c, "in.q"), in(c, "in.k"), in(c, "in.v"), MYNAH_NO_NODE));
 }
 
-/* The input projection, rows q, k, v, and how the heads are laid out. */
-typedef struct projection {
-  mynah_node w, b; /* (3E,E) (3E) */
-  int64_t heads;
-  bool is_batch_first;
-} projection;
-
-/* Third `part` (0 q, 1 k, 2 v), split into heads: x (L,B,E) or (B,L,E) -> (B,heads,L,E/heads) */
-static mynah_node project(golden *c, const projection *p, const char *key, int part) {
+/* A sequence as the file has it, (L,B,E) or (B,L,E) -> (B,L,E) */
+static mynah_node sequence(golden *c, const char *key, bool is_batch_first) {
   mynah_node x = in(c, key);
-  mynah_shape s = mynah_node_shape(c->g, x);
-  int64_t width = s.dims[2];
-  mynah_node w = mynah_slice(c->g, p->w, 0, part * width, width), b = mynah_slice(c->g, p->b, 0, part * width, width);
-  mynah_shape split = MYNAH_SHAPE(s.dims[0], s.dims[1], p->heads, width / p->heads);
-  x = mynah_reshape(c->g, mynah_linear(c->g, x, w, b), split);
-  return mynah_permute(c->g, x, p->is_batch_first ? (int[]){0, 2, 1, 3} : (int[]){1, 2, 0, 3});
+  return is_batch_first ? x : mynah_permute(c->g, x, (int[]){1, 0, 2});
+}
+
+/* 1 where a key must not be seen -> what is added to the scores (B,1,1,S); null when the file has no mask. */
+static mynah_node hidden_keys(golden *c) {
+  if (!mynah_safetensors_find(c->file, "in.key_padding_mask")) return MYNAH_NO_NODE;
+  mynah_node mask = in(c, "in.key_padding_mask"); /* (B,S) */
+  mynah_shape m = mynah_node_shape(c->g, mask);
+  return mynah_reshape(c->g, mynah_affine(c->g, mask, -1e9f, 0), MYNAH_SHAPE(m.dims[0], 1, 1, m.dims[1]));
 }
 
 static void build_multi_head(golden *c) {
-  projection p = {param(c, "param.in_proj_weight"), param(c, "param.in_proj_bias"), (int64_t)number(c, "heads", 1),
-                  mynah_json_to_bool(mynah_json_get(c->attrs, "batch_first"), false)};
-  mynah_node q = project(c, &p, "in.query", 0), k = project(c, &p, "in.key", 1), v = project(c, &p, "in.value", 2);
-  mynah_node bias = MYNAH_NO_NODE;
-  if (mynah_safetensors_find(c->file, "in.key_padding_mask")) {
-    mynah_node mask = in(c, "in.key_padding_mask"); /* (B,S) 1: a key that must not be seen */
-    mynah_shape m = mynah_node_shape(c->g, mask);
-    bias = mynah_reshape(c->g, mynah_affine(c->g, mask, -1e9f, 0), MYNAH_SHAPE(m.dims[0], 1, 1, m.dims[1]));
-  }
-  const int *back = p.is_batch_first ? (int[]){0, 2, 1, 3} : (int[]){2, 0, 1, 3};
-  mynah_node y = mynah_permute(c->g, attention(c, q, k, v, bias), back);
-  y = mynah_reshape(c->g, y, engine_shape(c, "out.y"));
-  out(c, "out.y", mynah_linear(c->g, y, param(c, "param.out_proj.weight"), param(c, "param.out_proj.bias")));
+  bool is_first = mynah_json_to_bool(mynah_json_get(c->attrs, "batch_first"), false);
+  mynah_attention seen = {sequence(c, "in.query", is_first), sequence(c, "in.key", is_first), sequence(c, "in.value", is_first),
+                          hidden_keys(c)};
+  mynah_node y = mynah_model_attention(c->g, "param", &seen, (int64_t)number(c, "heads", 1), 0);
+  out(c, "out.y", is_first ? y : mynah_permute(c->g, y, (int[]){1, 0, 2}));
+}
+
+static mynah_transformer_config transformer_of(const golden *c) {
+  return (mynah_transformer_config){(int64_t)number(c, "heads", 1), (int64_t)number(c, "ff", 1),
+                                    mynah_json_to_string(mynah_json_get(c->attrs, "act"), ""), 0,
+                                    mynah_json_to_bool(mynah_json_get(c->attrs, "pre_norm"), false)};
+}
+
+static void build_encoder_layer(golden *c) {
+  mynah_transformer_config config = transformer_of(c);
+  mynah_node y = mynah_model_encoder_layer(c->g, "param", sequence(c, "in.x", false), sequence(c, "in.pos", false), hidden_keys(c), &config);
+  out(c, "out.y", mynah_permute(c->g, y, (int[]){1, 0, 2}));
+}
+
+static void build_decoder_layer(golden *c) {
+  mynah_transformer_config config = transformer_of(c);
+  mynah_decoder_memory memory = {sequence(c, "in.enc", false), sequence(c, "in.enc_pos", false), sequence(c, "in.dec_pos", false)};
+  mynah_node y = mynah_model_decoder_layer(c->g, "param", sequence(c, "in.x", false), &memory, &config);
+  out(c, "out.y", mynah_permute(c->g, y, (int[]){1, 0, 2}));
 }
 
 static mynah_node dot(golden *c, mynah_node a, mynah_node b) {
@@ -542,51 +525,55 @@ typedef struct row {
   void (*build)(golden *c);
   bool is_channels_first;
   const char *without; /* outputs of the file that the engine has no use for */
+  bool is_block;       /* a function of model/: its parameters are weights in double too */
 } row;
 
 /* The first row that fits a case's name builds it. */
 static const row rows[] = {
-    {"linear*", build_linear, false, ""},
-    {"matmul_batched", build_matmul, false, ""},
-    {"broadcast_mul_add", build_scale_shift, false, ""},
-    {"transpose_concat_slice", build_permute_concat_slice, false, ""},
-    {"conv2d_*", build_conv2d, true, ""},
-    {"conv1d_*", build_conv1d, true, ""},
-    {"batchnorm*", build_batch_norm, true, ""},
-    {"groupnorm*", build_group_norm, true, ""},
-    {"layernorm*", build_layer_norm, false, ""},
-    {"softmax_*", build_softmax, false, ""},
-    {"log_softmax", build_log_softmax, false, ""},
-    {"logsumexp", build_log_sum_exp, false, ""},
-    {"act_glu", build_glu, false, ""},
-    {"act_exp", build_exp, false, ""},
-    {"act_encoder*", NULL, false, ""},
-    {"act_decoder*", NULL, false, ""},
-    {"act_*", build_unary, false, ""},
-    {"maxpool2d_*", build_max_pool, true, ""},
-    {"maxpool1d_*", build_max_pool1d, true, ""},
-    {"avgpool2d_*", build_avg_pool, true, ""},
-    {"adaptive_avgpool2d_*", build_adaptive, true, ""},
-    {"reduce_mean_axis", build_mean, true, ""},
-    {"spatial_softmax", build_spatial_softmax, true, ""},
-    {"spatial_softmax_conv1x1", build_spatial_softmax_conv, true, ""},
-    {"loss_mse*", build_mse, false, ""},
-    {"loss_l1*", build_l1, false, ""},
-    {"loss_huber*", build_huber, false, ""},
-    {"loss_smooth_l1_b05", build_smooth_l1, false, ""},
-    {"loss_ce*", build_cross_entropy, false, ""},
-    {"loss_bce_logits", build_bce, false, ""},
-    {"loss_gaussian_nll", build_gaussian, false, ""},
-    {"loss_gmm_nll*", build_gmm, false, "out.logp out.mixture_mean"},
-    {"loss_cosine", build_cosine, false, ""},
-    {"tanh_gaussian_rsample", build_tanh_gaussian, false, ""},
-    {"tanh_gaussian_logp_given", build_tanh_gaussian_given, false, ""},
-    {"lstm_*", build_lstm, false, ""},
-    {"sdpa", build_attention, false, ""},
-    {"mha_*", build_multi_head, false, "out.attn"},
-    {"loss_kl_act", build_kl, false, ""},
-    {"resnet_basicblock_gn_down", build_basic_block, true, ""},
-    {"diffusion_resblock_*", build_diffusion_block, true, ""},
+    {"linear*", build_linear, false, "", false},
+    {"matmul_batched", build_matmul, false, "", false},
+    {"broadcast_mul_add", build_scale_shift, false, "", false},
+    {"transpose_concat_slice", build_permute_concat_slice, false, "", false},
+    {"conv2d_*", build_conv2d, true, "", false},
+    {"conv1d_*", build_conv1d, true, "", false},
+    {"batchnorm*", build_batch_norm, true, "", false},
+    {"groupnorm*", build_group_norm, true, "", false},
+    {"layernorm*", build_layer_norm, false, "", false},
+    {"softmax_*", build_softmax, false, "", false},
+    {"log_softmax", build_log_softmax, false, "", false},
+    {"logsumexp", build_log_sum_exp, false, "", false},
+    {"act_glu", build_glu, false, "", false},
+    {"act_exp", build_exp, false, "", false},
+    {"act_encoder*", build_encoder_layer, false, "", true},
+    {"act_decoder*", build_decoder_layer, false, "", true},
+    {"conv_transpose1d_*", build_transpose1d, true, "", false},
+    {"conv_transpose2d_*", build_transpose2d, true, "", false},
+    {"embedding", build_gather, false, "", false},
+    {"act_*", build_unary, false, "", false},
+    {"maxpool2d_*", build_max_pool, true, "", false},
+    {"maxpool1d_*", build_max_pool1d, true, "", false},
+    {"avgpool2d_*", build_avg_pool, true, "", false},
+    {"adaptive_avgpool2d_*", build_adaptive, true, "", false},
+    {"reduce_mean_axis", build_mean, true, "", false},
+    {"spatial_softmax", build_spatial_softmax, true, "", false},
+    {"spatial_softmax_conv1x1", build_spatial_softmax_conv, true, "", false},
+    {"loss_mse*", build_mse, false, "", false},
+    {"loss_l1*", build_l1, false, "", false},
+    {"loss_huber*", build_huber, false, "", false},
+    {"loss_smooth_l1_b05", build_smooth_l1, false, "", false},
+    {"loss_ce*", build_cross_entropy, false, "", false},
+    {"loss_bce_logits", build_bce, false, "", false},
+    {"loss_gaussian_nll", build_gaussian, false, "", false},
+    {"loss_gmm_nll*", build_gmm, false, "out.logp out.mixture_mean", false},
+    {"loss_cosine", build_cosine, false, "", false},
+    {"tanh_gaussian_rsample", build_tanh_gaussian, false, "", false},
+    {"tanh_gaussian_logp_given", build_tanh_gaussian_given, false, "", false},
+    {"lstm_*", build_lstm, false, "", false},
+    {"sdpa", build_attention, false, "", false},
+    {"mha_*", build_multi_head, false, "out.attn", true},
+    {"loss_kl_act", build_kl, false, "", false},
+    {"resnet_basicblock_gn_down", build_basic_block, true, "", true},
+    {"diffusion_resblock_*", build_diffusion_block, true, "", true},
 };
 
 static const row *row_of(const char *name) {
@@ -645,7 +632,7 @@ static void compare(const golden *c, const graph_run *r, const row *how, const c
 static void run_case(golden *c, const row *how, const char *kernels, bool is_double, double rtol, double atol) {
   graph_run r = {0};
   case_ok(mynah_graph_create(&r.graph));
-  c->g = r.graph, c->loss = MYNAH_NO_NODE, c->is_weighted = !is_double, c->is_channels_first = how->is_channels_first;
+  c->g = r.graph, c->loss = MYNAH_NO_NODE, c->is_weighted = !is_double || how->is_block, c->is_channels_first = how->is_channels_first;
   c->is_out_plain = false;
   how->build(c);
   case_ok(mynah_graph_status(r.graph));
@@ -694,16 +681,73 @@ static void test_blocks(void **state) {
     const row *how = row_of(mynah_json_to_string(mynah_json_get(entry, "name"), ""));
     if (!how) continue;
     check_case(entry, how);
-    if (how->build == build_gaussian) check_case(entry, &(row){"", build_gaussian_as_mixture, false, ""});
+    if (how->build == build_gaussian) check_case(entry, &(row){"", build_gaussian_as_mixture, false, "", false});
     n_done++;
   }
   print_message("%d of %d block goldens compared\n", n_done, (int)mynah_json_size(cases));
   /* As many as the table above covers: fewer means that a row has lost its cases. */
-  assert_true(n_done >= 103);
+  assert_true(n_done >= 115);
   mynah_json_destroy(index);
 }
 
+/* A constant of the engine against a tensor of a file without inputs, element by element of the file. */
+static void check_positions(const char *name, mynah_node (*build)(mynah_graph *g), int64_t places) {
+  graph_run r = {0};
+  golden c = {.name = name};
+  char path[MYNAH_PATH_MAX];
+  snprintf(path, sizeof path, FOLDER "%s.safetensors", name);
+  case_ok(mynah_safetensors_open(path, &c.file));
+  case_ok(mynah_graph_create(&r.graph));
+  mynah_output(r.graph, "y", build(r.graph));
+  graph_run_compile(&r, "fast", false);
+  mynah_state_run(r.state);
+  const float *y = mynah_state_output(r.state, "y"); /* (places,channels); the file's with places > 0 (channels,places) */
+  int64_t n = mynah_shape_size(mynah_safetensors_find(c.file, "out.y")->shape), channels = places ? n / places : n;
+  for (int64_t i = 0; i < n; i++) {
+    double want = element(&c, "out.y", places ? i % channels * places + i / channels : i);
+    if (fabs((double)y[i] - want) > 2e-5) fail_msg("%s: [%lld] is %.9g, PyTorch's %.9g", name, (long long)i, (double)y[i], want);
+  }
+  graph_run_end(&r);
+  mynah_safetensors_close(c.file);
+}
+
+static mynah_node positions_1d(mynah_graph *g) { return mynah_model_positions(g, 22, 64); }
+static mynah_node positions_2d(mynah_graph *g) { return mynah_model_positions_2d(g, 5, 7, 64); }
+
+static void test_positions(void **state) {
+  if (!mynah_file_exists(FOLDER "posemb_act_1d.safetensors")) skip();
+  check_positions("posemb_act_1d", positions_1d, 0);
+  check_positions("posemb_act_2d", positions_2d, 35);
+}
+
+/* Rows of the table for the steps that the file names. */
+static void test_step_table(void **state) {
+  static const char *const names[] = {"posemb_diffusion_step_16", "posemb_diffusion_step_128"};
+  if (!mynah_file_exists(FOLDER "posemb_diffusion_step_16.safetensors")) skip();
+  for (int f = 0; f < 2; f++) {
+    graph_run r = {0};
+    golden c = {.name = names[f]};
+    char path[MYNAH_PATH_MAX];
+    snprintf(path, sizeof path, FOLDER "%s.safetensors", names[f]);
+    case_ok(mynah_safetensors_open(path, &c.file));
+    mynah_shape s = mynah_safetensors_find(c.file, "out.y")->shape;
+    case_ok(mynah_graph_create(&r.graph));
+    mynah_output(r.graph, "y", mynah_model_step_table(r.graph, 1000, s.dims[1]));
+    graph_run_compile(&r, "fast", false);
+    mynah_state_run(r.state);
+    const float *table = mynah_state_output(r.state, "y");
+    for (int64_t i = 0; i < s.dims[0] * s.dims[1]; i++) {
+      double t = element(&c, "in.t", i / s.dims[1]);
+      if (t != floor(t) || t < 0 || t >= 1000) continue;
+      double ours = (double)table[(int64_t)t * s.dims[1] + i % s.dims[1]];
+      if (fabs(ours - element(&c, "out.y", i)) > 3e-5) fail_msg("%s: [%lld] is %.9g", names[f], (long long)i, ours);
+    }
+    graph_run_end(&r);
+    mynah_safetensors_close(c.file);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_blocks)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_blocks), cmocka_unit_test(test_positions), cmocka_unit_test(test_step_table)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Moving data and drawing noise: the same on every ISA level, so compiled once. Sizes are worked out when a step is
+/* Moving data and drawing random numbers: the same on every ISA level, so compiled once. Sizes are worked out when a step is
  * prepared; what is left is copying rows. */
 #include "../kernels.h"
 
@@ -233,7 +233,51 @@ static void run_gaussian_noise(const mynah__call *call) {
   }
 }
 
+static void run_random_normal(const mynah__call *call) {
+  mynah_rng r = mynah_rng_make(call->seed, call->position);
+  mynah_rng_fill_normal(&r, call->out[0], (size_t)mynah_shape_size(call->step->out[0].shape));
+}
+
+static void run_random_index(const mynah__call *call) {
+  int32_t *y = call->out[0]; /* (n) */
+  mynah_rng r = mynah_rng_make(call->seed, call->position);
+  for (int64_t i = 0, n = mynah_shape_size(call->step->out[0].shape); i < n; i++)
+    y[i] = (int32_t)mynah_rng_below(&r, (uint64_t)call->step->a.i[10]);
+}
+
+/* ---- gather ---------------------------------------------------------------------------------------------------------- */
+
+static int64_t row_of(int32_t index, int64_t n) { return index < 0 ? 0 : index < n ? index : n - 1; }
+
+static void run_gather(const mynah__call *call) {
+  const int64_t *s = call->step->in[0].shape.dims;
+  const float *table = call->in[0];   /* (R,D) */
+  const int32_t *index = call->in[1]; /* (B) */
+  float *y = call->out[0];            /* (B,D) */
+  for (int64_t b = 0; b < call->step->in[1].shape.dims[0]; b++)
+    memcpy(y + b * s[1], table + row_of(index[b], s[0]) * s[1], (size_t)s[1] * sizeof *y);
+}
+
+static void run_gather_grad(const mynah__call *call) {
+  const int64_t *s = call->step->out[0].shape.dims;
+  const float *dy = call->in[0];      /* (B,D) */
+  const int32_t *index = call->in[1]; /* (B) */
+  float *d_table = call->out[0];      /* (R,D) */
+  memset(d_table, 0, (size_t)(s[0] * s[1]) * sizeof *d_table);
+  for (int64_t b = 0; b < call->step->in[1].shape.dims[0]; b++, dy += s[1]) {
+    float *row = d_table + row_of(index[b], s[0]) * s[1];
+    for (int64_t i = 0; i < s[1]; i++) row[i] += dy[i];
+  }
+}
+
 static bool is_f32(const mynah__step *step) { return step->precision == MYNAH_F32; }
 const mynah__kernel mynah__fast_dropout = {.name = "fast:dropout", .is_rt = true, .accepts = is_f32, .run = run_dropout};
 const mynah__kernel mynah__fast_gaussian_noise = {
     .name = "fast:gaussian_noise", .is_rt = true, .accepts = is_f32, .run = run_gaussian_noise};
+const mynah__kernel mynah__fast_random_normal = {
+    .name = "fast:random_normal", .is_rt = true, .accepts = is_f32, .run = run_random_normal};
+const mynah__kernel mynah__fast_random_index = {
+    .name = "fast:random_index", .is_rt = true, .accepts = is_f32, .run = run_random_index};
+const mynah__kernel mynah__fast_gather = {.name = "fast:gather", .is_rt = true, .accepts = is_f32, .run = run_gather};
+const mynah__kernel mynah__fast_gather_grad = {
+    .name = "fast:gather_grad", .is_rt = true, .accepts = is_f32, .run = run_gather_grad};

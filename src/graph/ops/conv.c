@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Convolution over pictures and sequences: shape rules, data and weight gradients.
+/* Convolution over pictures and sequences, and its transpose: shape rules, data and weight gradients.
  *
  * Attributes of conv2d, conv2d_grad_x, conv2d_grad_w:
  *   i[0..1] stride, i[2..3] dilation (rows, columns) · i[4..7] padding top, left, bottom, right · i[8] groups
@@ -106,10 +106,22 @@ static double conv2d_grad_x_flops(const mynah__step *step) {
   return 2.0 * (double)mynah_shape_size(step->in[0].shape) * (double)(w[1] * w[2] * w[3]);
 }
 
+/* As a layer of its own, the transposed convolution: what came in was dy, so the two exchange places. */
+static void conv2d_grad_x_gradient(mynah_graph *g, mynah_node n, const mynah_node *dz, const bool *needs, mynah_node *dx) {
+  mynah_node x = mynah__node_input(g, n, 0), w = mynah__node_input(g, n, 1);
+  mynah_shape ws = mynah_node_shape(g, w);
+  mynah__attributes a = *mynah__node_attributes(g, n);
+  a.i[9] = a.i[10] = 0;
+  if (needs[0]) dx[0] = mynah__add_node(g, &mynah__op_conv2d, &a, (mynah_node[]){dz[0], w, MYNAH_NO_NODE}, 3);
+  a.i[9] = ws.dims[2], a.i[10] = ws.dims[3];
+  if (needs[1]) dx[1] = mynah__add_node(g, &mynah__op_conv2d_grad_w, &a, (mynah_node[]){dz[0], x}, 2);
+}
+
 static const mynah__kernel *const conv2d_grad_x_kernels[] = {&mynah__fast_conv2d_grad_x, &mynah__dnnl_conv2d_grad_x, &mynah__ref32_conv2d_grad_x,
                                                              &mynah__ref64_conv2d_grad_x, NULL};
 const mynah__op mynah__op_conv2d_grad_x = {.name = "conv2d_grad_x",
                                            .shape = conv2d_grad_x_shape,
+                                           .gradient = conv2d_grad_x_gradient,
                                            .flops = conv2d_grad_x_flops,
                                            .kernels = conv2d_grad_x_kernels};
 
@@ -158,15 +170,49 @@ mynah_node mynah_conv2d(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b
   return mynah__add_node(g, &mynah__op_conv2d, &a, (mynah_node[]){x, w, b}, 3);
 }
 
+/* A convolution of sequences as one of pictures of one row. */
+static mynah_conv row_conv(const mynah_conv *cfg) {
+  mynah_conv flat = cfg ? *cfg : (mynah_conv){0};
+  flat.stride[1] = flat.stride[0], flat.stride[0] = 1;
+  flat.dilation[1] = flat.dilation[0], flat.dilation[0] = 1;
+  flat.pad[1] = flat.pad[0], flat.pad[3] = flat.pad[2], flat.pad[0] = flat.pad[2] = 0;
+  return flat;
+}
+
+mynah_node mynah_conv_transpose2d(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b, const mynah_conv *cfg,
+                                  const int *extra) {
+  mynah__attributes a = conv_attributes(cfg ? cfg : &(mynah_conv){0});
+  mynah_shape xs = mynah_node_shape(g, x), ws = mynah_node_shape(g, w);
+  if (xs.n_dims != 4 || ws.n_dims != 4)
+    return mynah_graph_fail(g, "conv_transpose2d: takes x (B,H,W,C) and w (C,O/groups,KH,KW), not %d and %d dimensions",
+                            xs.n_dims, ws.n_dims);
+  for (int k = 0; k < 2; k++)
+    a.i[9 + k] = (xs.dims[1 + k] - 1) * a.i[k] - a.i[4 + k] - a.i[6 + k] + a.i[2 + k] * (ws.dims[2 + k] - 1) + 1 +
+                 (extra ? extra[k] : 0);
+  mynah_node y = mynah__add_node(g, &mynah__op_conv2d_grad_x, &a, (mynah_node[]){x, w}, 2);
+  return mynah_node_is_null(b) ? y : mynah_add(g, y, b);
+}
+
+mynah_node mynah_conv_transpose1d(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b, const mynah_conv *cfg, int extra) {
+  mynah_shape xs = mynah_node_shape(g, x), ws = mynah_node_shape(g, w);
+  if (xs.n_dims != 3 || ws.n_dims != 3)
+    return mynah_graph_fail(g, "conv_transpose1d: takes x (B,T,C) and w (C,O/groups,K), not %d and %d dimensions", xs.n_dims,
+                            ws.n_dims);
+  mynah_conv flat = row_conv(cfg);
+  mynah_node row = mynah_reshape(g, x, MYNAH_SHAPE(xs.dims[0], 1, xs.dims[1], xs.dims[2]));
+  mynah_node filters = mynah_reshape(g, w, MYNAH_SHAPE(ws.dims[0], ws.dims[1], 1, ws.dims[2]));
+  mynah_node y = mynah_conv_transpose2d(g, row, filters, b, &flat, (int[]){0, extra});
+  mynah_shape ys = mynah_node_shape(g, y);
+  if (ys.n_dims != 4) return MYNAH_NO_NODE;
+  return mynah_reshape(g, y, MYNAH_SHAPE(ys.dims[0], ys.dims[2], ys.dims[3]));
+}
+
 mynah_node mynah_conv1d(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b, const mynah_conv *cfg) {
   mynah_shape xs = mynah_node_shape(g, x), ws = mynah_node_shape(g, w);
   if (xs.n_dims != 3 || ws.n_dims != 3)
     return mynah_graph_fail(g, "conv1d: takes x (B,T,C) and w (O,C/groups,K), not %d and %d dimensions", xs.n_dims,
                             ws.n_dims);
-  mynah_conv flat = cfg ? *cfg : (mynah_conv){0};
-  flat.stride[1] = flat.stride[0], flat.stride[0] = 1;
-  flat.dilation[1] = flat.dilation[0], flat.dilation[0] = 1;
-  flat.pad[1] = flat.pad[0], flat.pad[3] = flat.pad[2], flat.pad[0] = flat.pad[2] = 0;
+  mynah_conv flat = row_conv(cfg);
   mynah_node row = mynah_reshape(g, x, MYNAH_SHAPE(xs.dims[0], 1, xs.dims[1], xs.dims[2]));
   mynah_node filters = mynah_reshape(g, w, MYNAH_SHAPE(ws.dims[0], ws.dims[1], 1, ws.dims[2]));
   mynah_node y = mynah_conv2d(g, row, filters, b, &flat);

@@ -10,7 +10,7 @@
 #define MYNAH__OPS(O)                                                                                                  \
   O(linear) O(linear_grad_x) O(linear_grad_w) O(matmul)                                                                \
   O(unary) O(unary_grad) O(add) O(sub) O(mul) O(div) O(affine) O(clamp) O(clamp_grad) O(from_u8) O(dropout)            \
-  O(gaussian_noise)                                                                                                    \
+  O(gaussian_noise) O(random_normal) O(random_index) O(gather) O(gather_grad)                                                                                                    \
   O(copy) O(reshape) O(permute) O(concat) O(slice) O(slice_grad) O(broadcast) O(sum)                                   \
   O(conv2d) O(conv2d_grad_x) O(conv2d_grad_w)                                                                          \
   O(max_pool) O(max_pool_grad) O(avg_pool) O(avg_pool_grad) O(adaptive_avg_pool) O(adaptive_avg_pool_grad)             \
