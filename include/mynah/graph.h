@@ -275,6 +275,8 @@ MYNAH_API void mynah_state_destroy(mynah_state *s);
  * program these are doubles. */
 MYNAH_API void *mynah_state_input(mynah_state *s, const char *name);
 MYNAH_API const void *mynah_state_output(const mynah_state *s, const char *name);
+/* Bytes of an output; 0 when there is none of that name. */
+MYNAH_API MYNAH_RT size_t mynah_state_output_bytes(const mynah_state *s, const char *name);
 /* Seeds dropout and noise: the k-th run after a seeding with (seed, position) is a function of both and k. */
 MYNAH_API MYNAH_RT void mynah_state_seed(mynah_state *s, uint64_t seed, uint64_t position);
 /* All gradients as one flat array laid out as the weights' trained part, zeros for weights that the loss does not depend

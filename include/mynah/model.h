@@ -112,8 +112,8 @@ MYNAH_API mynah_node mynah_model_positions(mynah_graph *g, int64_t n, int64_t wi
 /* Of a picture's places, row by row, a constant (1,height*width,channels): the first half of the channels from the row, the
  * rest from the column, both scaled to (0, 2 pi] (Carion et al. 2020). */
 MYNAH_API mynah_node mynah_model_positions_2d(mynah_graph *g, int64_t height, int64_t width, int64_t channels);
-/* Steps of a diffusion as waves, a constant table (n_steps,width): sines, then cosines (Ho et al. 2020, appendix B). */
-MYNAH_API mynah_node mynah_model_step_table(mynah_graph *g, int64_t n_steps, int64_t width);
+/* Numbers as waves: sines, then cosines, of t 10000^(-j / (width/2 - 1)) (Ho et al. 2020, appendix B). t (B,1) -> (B,width) */
+MYNAH_API mynah_node mynah_model_waves(mynah_graph *g, mynah_node t, int64_t width);
 
 /* ---- pictures ---------------------------------------------------------------------------------------------------- */
 
@@ -141,9 +141,10 @@ typedef struct mynah_unet_config {
   const int64_t *widths; /* of the levels; each but the last halves the length */
   int n_levels, kernel, groups;
   bool is_scaled; /* the condition scales and shifts; else it shifts */
+  int64_t n_out;  /* channels that come out; 0: as many as went in */
 } mynah_unet_config;
 /* x (B,T,A), T a multiple of 2^(n_levels-1); step (B,W): waves of the step; seen (B,C): the observations, or null
- * -> (B,T,A) */
+ * -> (B,T,n_out) */
 MYNAH_API mynah_node mynah_model_unet(mynah_graph *g, const char *prefix, mynah_node x, mynah_node step, mynah_node seen,
                                       const mynah_unet_config *config);
 /* One of its residual blocks. x (B,T,C), condition (B,D) -> (B,T,n_out) */

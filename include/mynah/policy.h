@@ -118,7 +118,7 @@ struct mynah_policy {
   mynah_feature inputs[MYNAH_POLICY_INPUTS_MAX];
   int n_inputs;
   mynah_feature action;
-  mynah_norm input_norms[MYNAH_POLICY_INPUTS_MAX]; /* size 0 for pictures */
+  mynah_norm input_norms[MYNAH_POLICY_INPUTS_MAX]; /* of pictures: size 0, or 3 channels of [0,1] with mean and std */
   mynah_norm action_norm;
   double rate_hz;
   char dataset_hash[65];
@@ -143,6 +143,17 @@ MYNAH_API int mynah_policy_windows(const mynah_policy *p, mynah_window *out, int
  * normaliser's ranges, the chunk predicted from them, and a hash of the weights. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w, const char *path);
 
+/* ---- LeRobot's checkpoints ------------------------------------------------------------------------------------------ */
+
+/* Reads an ACT or Diffusion policy of LeRobot from its `pretrained_model` folder: statistics from the processors' state files
+ * (0.4), or from model.safetensors (before). Actions are the same as there, to rounding.
+ * Fails: NOT_FOUND (a file, tensor or statistic that is missing), MISMATCH (a shape), UNSUPPORTED (an unknown key, processor
+ * step, feature type, or setting), CORRUPT: the message names what. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_import_lerobot(const char *folder, mynah_policy **out, mynah_weights **weights);
+/* Writes such a folder (created; files in it are replaced). Fails: UNSUPPORTED (what LeRobot cannot express), IO. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_export_lerobot(const mynah_policy *p, const mynah_weights *weights,
+                                                                 const char *folder);
+
 /* ---- acting ------------------------------------------------------------------------------------------------------- */
 
 typedef struct mynah_clone mynah_clone;
@@ -163,6 +174,7 @@ typedef struct mynah_selfcheck {
 } mynah_selfcheck;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_selfcheck(const mynah_clone *c, mynah_selfcheck *out);
 MYNAH_API const mynah_policy *mynah_clone_policy(const mynah_clone *c);
+MYNAH_API const mynah_weights *mynah_clone_weights(const mynah_clone *c);
 /* Of acting graph `which`, 0 … type->n_act_graphs - 1. */
 MYNAH_API const mynah_program *mynah_clone_program(const mynah_clone *c, int which);
 MYNAH_API const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which);

@@ -104,6 +104,13 @@ const void *mynah_state_output(const mynah_state *s, const char *name) {
   return NULL;
 }
 
+size_t mynah_state_output_bytes(const mynah_state *s, const char *name) {
+  const mynah_program *p = s->binding->program;
+  for (int i = 0; i < p->n_outputs; i++)
+    if (!strcmp(p->outputs[i].name, name)) return mynah__tensor_bytes(&p->outputs[i].tensor);
+  return 0;
+}
+
 const float *mynah_state_gradients(const mynah_state *s) {
   return s->binding->doubles ? NULL : (const float *)s->gradients;
 }

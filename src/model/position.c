@@ -47,17 +47,12 @@ mynah_node mynah_model_positions_2d(mynah_graph *g, int64_t height, int64_t widt
   return node;
 }
 
-mynah_node mynah_model_step_table(mynah_graph *g, int64_t n_steps, int64_t width) {
+mynah_node mynah_model_waves(mynah_graph *g, mynah_node t, int64_t width) {
   int64_t half = width / 2;
-  float *data = room(g, n_steps, width, "step_table");
+  float *data = room(g, 1, width, "waves");
   if (!data) return MYNAH_NO_NODE;
-  for (int64_t t = 0; t < n_steps; t++)
-    for (int64_t j = 0; j < half; j++) {
-      double angle = (double)t * exp(-log(10000) * (double)j / (double)(half > 1 ? half - 1 : 1));
-      data[t * width + j] = (float)sin(angle);
-      data[t * width + half + j] = (float)cos(angle);
-    }
-  mynah_node node = mynah_constant(g, MYNAH_SHAPE(n_steps, width), data);
+  for (int64_t j = 0; j < half; j++) data[j] = (float)exp(-log(10000) * (double)j / (double)(half > 1 ? half - 1 : 1));
+  mynah_node angles = mynah_matmul(g, t, mynah_constant(g, MYNAH_SHAPE(1, half), data), false, false);
   mynah_free(data);
-  return node;
+  return mynah_concat(g, (mynah_node[]){mynah_unary(g, "sin", angles), mynah_unary(g, "cos", angles)}, 2, -1);
 }

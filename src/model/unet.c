@@ -121,5 +121,5 @@ mynah_node mynah_model_unet(mynah_graph *g, const char *prefix, mynah_node x, my
     x = stretch(g, part_name(&u, name, prefix, "up_modules", i, 2), x);
   }
   x = conv_block(&u, part_name(&u, name, prefix, "final_conv", -1, 0), x, widths[0]);
-  return conv(g, part_name(&u, name, prefix, "final_conv", -1, 1), x, s.dims[2], 1, 1);
+  return conv(g, part_name(&u, name, prefix, "final_conv", -1, 1), x, config->n_out ? config->n_out : s.dims[2], 1, 1);
 }

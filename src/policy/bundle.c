@@ -59,8 +59,9 @@ mynah_status mynah_policy_save(const mynah_policy *p, const mynah_weights *w, co
 static mynah_status read_feature(const mynah_json *j, mynah_feature *f, mynah_norm *norm) {
   const char *name = mynah_json_to_string(mynah_json_get(j, "name"), "");
   MYNAH_TRY(mynah_feature_from_json(name, mynah_json_get(j, "feature"), f));
-  if (f->is_image) return MYNAH_OK;
-  return mynah__norm_from_json(mynah_json_get(j, "normalizer"), mynah_feature_size(f), name, norm);
+  const mynah_json *given = mynah_json_get(j, "normalizer");
+  if (f->is_image && !given) return MYNAH_OK;
+  return mynah__norm_from_json(given, f->is_image ? 3 : mynah_feature_size(f), name, norm);
 }
 
 static mynah_status read_description(const mynah_json *j, mynah_policy *p) {

@@ -27,6 +27,14 @@ static mynah_status describe(const mynah_policy *p, int which, mynah_graph **out
   return MYNAH_OK;
 }
 
+mynah_status mynah__policy_weights(const mynah_policy *p, mynah_weights **out) {
+  mynah_graph *g = NULL;
+  MYNAH_TRY(describe(p, -1, &g));
+  mynah_status status = mynah_weights_create(g, 0, out);
+  mynah_graph_destroy(g);
+  return status;
+}
+
 static mynah_status bind(mynah_clone *c) {
   mynah_compile_config config = mynah_compile_default();
   config.is_frozen = true;
@@ -65,10 +73,7 @@ static mynah_status load(mynah_clone *c, const mynah_safetensors *f) {
   mynah_json_destroy(j);
   if (status != MYNAH_OK) return status;
   c->policy = c->own_policy;
-  mynah_graph *g = NULL;
-  MYNAH_TRY(describe(c->policy, -1, &g));
-  status = mynah_weights_create(g, 0, &c->own_weights);
-  mynah_graph_destroy(g);
+  status = mynah__policy_weights(c->policy, &c->own_weights);
   if (status == MYNAH_OK) status = mynah_weights_load(c->own_weights, f, false);
   c->weights = c->own_weights;
   if (status == MYNAH_OK) status = bind(c);
@@ -103,5 +108,5 @@ void mynah_clone_destroy(mynah_clone *c) {
 
 const mynah_policy *mynah_clone_policy(const mynah_clone *c) { return c->policy; }
 const mynah_program *mynah_clone_program(const mynah_clone *c, int which) { return c->programs[which]; }
-const mynah_weights *mynah__clone_weights(const mynah_clone *c) { return c->weights; }
+const mynah_weights *mynah_clone_weights(const mynah_clone *c) { return c->weights; }
 const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which) { return c->bindings[which]; }

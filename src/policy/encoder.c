@@ -4,6 +4,8 @@
 
 #include <mynah/model.h>
 
+#include <stdio.h>
+
 static const char *const activations[] = {"relu", "silu", "tanh", "elu", "gelu"};
 
 const char *mynah__encoder_activation(const mynah__encoder *e) { return activations[e->activation]; }
@@ -34,8 +36,27 @@ static mynah_node stack_frames(mynah_graph *g, mynah_node x, int64_t n_obs, int6
   return mynah_concat(g, frames, (int)n_obs, -1);
 }
 
+/* ResNet, 1x1 convolution to key_points maps, their soft-max points, a layer and relu (Chi et al. 2023, sec. IV-B).
+ * -> (B*n_obs, 2*key_points) */
+static mynah_node find_points(const mynah__encoder *e, mynah_graph *g, const mynah__encoding *x) {
+  char backbone[MYNAH_NAME_MAX], maps[MYNAH_NAME_MAX], out[MYNAH_NAME_MAX];
+  snprintf(backbone, sizeof backbone, "%s.backbone", x->prefix);
+  snprintf(maps, sizeof maps, "%s.pool.nets", x->prefix);
+  snprintf(out, sizeof out, "%s.out", x->prefix);
+  mynah_resnet_config resnet = {.norm = MYNAH_RESNET_GROUP_NORM, .is_numbered = true};
+  mynah_model_conv_config conv = {e->key_points, 1, 1, false};
+  mynah_node h = mynah_model_conv(g, maps, mynah_model_resnet18(g, backbone, x->seen, &resnet), &conv);
+  h = mynah_reshape(g, mynah_model_spatial_softmax(g, h), MYNAH_SHAPE(-1, 2 * e->key_points));
+  return mynah_relu(g, mynah_model_linear(g, out, h, 2 * e->key_points));
+}
+
+bool mynah__encodes_frames(const mynah_policy *p, const mynah__encoder *e, int index) {
+  return p->inputs[index].is_image ? e->picture == MYNAH__PICTURE_RESNET || !e->is_stacked : !e->widths[0];
+}
+
 /* -> (B, features), n_obs times as many when each frame is encoded alone. */
 static mynah_node encode_image(const mynah__encoder *e, mynah_graph *g, mynah__encoding x, int64_t n_obs) {
+  if (e->picture == MYNAH__PICTURE_RESNET) return mynah_reshape(g, find_points(e, g, &x), MYNAH_SHAPE(x.batch, -1));
   int64_t filters[MYNAH__LAYERS_MAX], kernels[MYNAH__LAYERS_MAX], strides[MYNAH__LAYERS_MAX];
   size_t n = 0;
   if (mynah_parse_ints(e->filters, filters, MYNAH__LAYERS_MAX, &n) != MYNAH_OK ||

@@ -8,66 +8,49 @@
 #include <mynah/model.h>
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define FLOW_KEYS(K)                                                                               \
-  K(INT, width, "width", 384, 1, 65536, "", "width of the denoiser's stream")                      \
-  K(INT, hidden, "hidden", 1024, 1, 65536, "", "width inside a block")                             \
-  K(INT, blocks, "blocks", 4, 1, 64, "", "number of residual blocks")                              \
-  K(FLOAT, dropout, "dropout", 0, 0, 0.95, "", "in the blocks, while training")                    \
   K(INT, solver_steps, "flow.steps", 6, 1, 1000, "steps", "integration steps from noise to actions") \
   K(CHOICE, solver, "flow.solver", "euler", 0, 0, "euler|heun", "heun: twice the work a step, second order") \
   K(FLOAT, time_scale, "flow.time.scale", 1.7, 0, 100, "", "training times are sigmoid(shift + scale N(0,1)); 1.7 is uniform within one percent") \
-  K(FLOAT, time_shift, "flow.time.shift", 0, -10, 10, "", "above 0: more times near the actions")
+  K(FLOAT, time_shift, "flow.time.shift", 0, -10, 10, "", "above 0: more times near the actions") \
+  K(INT, prefix, "flow.prefix", 0, 0, 64, "actions", "train with up to so many first actions given, as in execution with delays; 0: prefixes are painted in")
 
 typedef struct flow_config {
 #define FLOW_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   FLOW_KEYS(FLOW_FIELD)
   mynah__encoder encoder;
+  mynah__denoiser denoiser;
 } flow_config;
 #define FLOW_ROW(type, field, name, value, low, high, unit, help)                                  \
   MYNAH_KEY_OF(flow_config, type, field, name, value, low, high, unit, help)
 #define FLOW_ENCODER_ROW(type, field, name, value, low, high, unit, help)                          \
   MYNAH_KEY_OF(flow_config, type, encoder.field, name, value, low, high, unit, help)
-static const mynah_key flow_keys[] = {MYNAH__ENCODER_KEYS(FLOW_ENCODER_ROW) FLOW_KEYS(FLOW_ROW)};
+#define FLOW_DENOISER_ROW(type, field, name, value, low, high, unit, help)                         \
+  MYNAH_KEY_OF(flow_config, type, denoiser.field, name, value, low, high, unit, help)
+static const mynah_key flow_keys[] = {
+    MYNAH__ENCODER_KEYS(FLOW_ENCODER_ROW) MYNAH__DENOISER_KEYS(FLOW_DENOISER_ROW, "mlp") FLOW_KEYS(FLOW_ROW)};
 static const mynah_config_table flow_table = {"flow policy", flow_keys, sizeof flow_keys / sizeof *flow_keys,
                                               sizeof(flow_config)};
 
 enum { SOLVER_EULER, SOLVER_HEUN };
 enum { GRAPH_OBSERVE, GRAPH_DENOISE, N_GRAPHS };
 #define N_FREQUENCIES 16
-#define MAX_ACTION 64
-#define MAX_CHUNK_FLOATS 4096
 
 static int64_t action_size(const mynah_policy *p) { return mynah_feature_size(&p->action); }
 static int64_t chunk_size(const mynah_policy *p) { return p->common.chunk * action_size(p); }
 
 static mynah_status check(const mynah_policy *p) {
   const flow_config *c = p->config;
-  if (p->action.dtype == MYNAH_I64 || p->action.dtype == MYNAH_I32)
-    return mynah_fail(MYNAH_MISMATCH, "flow: the dataset's actions are classes: use mlp with head=categorical");
-  if (action_size(p) > MAX_ACTION || chunk_size(p) > MAX_CHUNK_FLOATS)
-    return mynah_fail(MYNAH_LIMIT, "flow: actions of at most %d elements, chunks of at most %d numbers", MAX_ACTION,
-                      MAX_CHUNK_FLOATS);
-  return mynah__encoder_check(&c->encoder);
+  MYNAH_TRY(mynah__encoder_check(&c->encoder));
+  if (c->prefix >= p->common.chunk)
+    return mynah_fail(MYNAH_INVALID, "flow.prefix=%lld leaves nothing of chunk=%lld to predict", (long long)c->prefix,
+                      (long long)p->common.chunk);
+  return mynah__denoiser_check(p, &c->denoiser, p->common.chunk);
 }
 
 /* ---- graphs -------------------------------------------------------------------------------------------------------- */
-
-/* All observations as one addition to the denoiser's stream -> (B,width) */
-static mynah_node observe(const mynah_policy *p, mynah_graph *g, int64_t batch) {
-  const flow_config *c = p->config;
-  mynah_node parts[MYNAH_POLICY_INPUTS_MAX];
-  for (int i = 0; i < p->n_inputs; i++) {
-    char prefix[32];
-    snprintf(prefix, sizeof prefix, "encoder.%d", i);
-    mynah__encoding x = {mynah__policy_observe(p, g, i, batch), prefix, batch};
-    parts[i] = mynah__encode(p, &c->encoder, g, i, x);
-  }
-  mynah_node h = p->n_inputs == 1 ? parts[0] : mynah_concat(g, parts, p->n_inputs, -1);
-  return mynah_model_linear(g, "condition", h, c->width);
-}
 
 /* sin and cos of pi 2^(k/2) t, k = 0 … N_FREQUENCIES-1. t (B,1) -> (B,2*N_FREQUENCIES) */
 static mynah_node embed_time(mynah_graph *g, mynah_node t) {
@@ -79,48 +62,64 @@ static mynah_node embed_time(mynah_graph *g, mynah_node t) {
   return mynah_concat(g, waves, 2, -1);
 }
 
-/* v(x_t, t, observation). x (B,chunk*A) t (B,1) condition (B,width) -> (B,chunk*A) */
-static mynah_node denoise(const mynah_policy *p, mynah_graph *g, mynah_node x, mynah_node t, mynah_node condition) {
+/* What a velocity is asked for. Shape: x (B,chunk,A) t (B,1) condition (B,C); given (B,chunk,1): 1 where the action is given
+ * and clean; null without trained prefixes */
+typedef struct question {
+  mynah_node x, t, condition, given;
+} question;
+
+/* v(x_t, t, observation) -> (B,chunk,A) */
+static mynah_node velocity_of(const mynah_policy *p, mynah_graph *g, const question *q) {
   const flow_config *c = p->config;
-  mynah_node parts[2] = {x, embed_time(g, t)};
-  mynah_residual_config residual = {c->width, c->hidden, (int)c->blocks, (float)c->dropout, condition};
-  mynah_node h = mynah_model_residual(g, "trunk", mynah_concat(g, parts, 2, -1), &residual);
-  return mynah_model_linear(g, "head", h, chunk_size(p));
+  mynah_node x = q->x;
+  if (c->prefix > 0) x = mynah_concat(g, (mynah_node[]){x, q->given}, 2, -1);
+  return mynah__denoise(p, &c->denoiser, g, &(mynah__noisy){x, embed_time(g, q->t), q->condition});
 }
 
-/* (B,1) -> (B,n), every column the same: doubled as often as needed. */
-static mynah_node spread(mynah_graph *g, mynah_node x, int64_t n) {
-  int64_t width = 1;
-  for (; width < n; width *= 2) x = mynah_concat(g, (mynah_node[]){x, x}, 2, -1);
-  return width == n ? x : mynah_slice(g, x, -1, 0, n);
+/* Rows for prefixes of 0 … flow.prefix actions: 1 where given. -> (flow.prefix+1,chunk) */
+static mynah_node prefix_table(const mynah_policy *p, mynah_graph *g) {
+  int64_t n = ((const flow_config *)p->config)->prefix + 1, chunk = p->common.chunk;
+  float rows[65 * 512];
+  for (int64_t d = 0; d < n; d++)
+    for (int64_t i = 0; i < chunk; i++) rows[d * chunk + i] = i < d;
+  return mynah_constant(g, MYNAH_SHAPE(n, chunk), rows);
 }
 
 static mynah_status build_train(const mynah_policy *p, mynah_graph *g, int64_t batch, mynah_node *loss) {
   const flow_config *c = p->config;
-  int64_t d = chunk_size(p);
-  mynah_node x1 = mynah_input(g, "action", MYNAH_F32, MYNAH_SHAPE(batch, p->common.chunk, action_size(p)));
-  x1 = mynah_reshape(g, mynah__policy_normalize_action(p, g, x1), MYNAH_SHAPE(batch, d));
-  mynah_node x0 = mynah_random_normal(g, MYNAH_SHAPE(batch, d)), z = mynah_random_normal(g, MYNAH_SHAPE(batch, 1));
-  mynah_node t = mynah_sigmoid(g, mynah_affine(g, z, (float)c->time_scale, (float)c->time_shift));
-  mynah_node way = mynah_sub(g, x1, x0);
-  mynah_node x = mynah_add(g, x0, mynah_mul(g, way, spread(g, t, d)));
-  mynah_node v = denoise(p, g, x, t, observe(p, g, batch));
-  mynah_node mask = MYNAH_NO_NODE;
-  if (p->common.is_masked) mask = mynah_reshape(g, mynah__policy_mask(p, g, batch, p->common.chunk), MYNAH_SHAPE(batch, d));
-  *loss = mynah_mse(g, v, way, mask);
+  int64_t n = p->common.chunk;
+  mynah_shape shape = MYNAH_SHAPE(batch, n, action_size(p));
+  mynah_node x1 = mynah__policy_normalize_action(p, g, mynah_input(g, "action", MYNAH_F32, shape));
+  mynah_node x0 = mynah_random_normal(g, shape), z = mynah_random_normal(g, MYNAH_SHAPE(batch, 1));
+  question q = {.t = mynah_sigmoid(g, mynah_affine(g, z, (float)c->time_scale, (float)c->time_shift))};
+  mynah_node way = mynah_sub(g, x1, x0), mask = MYNAH_NO_NODE;
+  q.x = mynah_add(g, x0, mynah_mul(g, way, mynah_reshape(g, q.t, MYNAH_SHAPE(batch, 1, 1))));
+  if (p->common.is_masked) mask = mynah__policy_mask(p, g, batch, n);
+  if (c->prefix > 0) { /* given actions are clean and not judged (Black et al. 2025, "Training-Time Action Conditioning") */
+    mynah_node given = mynah_gather(g, prefix_table(p, g), mynah_random_index(g, batch, c->prefix + 1));
+    q.given = mynah_reshape(g, given, MYNAH_SHAPE(batch, n, 1));
+    q.x = mynah_add(g, q.x, mynah_mul(g, mynah_sub(g, x1, q.x), q.given));
+    mynah_node judged = mynah_mul(g, mynah_fill(g, shape, 1), mynah_affine(g, q.given, -1, 1));
+    mask = mynah_node_is_null(mask) ? judged : mynah_mul(g, mask, judged);
+  }
+  q.condition = mynah__denoiser_observe(p, &c->encoder, &c->denoiser, g, batch);
+  *loss = mynah_mse(g, velocity_of(p, g, &q), way, mask);
   return mynah_graph_status(g);
 }
 
 static mynah_status build_act(const mynah_policy *p, int which, mynah_graph *g) {
   const flow_config *c = p->config;
+  int64_t n = p->common.chunk, size = 0;
   if (which == GRAPH_OBSERVE) {
-    mynah_output(g, "condition", observe(p, g, 1));
+    mynah_output(g, "condition", mynah__denoiser_observe(p, &c->encoder, &c->denoiser, g, 1));
     return mynah_graph_status(g);
   }
-  mynah_node x = mynah_input(g, "sample", MYNAH_F32, MYNAH_SHAPE(1, chunk_size(p)));
-  mynah_node t = mynah_input(g, "time", MYNAH_F32, MYNAH_SHAPE(1, 1));
-  mynah_node condition = mynah_input(g, "condition", MYNAH_F32, MYNAH_SHAPE(1, c->width));
-  mynah_output(g, "velocity", denoise(p, g, x, t, condition));
+  MYNAH_TRY(mynah__denoiser_condition_size(p, &c->encoder, &c->denoiser, &size));
+  question q = {mynah_input(g, "sample", MYNAH_F32, MYNAH_SHAPE(1, n, action_size(p))),
+                mynah_input(g, "time", MYNAH_F32, MYNAH_SHAPE(1, 1)),
+                mynah_input(g, "condition", MYNAH_F32, MYNAH_SHAPE(1, size)), MYNAH_NO_NODE};
+  if (c->prefix > 0) q.given = mynah_input(g, "given", MYNAH_F32, MYNAH_SHAPE(1, n, 1));
+  mynah_output(g, "velocity", velocity_of(p, g, &q));
   return mynah_graph_status(g);
 }
 
@@ -130,7 +129,8 @@ static mynah_status build_act(const mynah_policy *p, int which, mynah_graph *g) 
 typedef struct generation {
   mynah_state *state;
   int64_t n, n_fixed; /* numbers in all; numbers of the prefix */
-  float x[MAX_CHUNK_FLOATS], noise[MAX_CHUNK_FLOATS], fixed[MAX_CHUNK_FLOATS], slope[MAX_CHUNK_FLOATS];
+  bool is_given;      /* the network is told of the prefix */
+  float x[MYNAH__SAMPLE_MAX], noise[MYNAH__SAMPLE_MAX], fixed[MYNAH__SAMPLE_MAX], slope[MYNAH__SAMPLE_MAX];
 } generation;
 
 static void velocity(generation *s, float t, const float *x, float *out) {
@@ -140,8 +140,10 @@ static void velocity(generation *s, float t, const float *x, float *out) {
   memcpy(out, mynah_state_output(s->state, "velocity"), (size_t)s->n * sizeof *out);
 }
 
-/* The prefix is not integrated but lies on its own straight way from its noise: in-painting by replacement. */
+/* The prefix is not integrated: it is clean from the beginning where that was trained (is_given), else it lies on its own
+ * straight way from its noise: in-painting by replacement. */
 static void pin_prefix(generation *s, float t) {
+  if (s->is_given) t = 1;
   for (int64_t i = 0; i < s->n_fixed; i++) s->x[i] = (1 - t) * s->noise[i] + t * s->fixed[i];
 }
 
@@ -152,7 +154,7 @@ static void integrate(const flow_config *c, generation *s) {
     pin_prefix(s, t);
     velocity(s, t, s->x, s->slope);
     if (c->solver == SOLVER_HEUN && k + 1 < c->solver_steps) {
-      float ahead[MAX_CHUNK_FLOATS], second[MAX_CHUNK_FLOATS];
+      float ahead[MYNAH__SAMPLE_MAX], second[MYNAH__SAMPLE_MAX];
       for (int64_t i = 0; i < s->n; i++) ahead[i] = s->x[i] + step * s->slope[i];
       velocity(s, t + step, ahead, second);
       for (int64_t i = 0; i < s->n; i++) s->slope[i] = 0.5f * (s->slope[i] + second[i]);
@@ -166,14 +168,17 @@ static void predict(const mynah_policy *p, const mynah_prediction *r) {
   const flow_config *c = p->config;
   generation s = {.state = r->states[GRAPH_DENOISE], .n = chunk_size(p)};
   int64_t size = action_size(p);
-  float scale[MAX_ACTION], shift[MAX_ACTION];
+  float scale[MYNAH__ACTION_MAX], shift[MYNAH__ACTION_MAX];
   for (int64_t i = 0; i < size; i++)
     mynah__norm_element(&p->action_norm, p->common.normalize_action, i, &scale[i], &shift[i]);
   s.n_fixed = r->n_prefix * size;
   for (int64_t i = 0; i < s.n_fixed; i++) s.fixed[i] = r->prefix[i] * scale[i % size] + shift[i % size];
   mynah_state_run(r->states[GRAPH_OBSERVE]);
   memcpy(mynah_state_input(s.state, "condition"), mynah_state_output(r->states[GRAPH_OBSERVE], "condition"),
-         (size_t)c->width * sizeof(float));
+         mynah_state_output_bytes(r->states[GRAPH_OBSERVE], "condition"));
+  s.is_given = r->n_prefix <= c->prefix;
+  float *given = c->prefix > 0 ? mynah_state_input(s.state, "given") : NULL; /* (chunk) */
+  for (int64_t i = 0; given && i < p->common.chunk; i++) given[i] = s.is_given && i < r->n_prefix;
   mynah_rng_fill_normal(r->rng, s.noise, (size_t)s.n);
   memcpy(s.x, s.noise, (size_t)s.n * sizeof *s.x);
   integrate(c, &s);

@@ -104,6 +104,17 @@ static mynah_node normalize_vector(const mynah_policy *p, mynah_graph *g, mynah_
   return n_parts == 1 ? parts[0] : mynah_concat(g, parts, n_parts, -1);
 }
 
+/* To [-1,1]; with statistics of its three channels, (x/255 - mean) / std. */
+static mynah_node normalize_image(const mynah_norm *n, mynah_graph *g, mynah_node x) {
+  float scale[3] = {1 / 127.5f}, shift[3] = {-1};
+  if (n->size != 3) return mynah_from_u8(g, x, scale, shift, 1);
+  for (int i = 0; i < 3; i++) {
+    scale[i] = 1 / (255 * n->std[i]);
+    shift[i] = -n->mean[i] / n->std[i];
+  }
+  return mynah_from_u8(g, x, scale, shift, 3);
+}
+
 mynah_node mynah__policy_observe(const mynah_policy *p, mynah_graph *g, int index, int64_t batch) {
   return mynah__policy_observe_frames(p, g, index, batch, p->common.n_obs);
 }
@@ -116,8 +127,7 @@ mynah_node mynah__policy_observe_frames(const mynah_policy *p, mynah_graph *g, i
     mynah__policy_geometry(p, &w);
     x = mynah_input(g, f->name, MYNAH_U8, MYNAH_SHAPE(batch, n_frames, w.height, w.width, 3));
     x = mynah_reshape(g, x, MYNAH_SHAPE(batch * n_frames, w.height, w.width, 3));
-    const float scale = 1 / 127.5f, shift = -1;
-    x = mynah_from_u8(g, x, &scale, &shift, 1);
+    x = normalize_image(&p->input_norms[index], g, x);
   } else {
     x = mynah_input(g, f->name, MYNAH_F32, MYNAH_SHAPE(batch, n_frames, mynah_feature_size(f)));
     x = normalize_vector(p, g, x, index);

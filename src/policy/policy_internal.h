@@ -5,6 +5,8 @@
 
 #include <mynah/policy.h>
 
+extern const mynah_policy_type mynah__policy_act;
+extern const mynah_policy_type mynah__policy_diffusion;
 extern const mynah_policy_type mynah__policy_flow;
 extern const mynah_policy_type mynah__policy_mlp;
 extern const mynah_policy_type mynah__policy_rnn;
@@ -34,6 +36,9 @@ mynah_node mynah__policy_mask(const mynah_policy *p, mynah_graph *g, int64_t bat
 #define MYNAH__LAYERS_MAX 16
 #define MYNAH__ENCODER_KEYS(K)                                                                     \
   K(STRING, widths, "encoder.widths", "", 0, 0, "", "layers each vector observation passes first; empty: none") \
+  K(CHOICE, picture, "image.encoder", "cnn", 0, 0, "cnn|resnet", "what pictures pass: plain convolutions, or ResNet-18 with group norm and soft-max key points") \
+  K(INT, key_points, "resnet.key_points", 32, 1, 512, "", "image.encoder=resnet: points a picture becomes") \
+  K(BOOL, is_separate, "resnet.separate", false, 0, 1, "", "diffusion, flow: a ResNet for each camera instead of one for all") \
   K(STRING, filters, "cnn.filters", "24,36,48,64,64", 0, 0, "", "filters of the picture encoder's layers") \
   K(STRING, kernels, "cnn.kernels", "5,5,5,3,3", 0, 0, "px", "their kernels")                      \
   K(STRING, strides, "cnn.strides", "2,2,2,1,1", 0, 0, "px", "their strides")                      \
@@ -45,6 +50,7 @@ typedef struct mynah__encoder {
   MYNAH__ENCODER_KEYS(MYNAH__ENCODER_FIELD)
 #undef MYNAH__ENCODER_FIELD
 } mynah__encoder;
+enum { MYNAH__PICTURE_CNN, MYNAH__PICTURE_RESNET };
 mynah_status mynah__encoder_check(const mynah__encoder *e);
 /* The unary function that config names. */
 const char *mynah__encoder_activation(const mynah__encoder *e);
@@ -55,6 +61,58 @@ typedef struct mynah__encoding {
 } mynah__encoding;
 /* Observation `index` -> (B, features) */
 mynah_node mynah__encode(const mynah_policy *p, const mynah__encoder *e, mynah_graph *g, int index, mynah__encoding x);
+
+/* Whether input `index` is encoded frame by frame, so that its features are (B, n_obs, F) in a row. */
+bool mynah__encodes_frames(const mynah_policy *p, const mynah__encoder *e, int index);
+
+/* ---- denoiser.c: what diffusion and flow share ---- */
+
+#define MYNAH__ACTION_MAX 64
+#define MYNAH__SAMPLE_MAX 4096 /* numbers of a chunk, past actions included */
+#define MYNAH__DENOISER_KEYS(K, first)                                                             \
+  K(CHOICE, kind, "denoiser", first, 0, 0, "mlp|unet|transformer", "the network that looks at noisy actions") \
+  K(INT, width, "width", 384, 1, 65536, "", "mlp, transformer: width of the stream")               \
+  K(INT, hidden, "hidden", 1024, 1, 65536, "", "mlp, transformer: width inside a block")           \
+  K(INT, blocks, "blocks", 4, 1, 64, "", "mlp, transformer: number of blocks")                     \
+  K(INT, heads, "heads", 8, 1, 256, "", "transformer: attention heads")                            \
+  K(FLOAT, dropout, "dropout", 0, 0, 0.95, "", "mlp, transformer: in the blocks, while training")  \
+  K(STRING, unet_widths, "unet.widths", "64,128,256", 0, 0, "", "unet: widths of its levels; each but the last halves the length") \
+  K(INT, unet_kernel, "unet.kernel", 5, 1, 31, "actions", "unet: kernel of its convolutions, odd") \
+  K(INT, unet_groups, "unet.groups", 8, 1, 1024, "", "unet: groups of its norms")                  \
+  K(BOOL, is_scaled, "unet.scaled", true, 0, 1, "", "unet: the condition scales as well as shifts")
+typedef struct mynah__denoiser {
+#define MYNAH__DENOISER_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH__DENOISER_KEYS(MYNAH__DENOISER_FIELD, "")
+#undef MYNAH__DENOISER_FIELD
+} mynah__denoiser;
+/* horizon: actions of a sample. */
+mynah_status mynah__denoiser_check(const mynah_policy *p, const mynah__denoiser *d, int64_t horizon);
+/* All observations as one condition -> (B,C) */
+mynah_node mynah__denoiser_observe(const mynah_policy *p, const mynah__encoder *e, const mynah__denoiser *d, mynah_graph *g,
+                                   int64_t batch);
+/* C of the condition: builds a graph to find it. */
+mynah_status mynah__denoiser_condition_size(const mynah_policy *p, const mynah__encoder *e, const mynah__denoiser *d,
+                                            int64_t *size);
+/* Shape: sample (B,T,A or more) step (B,W) condition (B,C) */
+typedef struct mynah__noisy {
+  mynah_node sample, step, condition;
+} mynah__noisy;
+/* -> (B,T,A) */
+mynah_node mynah__denoise(const mynah_policy *p, const mynah__denoiser *d, mynah_graph *g, const mynah__noisy *in);
+
+/* ---- diffusion.c ---- */
+
+/* abar of each level. Shape: abar (diffusion.steps) */
+void mynah__diffusion_schedule(const mynah_policy *p, float *abar);
+/* What a loss draws. Shape: noise (B,n_obs-1+chunk,A) step (B) int32 */
+typedef struct mynah__diffusion_draw {
+  mynah_node noise, step;
+} mynah__diffusion_draw;
+mynah_status mynah__diffusion_loss(const mynah_policy *p, mynah_graph *g, int64_t batch, const mynah__diffusion_draw *draw,
+                                   mynah_node *loss);
+/* The policy's predict, from this noise and with these instead of drawn ones. Shape: start (n_obs-1+chunk,A), noises: as
+ * many for each step but the last; NULL: drawn */
+void mynah__diffusion_predict(const mynah_policy *p, const mynah_prediction *r, const float *start, const float *noises);
 
 /* ---- policy.c ---- */
 
@@ -103,6 +161,15 @@ void mynah__head_outputs(const mynah_policy *p, const mynah__head *h, mynah_grap
 /* After the first acting graph ran: the chunk. */
 void mynah__head_choose(const mynah_policy *p, const mynah__head *h, int n_members, const mynah_prediction *prediction);
 
+/* ---- act.c ---- */
+
+/* The parts of act's loss. Shape: mean, log_variance (B,latent); actions, normalised (B,chunk,A); l1, kl, loss (1) */
+typedef struct mynah__act_parts {
+  mynah_node mean, log_variance, actions, l1, kl, loss; /* mean, log_variance, kl: null without a VAE */
+} mynah__act_parts;
+/* noise (B,latent): what the latent is drawn with; null without a VAE. */
+mynah_status mynah__act_loss(const mynah_policy *p, mynah_graph *g, int64_t batch, mynah_node noise, mynah__act_parts *out);
+
 /* ---- chunk.c ---- */
 
 /* Checks an execution of p's chunks and replaces steps = 0 by what the mode means. */
@@ -130,7 +197,13 @@ void mynah__plan_next(mynah__plan *plan, float *action, mynah_actor_source *sour
 
 /* ---- clone.c ---- */
 
-const mynah_weights *mynah__clone_weights(const mynah_clone *c);
+/* Initial weights of all that the policy trains. */
+mynah_status mynah__policy_weights(const mynah_policy *p, mynah_weights **out);
+
+/* ---- lerobot.c ---- */
+
+/* A checkpoint's policy with initial weights: its folder needs no model.safetensors where the statistics lie in files. */
+mynah_status mynah__lerobot_describe(const char *folder, mynah_policy **out, mynah_weights **weights);
 
 /* ---- selfcheck.c ---- */
 

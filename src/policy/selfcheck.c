@@ -145,7 +145,7 @@ mynah_status mynah_clone_selfcheck(const mynah_clone *c, mynah_selfcheck *out) {
   if (status == MYNAH_OK) status = compare(p, mynah_json_get(p->golden, "chunk"), chunk, &check);
   mynah_free(chunk);
   MYNAH_TRY(status);
-  hash_weights(mynah__clone_weights(c), hash);
+  hash_weights(mynah_clone_weights(c), hash);
   if (strcmp(hash, mynah_json_to_string(mynah_json_get(p->golden, "weights_hash"), "")) != 0)
     return mynah_fail(MYNAH_MISMATCH, "selfcheck: the weights are not those that were saved, though the prediction is off by "
                       "%.3g of the range only", check.error);

@@ -32,7 +32,7 @@ typedef struct tool_command {
 } tool_command;
 
 extern const tool_command tool_demo, tool_import, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
-extern const tool_command tool_selfcheck;
+extern const tool_command tool_selfcheck, tool_import_policy, tool_export_policy;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 
 /* A mistake in how a command was typed: exit status 2. */
