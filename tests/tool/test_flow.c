@@ -116,6 +116,70 @@ static void killed_runs_resume(void **state) {
   assert_string_equal(whole, resumed);
 }
 
+#define TINY "data=d.demos inputs=observation.state steps=40 batch=32 checkpoint.every=10 valid.by=time "
+#define ACT "act " TINY "chunk=8 dim=16 heads=2 feed_forward=24 encoder.layers=1 vae.layers=1 vae.latent=4 mask=true"
+#define UNET "n_obs=2 chunk=7 unet.widths=16,16,16 diffusion.step.width=8 "
+#define TRANSFORMER "denoiser=transformer width=16 heads=2 hidden=24 blocks=1 "
+
+/* One thread, two, and killed as soon as there is a checkpoint and resumed: the same file, by every policy. */
+static void every_policy_trains_alike(void **state) {
+  static const char *const policies[] = {"mlp " TINY "chunk=4 widths=16 head=gmm modes=2 members=2",
+                                         "rnn " TINY "sequence=4 hidden=12 layers=2 head=gmm modes=2",
+                                         ACT,
+                                         "diffusion " TINY UNET,
+                                         "flow " TINY "n_obs=2 chunk=8 flow.prefix=3 " TRANSFORMER};
+  char hash[3][80], out[2048];
+  (void)state;
+  for (size_t k = 0; k < sizeof policies / sizeof *policies; k++) {
+    for (int t = 1; t <= 2; t++) {
+      mynah_json *j = run_json("train %s out=p%zu-%d threads=%d", policies[k], k, t, t);
+      take_text(j, "sha256", hash[t - 1], sizeof hash[0]);
+      mynah_json_destroy(j);
+    }
+    run(out, sizeof out, "train %s out=p%zu --quiet & p=$!; while kill -0 $p && ! ls p%zu/checkpoints/*; do sleep 0.005; done; kill -9 $p; wait",
+        policies[k], k, k);
+    mynah_json *j = run_json("train resume=p%zu", k);
+    take_text(j, "sha256", hash[2], sizeof hash[0]);
+    mynah_json_destroy(j);
+    for (int i = 1; i < 3; i++)
+      if (strcmp(hash[0], hash[i]) != 0) fail_msg("%s: %s differs", policies[k], i == 1 ? "two threads" : "resumed");
+    mynah_json_destroy(run_json("eval p%zu-1/policy.safetensors sim=track episodes=1", k));
+  }
+}
+
+/* A checkpoint written for LeRobot and read again is the same policy; what is missing or unknown is named. */
+static void lerobot_and_back(void **state) {
+  (void)state;
+  static const struct {
+    const char *damage, *says;
+  } cases[] = {{"rm policy_preprocessor_step_3_normalizer_processor.safetensors", "policy_preprocessor_step_3_normalizer_processor.safetensors"},
+               {"sed -i 's/\"dim_model\": 16/\"dim_model\": 24/' config.json", "model.vae_encoder_cls_embed.weight"},
+               {"sed -i 's/\"dim_model\"/\"dim_modle\"/' config.json", "dim_modle"},
+               {"sed -i 's/to_batch_processor/to_space_processor/' policy_preprocessor.json", "to_space_processor"},
+               {"sed -i 's/resnet18/resnet50/' config.json", "vision_backbone"},
+               {"sed -i 's/\"n_encoder_layers\": 1/\"n_encoder_layers\": 2/' config.json", "lacks 'model.encoder.layers.1."},
+               {"sed -i 's/\"use_vae\": true/\"use_vae\": false/' config.json", "has no place in the policy"},
+               {"head -c 3000 model.safetensors > m && mv m model.safetensors", "model.safetensors"},
+               {"echo '{' > config.json", "config.json"}};
+  char out[4096];
+  mynah_json_destroy(run_json("train %s out=l", ACT));
+  mynah_json_destroy(run_json("export-policy lerobot l/policy.safetensors out=lr"));
+  mynah_json *j = run_json("import-policy lerobot lr out=l2.safetensors");
+  assert_string_equal(mynah_json_to_string(mynah_json_get(j, "type"), ""), "act");
+  mynah_json_destroy(j);
+  mynah_json_destroy(run_json("selfcheck l2.safetensors"));
+  mynah_json *pair = run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1");
+  const mynah_json *autonomy = mynah_json_get(mynah_json_get(pair, "difference"), "autonomy");
+  assert_true(fabs(mynah_json_to_number(mynah_json_get(autonomy, "difference"), 9)) < 1e-6);
+  mynah_json_destroy(pair);
+  for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    int status = run(out, sizeof out, "--help > /dev/null; rm -rf bad; cp -r lr bad && cd bad && %s; cd ..; $MYNAH_PROGRAM import-policy lerobot bad out=b.safetensors 2>&1",
+                     cases[k].damage);
+    if (status != 1 || !strstr(out, cases[k].says)) fail_msg("%s: status %d: %s", cases[k].damage, status, out);
+  }
+  assert_int_equal(run(out, sizeof out, "--help > /dev/null; test -e b.safetensors"), 1);
+}
+
 static void evaluation_has_the_contract(void **state) {
   (void)state;
   mynah_json_destroy(run_json("train mlp " SMALL " out=e steps=30"));
@@ -214,7 +278,8 @@ static void help_everywhere(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(dataset_is_there),        cmocka_unit_test(threads_give_the_same_file),
-                                     cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(evaluation_has_the_contract),
+                                     cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(every_policy_trains_alike),
+                                     cmocka_unit_test(lerobot_and_back),      cmocka_unit_test(evaluation_has_the_contract),
                                      cmocka_unit_test(evaluated_while_training),
                                      cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_everywhere)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
