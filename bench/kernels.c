@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Times the engine on the three networks trained most: every step with GFLOP/s, GB/s and share of the measured FMA
+/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies and ACT at LeRobot's size: every step with GFLOP/s, GB/s and share of the measured FMA
  * peak, then whole training steps (two shards, optimiser and moving average included) on one and two threads, and
- * batch-1 inference. Usage: bench_kernels [mlp|pusht|cnn|peak] [steps|train|infer] */
+ * batch-1 inference. Usage: bench_kernels [mlp|pusht|cnn|unet64|unet256|act|peak] [steps|train|infer] */
 #include <mynah/model.h>
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define N_SHARDS 2
-#define MAX_STEPS 512
+#define MAX_STEPS 8192
 
 static void stop_on(mynah_status status) {
   if (status == MYNAH_OK) return;
@@ -99,7 +99,83 @@ static mynah_node build_cnn(mynah_graph *g, int64_t batch, bool is_training) {
   return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 1)), MYNAH_NO_NODE);
 }
 
-static const network networks[] = {{"mlp", 256, build_mlp}, {"pusht", 512, build_pusht}, {"cnn", 64, build_cnn}};
+/* The conditional U-Net over 16 actions of two numbers, 128 waves of the step, 132 numbers seen. */
+static mynah_node build_unet(mynah_graph *g, int64_t batch, bool is_training, const int64_t *widths) {
+  mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(batch, 16, 2));
+  mynah_node step = mynah_input(g, "step", MYNAH_F32, MYNAH_SHAPE(batch, 128));
+  mynah_node seen = mynah_input(g, "seen", MYNAH_F32, MYNAH_SHAPE(batch, 132));
+  mynah_unet_config config = {widths, 3, 5, 8, true, 0};
+  mynah_node y = mynah_model_unet(g, "unet", x, step, seen, &config);
+  if (!is_training) return y;
+  return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 16, 2)), MYNAH_NO_NODE);
+}
+static mynah_node build_unet64(mynah_graph *g, int64_t batch, bool is_training) {
+  return build_unet(g, batch, is_training, (const int64_t[]){64, 128, 256});
+}
+static mynah_node build_unet256(mynah_graph *g, int64_t batch, bool is_training) {
+  return build_unet(g, batch, is_training, (const int64_t[]){256, 512, 1024});
+}
+
+enum { ACT_WIDTH = 512, ACT_CHUNK = 100, ACT_SIZE = 14, ACT_LATENT = 32 };
+
+static mynah_node act_encoder(mynah_graph *g, const char *prefix, mynah_node x, mynah_node position, const mynah_transformer_config *layer) {
+  for (int i = 0; i < 4; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "%s.%d", prefix, i);
+    x = mynah_model_encoder_layer(g, name, x, position, MYNAH_NO_NODE, layer);
+  }
+  return x;
+}
+
+static mynah_node act_token(mynah_graph *g, const char *name, mynah_node x) {
+  return mynah_reshape(g, mynah_model_linear(g, name, x, ACT_WIDTH), MYNAH_SHAPE(mynah_node_shape(g, x).dims[0], 1, ACT_WIDTH));
+}
+
+static mynah_node act_table(mynah_graph *g, const char *name, int64_t rows) {
+  mynah_node t = mynah_weight(g, name, MYNAH_SHAPE(rows, ACT_WIDTH), (mynah_init){MYNAH_INIT_NORMAL, 1});
+  return mynah_reshape(g, t, MYNAH_SHAPE(1, rows, ACT_WIDTH));
+}
+
+/* The latent of state and actions; adds the divergence to *kl. */
+static mynah_node act_latent(mynah_graph *g, mynah_node state, mynah_node actions, const mynah_transformer_config *layer, mynah_node *kl) {
+  int64_t batch = mynah_node_shape(g, state).dims[0];
+  mynah_node parts[3] = {mynah_broadcast(g, act_table(g, "cls", 1), MYNAH_SHAPE(batch, 1, ACT_WIDTH)), act_token(g, "vae.state", state),
+                         mynah_model_linear(g, "vae.action", actions, ACT_WIDTH)};
+  mynah_node x = act_encoder(g, "vae", mynah_concat(g, parts, 3, 1), mynah_model_positions(g, ACT_CHUNK + 2, ACT_WIDTH), layer);
+  x = mynah_reshape(g, mynah_slice(g, x, 1, 0, 1), MYNAH_SHAPE(batch, ACT_WIDTH));
+  mynah_node both = mynah_model_linear(g, "vae.out", x, 2 * ACT_LATENT);
+  mynah_node m = mynah_slice(g, both, -1, 0, ACT_LATENT), v = mynah_slice(g, both, -1, ACT_LATENT, ACT_LATENT);
+  mynah_node each = mynah_sub(g, mynah_add(g, mynah_mul(g, m, m), mynah_unary(g, "exp", v)), mynah_affine(g, v, 1, 1));
+  *kl = mynah_affine(g, mynah_sum(g, each, NULL, 0, false), 0.5f / (float)batch, 0);
+  mynah_node noise = mynah_random_normal(g, MYNAH_SHAPE(batch, ACT_LATENT));
+  return mynah_add(g, m, mynah_mul(g, mynah_unary(g, "exp", mynah_affine(g, v, 0.5f, 0)), noise));
+}
+
+/* ACT as LeRobot has it: one 480x640 camera, state and action of 14, chunk 100, width 512, no dropout. */
+static mynah_node build_act(mynah_graph *g, int64_t batch, bool is_training) {
+  mynah_transformer_config layer = {8, 3200, "relu", 0, false};
+  mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, 480, 640, 3));
+  mynah_node state = mynah_input(g, "state", MYNAH_F32, MYNAH_SHAPE(batch, ACT_SIZE)), actions = MYNAH_NO_NODE, kl = MYNAH_NO_NODE;
+  mynah_node latent = mynah_fill(g, MYNAH_SHAPE(batch, ACT_LATENT), 0);
+  if (is_training) {
+    actions = mynah_input(g, "action", MYNAH_F32, MYNAH_SHAPE(batch, ACT_CHUNK, ACT_SIZE));
+    latent = act_latent(g, state, actions, &layer, &kl);
+  }
+  float scale = 1.0f / 127.5f, shift = -1;
+  mynah_node map = mynah_model_resnet18(g, "backbone", mynah_from_u8(g, picture, &scale, &shift, 1), &(mynah_resnet_config){0});
+  map = mynah_model_conv(g, "map", map, &(mynah_model_conv_config){ACT_WIDTH, 1, 1, false});
+  mynah_node tokens[3] = {act_token(g, "latent", latent), act_token(g, "state", state), mynah_reshape(g, map, MYNAH_SHAPE(batch, 300, ACT_WIDTH))};
+  mynah_node places[2] = {act_table(g, "places", 2), mynah_model_positions_2d(g, 15, 20, ACT_WIDTH)};
+  mynah_node position = mynah_concat(g, places, 2, 1);
+  mynah_node seen = act_encoder(g, "encoder", mynah_concat(g, tokens, 3, 1), position, &layer);
+  mynah_decoder_memory memory = {seen, position, act_table(g, "queries", ACT_CHUNK)};
+  mynah_node y = mynah_model_decoder_layer(g, "decoder", mynah_fill(g, MYNAH_SHAPE(batch, ACT_CHUNK, ACT_WIDTH), 0), &memory, &layer);
+  y = mynah_model_linear(g, "head", mynah_model_layer_norm(g, "norm", y), ACT_SIZE);
+  return is_training ? mynah_add(g, mynah_l1(g, y, actions, MYNAH_NO_NODE), mynah_affine(g, kl, 10, 0)) : y;
+}
+
+static const network networks[] = {{"mlp", 256, build_mlp},          {"pusht", 512, build_pusht},      {"cnn", 64, build_cnn},
+                                   {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256}, {"act", 8, build_act}};
 
 /* ---- one network, ready to run ----------------------------------------------------------------------------------- */
 
@@ -166,14 +242,25 @@ static void bench_end(bench *b) {
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
+/* Runs of the first state that take about `ns`, 1 … most. */
+static int calls_in(bench *b, double ns, int most) {
+  mynah_state_run(b->state[0]);
+  int64_t begin = mynah_now_ns();
+  mynah_state_run(b->state[0]);
+  double n = ns / (double)(mynah_now_ns() - begin);
+  return n < 1 ? 1 : n > most ? most : (int)n;
+}
+
 static void print_steps(const network *net, int64_t batch, bool is_training, double peak) {
   bench b = bench_begin(net, batch, is_training, getenv("KERNELS"));
-  int n = mynah_program_n_steps(b.program), n_runs = 30;
-  int64_t best[MAX_STEPS], total = 0;
+  int n = mynah_program_n_steps(b.program), n_runs = calls_in(&b, 2e9, 30);
+  static int64_t best[MAX_STEPS];
+  int64_t total = 0;
   if (n > MAX_STEPS) n = MAX_STEPS;
   for (int i = 0; i < n; i++) best[i] = INT64_MAX;
   for (int r = 0; r < n_runs; r++) {
-    int64_t ns[MAX_STEPS] = {0};
+    static int64_t ns[MAX_STEPS];
+    memset(ns, 0, sizeof ns);
     mynah_state_run_timed(b.state[0], ns);
     for (int i = 0; i < n; i++)
       if (ns[i] < best[i]) best[i] = ns[i];
@@ -197,6 +284,7 @@ static void print_steps(const network *net, int64_t batch, bool is_training, dou
 /* ---- training ---------------------------------------------------------------------------------------------------- */
 
 #define SWEEP_BLOCK 16384
+#define N_SAMPLES 31 /* of quick networks; slow ones get as many as fit into some seconds */
 
 static void run_shard(void *context, int task, int worker) {
   (void)worker;
@@ -221,16 +309,17 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-#define N_SAMPLES 31
 
 /* Median milliseconds of a training step, and of its parts: shards, sweeps, packing. */
 static double time_training(const network *net, int n_threads) {
   bench b = bench_begin(net, net->batch / N_SHARDS, true, getenv("KERNELS"));
   mynah_pool *pool = NULL;
   stop_on(mynah_pool_create(n_threads, &pool));
-  int n_blocks = (int)((b.n + SWEEP_BLOCK - 1) / SWEEP_BLOCK), n_inner = net->batch > 100 ? 20 : 2;
+  int n_blocks = (int)((b.n + SWEEP_BLOCK - 1) / SWEEP_BLOCK), n_inner = calls_in(&b, 6e7, 20);
+  int n_samples = calls_in(&b, 2e9, N_SAMPLES);
+  if (n_samples < 3) n_samples = 3;
   double part[4][N_SAMPLES];
-  for (int s = 0; s < N_SAMPLES; s++) {
+  for (int s = 0; s < n_samples; s++) {
     int64_t ns[4] = {0};
     for (int i = 0; i < n_inner; i++) {
       int64_t t0 = mynah_now_ns();
@@ -244,10 +333,10 @@ static double time_training(const network *net, int n_threads) {
     }
     for (int k = 0; k < 4; k++) part[k][s] = (double)ns[k] / n_inner * 1e-6;
   }
-  for (int k = 0; k < 4; k++) qsort(part[k], N_SAMPLES, sizeof(double), by_value);
-  double ms = part[0][N_SAMPLES / 2];
+  for (int k = 0; k < 4; k++) qsort(part[k], (size_t)n_samples, sizeof(double), by_value);
+  double ms = part[0][n_samples / 2];
   printf("train %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s\n", net->name,
-         n_threads, ms, part[1][N_SAMPLES / 2], part[2][N_SAMPLES / 2], part[3][N_SAMPLES / 2],
+         n_threads, ms, part[1][n_samples / 2], part[2][n_samples / 2], part[3][n_samples / 2],
          (double)net->batch / ms * 1e3);
   mynah_pool_destroy(pool);
   bench_end(&b);
@@ -257,7 +346,7 @@ static double time_training(const network *net, int n_threads) {
 static void time_inference(const network *net) {
   bench b = bench_begin(net, 1, false, getenv("KERNELS"));
   double us[N_SAMPLES];
-  int n_inner = strcmp(net->name, "cnn") == 0 ? 200 : 5000;
+  int n_inner = calls_in(&b, 6e7, 5000);
   for (int s = 0; s < N_SAMPLES; s++) {
     int64_t begin = mynah_now_ns();
     for (int i = 0; i < n_inner; i++) mynah_state_run(b.state[0]);

@@ -15,6 +15,7 @@
   K(CHOICE, solver, "flow.solver", "euler", 0, 0, "euler|heun", "heun: twice the work a step, second order") \
   K(FLOAT, time_scale, "flow.time.scale", 1.7, 0, 100, "", "training times are sigmoid(shift + scale N(0,1)); 1.7 is uniform within one percent") \
   K(FLOAT, time_shift, "flow.time.shift", 0, -10, 10, "", "above 0: more times near the actions") \
+  K(FLOAT, temperature, "flow.temperature", 1, 0, 10, "", "standard deviation of the noise that acting begins with; below 1: nearer to the modes") \
   K(INT, prefix, "flow.prefix", 0, 0, 64, "actions", "train with up to so many first actions given, as in execution with delays; 0: prefixes are painted in")
 
 typedef struct flow_config {
@@ -180,6 +181,7 @@ static void predict(const mynah_policy *p, const mynah_prediction *r) {
   float *given = c->prefix > 0 ? mynah_state_input(s.state, "given") : NULL; /* (chunk) */
   for (int64_t i = 0; given && i < p->common.chunk; i++) given[i] = s.is_given && i < r->n_prefix;
   mynah_rng_fill_normal(r->rng, s.noise, (size_t)s.n);
+  for (int64_t i = 0; i < s.n; i++) s.noise[i] *= (float)c->temperature;
   memcpy(s.x, s.noise, (size_t)s.n * sizeof *s.x);
   integrate(c, &s);
   bool is_clamped = p->common.normalize_action == MYNAH_NORMALIZE_MINMAX;

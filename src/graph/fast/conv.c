@@ -289,8 +289,8 @@ void FAST(conv2d_grad_x)(const mynah__call *call) {
 /* ---- weight gradient --------------------------------------------------------------------------------------------- */
 
 /* The columns of dw are the floats under the kernel, (kh, kw*c), in vectors; the last vector of a kernel row begins
- * early enough to end with the row, so no load leaves x. A kernel row shorter than a vector does read beyond: the last
- * sample is then copied to where that is harmless. */
+ * early enough to end with the row, so no load leaves x. A kernel row shorter than a vector does read beyond: samples
+ * are then copied to where that is harmless. */
 static int64_t row_vectors(const conv *v) { return (v->kw * v->c + VL - 1) / VL; }
 static int64_t vector_start(const conv *v, int64_t j) {
   int64_t last = v->kw * v->c - VL;
@@ -298,79 +298,84 @@ static int64_t vector_start(const conv *v, int64_t j) {
 }
 static bool reads_beyond(const conv *v) { return v->kw * v->c < VL; }
 
-/* Lines, then samples, of dy summed in registers before the sums go to memory: the more the better, as long as what
- * they read of x and dy stays in the second-level cache, whose speed suffices for this loop. */
-#define SUMMED_FLOATS (24 * 1024)
-static int64_t within(int64_t n, int64_t max) { return n < 1 ? 1 : n > max ? max : n; }
-static int64_t lines_at_once(const conv *v) {
-  return within(SUMMED_FLOATS / (v->sh * v->pw * v->c + v->out_w * v->o), v->out_h);
-}
+/* Samples that are framed together: as many as fill a block of rows, within reason. */
+#define FRAMED_FLOATS (256 * 1024)
+static bool needs_frame(const conv *v) { return has_frame(v) || reads_beyond(v); }
 static int64_t samples_at_once(const conv *v) {
-  if (has_frame(v) || lines_at_once(v) < v->out_h) return 1;
-  return within(SUMMED_FLOATS / (v->ph * v->pw * v->c + v->out_h * v->out_w * v->o), v->batch);
+  int64_t most = FRAMED_FLOATS / (v->ph * v->pw * v->c), wanted = FAST(outer_block)() / (v->out_h * v->out_w);
+  if (!needs_frame(v)) return v->batch;
+  int64_t n = most < wanted ? most : wanted;
+  return n < 1 ? 1 : n > v->batch ? v->batch : n;
+}
+
+/* scratch: the product's room, row pointers and offsets, the sums, the frames. */
+typedef struct grad_w_scratch {
+  int64_t pointers, offsets, sums, frame, total; /* floats from the start */
+} grad_w_scratch;
+
+static grad_w_scratch grad_w_scratch_of(const conv *v) {
+  int64_t vectors = v->kh * row_vectors(v);
+  grad_w_scratch s = {.pointers = FAST(outer_room)(v->o)};
+  s.offsets = s.pointers + 2 * FAST(outer_block)();
+  s.sums = (s.offsets + 2 * vectors + VL - 1) / VL * VL;
+  s.frame = s.sums + v->o * FAST(outer_columns)(vectors);
+  s.total = s.frame + (needs_frame(v) ? samples_at_once(v) * v->ph * v->pw * v->c + VL : 0);
+  return s;
 }
 
 void FAST(conv2d_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
   conv v = grad_w_of(step);
-  int64_t floats = v.o * v.kh * row_vectors(&v) * VL;
-  if (has_frame(&v) || reads_beyond(&v)) floats += v.ph * v.pw * v.c + VL;
-  plan->scratch_bytes = (size_t)floats * sizeof(float);
+  plan->scratch_bytes = (size_t)grad_w_scratch_of(&v).total * sizeof(float);
 }
 
-/* sums (o, vectors * VL) += dy^T x for n_samples. dy (n_samples,out_h,out_w,o), x (n_samples,ph,pw,c) */
-static void grad_w_samples(const conv *v, const float *dy, const float *x, int64_t n_samples, float *sums,
-                           bool is_first) {
-  int64_t n_row = row_vectors(v), vectors = v->kh * n_row, lines = lines_at_once(v);
-  int per_group = FAST(outer_split)(vectors);
-  outer_tile t = {.a_stride = v->o,
-                  .b_stride = v->sw * v->c,
-                  .b_outer = v->sh * v->pw * v->c,
-                  .b_sample = v->ph * v->pw * v->c,
-                  .n_inner = v->out_w,
-                  .n_samples = n_samples,
-                  .ldc = vectors * VL};
-  for (int64_t oh = 0; oh < v->out_h; oh += lines) {
-    t.n_outer = v->out_h - oh < lines ? v->out_h - oh : lines;
-    t.is_first = is_first && oh == 0;
-    for (int64_t g = 0; g < vectors; g += per_group) {
-      int nv = (int)(vectors - g < per_group ? vectors - g : per_group);
-      for (int j = 0; j < nv; j++)
-        t.b[j] = x + (oh * v->sh + (g + j) / n_row) * v->pw * v->c + vector_start(v, (g + j) % n_row);
-      t.a = dy + oh * v->out_w * v->o;
-      t.c = sums + g * VL;
-      FAST(tile_outer)(&t, v->o, nv);
+/* c += dy^T x over n_samples. dy (n_samples,out_h,out_w,o), x (n_samples,ph,pw,c) */
+static void grad_w_samples(const conv *v, const float *dy, const float *x, int64_t n_samples, outer_job *job, const float **pointers) {
+  int64_t pixels = v->out_h * v->out_w, total = n_samples * pixels, oh = 0, ow = 0, sample = 0;
+  for (int64_t m = 0; m < total; m += job->n) {
+    job->n = total - m < FAST(outer_block)() ? total - m : FAST(outer_block)();
+    job->a = dy + m * v->o;
+    for (int64_t i = 0; i < job->n; i++) {
+      pointers[i] = x + ((sample * v->ph + oh * v->sh) * v->pw + ow * v->sw) * v->c;
+      if (++ow == v->out_w) ow = 0, oh++;
+      if (oh == v->out_h) oh = 0, sample++;
     }
+    FAST(outer_add)(job);
+    job->is_first = false;
   }
 }
 
-/* sums (o, kh, row_vectors, VL) -> dw (o,c,kh,kw) */
+/* sums (o, columns): of each, (kh, row_vectors, VL) -> dw (o,c,kh,kw) */
 static void unpack_sums(const conv *v, const float *sums, float *dw) {
-  int64_t n_row = row_vectors(v), k = v->kw * v->c;
-  for (int64_t o = 0; o < v->o; o++)
-    for (int64_t i = 0; i < v->kh; i++, sums += n_row * VL)
-      for (int64_t f = 0; f < k; f++) { /* f = j c + channel */
-        int64_t vector = f / VL, at = vector * VL + (f - vector_start(v, vector));
-        dw[((o * v->c + f % v->c) * v->kh + i) * v->kw + f / v->c] = sums[at];
-      }
+  int64_t n_row = row_vectors(v), columns = FAST(outer_columns)(v->kh * n_row);
+  for (int64_t o = 0; o < v->o; o++, sums += columns)
+    for (int64_t i = 0; i < v->kh; i++)
+      for (int64_t j = 0; j < v->kw; j++)
+        for (int64_t c = 0; c < v->c; c++) {
+          int64_t f = j * v->c + c, vector = f / VL, at = vector * VL + (f - vector_start(v, vector));
+          dw[((o * v->c + c) * v->kh + i) * v->kw + j] = sums[i * n_row * VL + at];
+        }
 }
 
 /* dw[o,c,i,j] = sum over batch and pixels of dy[oh,ow,o] x[oh sh + i - top, ow sw + j - left, c] ; db = sum of dy */
 void FAST(conv2d_grad_w)(const mynah__call *call) {
   conv v = grad_w_of(call->step);
+  grad_w_scratch s = grad_w_scratch_of(&v);
   const float *x = call->in[0];  /* (batch,h,w,c) */
   const float *dy = call->in[1]; /* (batch,out_h,out_w,o) */
-  float *sums = call->scratch, *frame = sums + v.o * v.kh * row_vectors(&v) * VL;
-  if (has_frame(&v) || reads_beyond(&v)) zero(frame, v.ph * v.pw * v.c + VL);
-  int64_t at_once = samples_at_once(&v), careful = reads_beyond(&v) ? v.batch - 1 : v.batch, n;
+  float *scratch = call->scratch, *frame = scratch + s.frame;
+  const float **pointers = (const float **)(void *)(scratch + s.pointers);
+  int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), n_row = row_vectors(&v), vectors = v.kh * n_row;
+  int64_t at_once = samples_at_once(&v), framed = v.ph * v.pw * v.c, n;
+  for (int64_t i = 0; i < vectors; i++) offsets[i] = i / n_row * v.pw * v.c + vector_start(&v, i % n_row);
+  if (needs_frame(&v)) zero(frame, at_once * framed + VL);
+  outer_job job = {.o = v.o, .rows = pointers, .offsets = offsets, .vectors = vectors, .room = scratch, .c = scratch + s.sums, .is_first = true};
   for (int64_t b = 0; b < v.batch; b += n) {
-    const float *sample = x + b * v.h * v.w * v.c;
-    n = within(careful - b, at_once);
-    if (has_frame(&v) || b >= careful) {
-      copy_framed(sample, v.h, v.w, v.c, v.top, v.left, v.pw, frame);
-      sample = frame;
-    }
-    grad_w_samples(&v, dy + b * v.out_h * v.out_w * v.o, sample, n, sums, b == 0);
+    const float *samples = x + b * v.h * v.w * v.c;
+    n = v.batch - b < at_once ? v.batch - b : at_once;
+    for (int64_t i = 0; needs_frame(&v) && i < n; i++)
+      copy_framed(samples + i * v.h * v.w * v.c, v.h, v.w, v.c, v.top, v.left, v.pw, frame + i * framed);
+    grad_w_samples(&v, dy + b * v.out_h * v.out_w * v.o, needs_frame(&v) ? frame : samples, n, &job, pointers);
   }
-  unpack_sums(&v, sums, call->out[0]);
+  unpack_sums(&v, scratch + s.sums, call->out[0]);
   if (call->step->n_out > 1) FAST(column_sums)(dy, v.batch * v.out_h * v.out_w, v.o, call->out[1]);
 }

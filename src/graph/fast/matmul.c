@@ -88,63 +88,44 @@ void FAST(linear_grad_x)(const mynah__call *call) {
 
 /* ---- weight gradient --------------------------------------------------------------------------------------------- */
 
-static int outer_vectors(int64_t columns) { return FAST(outer_split)((columns + VL - 1) / VL); }
+static int64_t vectors_of(int64_t columns) { return (columns + VL - 1) / VL; }
 
-/* The gradient is summed in rows padded to whole panels, then copied, unless they are whole already. */
-static int64_t padded_columns(int64_t columns) {
-  int64_t width = (int64_t)outer_vectors(columns) * VL;
-  return (columns + width - 1) / width * width;
-}
+/* scratch: the product's room, row pointers and offsets, then the sums where their rows are padded. */
+typedef struct outer_scratch {
+  int64_t pointers, offsets, sums, total; /* floats from the start */
+} outer_scratch;
 
-static int64_t outer_scratch_floats(int64_t out, int64_t in) {
-  int64_t padded = padded_columns(in);
-  return (int64_t)OUTER_BLOCK * outer_vectors(in) * VL + (padded == in ? 0 : out * padded);
+static outer_scratch outer_scratch_of(int64_t out, int64_t in) {
+  int64_t v = vectors_of(in), columns = FAST(outer_columns)(v);
+  outer_scratch s = {.pointers = FAST(outer_room)(out)};
+  s.offsets = s.pointers + 2 * FAST(outer_block)();
+  s.sums = (s.offsets + 2 * v + VL - 1) / VL * VL;
+  s.total = s.sums + (columns == in ? 0 : out * columns);
+  return s;
 }
 
 void FAST(linear_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
   const int64_t *w = step->out[0].shape.dims;
-  plan->scratch_bytes = (size_t)outer_scratch_floats(w[0], w[1]) * sizeof(float);
-}
-
-/* Columns first … first + width of x (rows,n), zeros behind column n. */
-static void pack_columns(const float *x, int64_t rows, int64_t n, int64_t first, int nv, float *out) {
-  for (int64_t r = 0; r < rows; r++, x += n)
-    for (int j = 0; j < nv; j++, out += VL) {
-      int64_t c = first + j * VL, left = n - c;
-      store(out, left >= VL ? load(x + c) : load_part(x + c, left > 0 ? left : 0));
-    }
-}
-
-/* c (out, padded) (+)= a^T x over one block of rows: a (rows,out), x packed */
-static void outer_block(const float *a, int64_t rows, int64_t out, const float *packed, int nv, float *c, int64_t ldc,
-                        bool is_first) {
-  outer_tile t = {.a = a,
-                  .a_stride = out,
-                  .b_stride = nv * VL,
-                  .n_inner = rows,
-                  .n_outer = 1,
-                  .n_samples = 1,
-                  .c = c,
-                  .ldc = ldc,
-                  .is_first = is_first};
-  for (int j = 0; j < nv; j++) t.b[j] = packed + j * VL;
-  FAST(tile_outer)(&t, out, nv);
+  plan->scratch_bytes = (size_t)outer_scratch_of(w[0], w[1]).total * sizeof(float);
 }
 
 /* dw (out,in) = dy^T x; dy (rows,out), x (rows,in) */
 static void outer_product(const float *dy, const float *x, int64_t rows, int64_t out, int64_t in, float *scratch,
                           float *dw) {
-  int nv = outer_vectors(in);
-  int64_t padded = padded_columns(in);
-  float *packed = scratch, *c = padded == in ? dw : scratch + (int64_t)OUTER_BLOCK * nv * VL;
-  for (int64_t m = 0; m < rows; m += OUTER_BLOCK) {
-    int64_t n = rows - m < OUTER_BLOCK ? rows - m : OUTER_BLOCK;
-    for (int64_t k = 0; k < padded; k += nv * VL) {
-      pack_columns(x + m * in, n, in, k, nv, packed);
-      outer_block(dy + m * out, n, out, packed, nv, c + k, padded, m == 0);
-    }
+  outer_scratch s = outer_scratch_of(out, in);
+  const float **pointers = (const float **)(void *)(scratch + s.pointers);
+  int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), v = vectors_of(in), columns = FAST(outer_columns)(v);
+  outer_job job = {.o = out, .rows = pointers, .offsets = offsets, .vectors = v, .last_part = (int)(in % VL), .room = scratch};
+  job.c = columns == in ? dw : scratch + s.sums;
+  for (int64_t i = 0; i < v; i++) offsets[i] = i * VL;
+  for (int64_t m = 0; m < rows; m += job.n) {
+    job.n = rows - m < FAST(outer_block)() ? rows - m : FAST(outer_block)();
+    job.a = dy + m * out;
+    job.is_first = m == 0;
+    for (int64_t i = 0; i < job.n; i++) pointers[i] = x + (m + i) * in;
+    FAST(outer_add)(&job);
   }
-  for (int64_t r = 0; c != dw && r < out; r++) memcpy(dw + r * in, c + r * padded, (size_t)in * sizeof *dw);
+  for (int64_t r = 0; job.c != dw && r < out; r++) memcpy(dw + r * in, job.c + r * columns, (size_t)in * sizeof *dw);
 }
 
 /* dw = dy^T x ; db = sum over rows of dy */

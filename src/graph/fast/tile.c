@@ -240,74 +240,7 @@ void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const 
   }
 }
 
-/* ---- columns times columns --------------------------------------------------------------------------------------- */
-
-INLINE void outer(const int R, const int NV, const outer_tile *t) {
-  vec sum[OUTER_ROWS][OUTER_VECTORS];
-  const float *a = t->a;
-  UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) sum[r][j] = (vec){0};
-  for (int64_t o = 0; o < t->n_outer * t->n_samples; o++) {
-    const float *b[OUTER_VECTORS];
-    int64_t start = o / t->n_outer * t->b_sample + o % t->n_outer * t->b_outer;
-    UNROLL for (int j = 0; j < NV; j++) b[j] = t->b[j] + start;
-    for (int64_t i = 0, at = 0; i < t->n_inner; i++, at += t->b_stride, a += t->a_stride) {
-      vec bi[OUTER_VECTORS];
-      UNROLL for (int j = 0; j < NV; j++) bi[j] = load(b[j] + at);
-      UNROLL for (int r = 0; r < R; r++) {
-        vec x = splat(a[r]);
-        UNROLL for (int j = 0; j < NV; j++) sum[r][j] += x * bi[j];
-      }
-    }
-  }
-  UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) {
-    float *c = t->c + r * t->ldc + j * VL;
-    store(c, t->is_first ? sum[r][j] : load(c) + sum[r][j]);
-  }
-}
-
-#define OUTER(R, NV) \
-  static void outer_##R##_##NV(const outer_tile *t) { outer(R, NV, t); }
-#if VL == 16
-#define OUTERS(O, R) O(R, 1) O(R, 2) O(R, 3) O(R, 4)
-#define OUTERS_WIDE(O, R) O(R, 5) O(R, 6)
-#else
-#define OUTERS(O, R) O(R, 1) O(R, 2)
-#define OUTERS_WIDE(O, R)
-#endif
-OUTERS(OUTER, 6)
-OUTERS(OUTER, 4)
-OUTERS_WIDE(OUTER, 4)
-OUTERS(OUTER, 1)
-OUTERS_WIDE(OUTER, 1)
-
-void FAST(tile_outer)(const outer_tile *t, int64_t n_rows, int nv) {
-#define OUTER_NAME(R, NV) outer_##R##_##NV,
-  static void (*const one[OUTER_VECTORS])(const outer_tile *) = {OUTERS(OUTER_NAME, 1) OUTERS_WIDE(OUTER_NAME, 1)};
-  static void (*const four[OUTER_VECTORS])(const outer_tile *) = {OUTERS(OUTER_NAME, 4) OUTERS_WIDE(OUTER_NAME, 4)};
-  static void (*const six[OUTER_VECTORS])(const outer_tile *) = {OUTERS(OUTER_NAME, 6)};
-  int most = outer_rows(nv);
-  outer_tile tile = *t;
-  while (n_rows > 0) {
-    /* 6 + 4 rather than 6 + 1 + 1 + 1 + 1, and 4 + 4 rather than 6 + 1 + 1 */
-    int n = most == 6 && n_rows >= 6 && n_rows != 8 ? 6 : n_rows >= 4 ? 4 : 1;
-    (n == 6 ? six : n == 4 ? four : one)[nv - 1](&tile);
-    n_rows -= n;
-    tile.a += n;
-    tile.c += n * tile.ldc;
-  }
-}
-
-int FAST(outer_split)(int64_t vectors) {
-  static const int order[] = {4, 6, 5, 3, 2, 1};
-  int best = 1;
-  int64_t least = INT64_MAX;
-  for (int i = VL == 16 ? 0 : 4; i < (VL == 16 ? 4 : 6); i++) {
-    int nv = order[i];
-    int64_t waste = (vectors + nv - 1) / nv * nv - vectors;
-    if (waste < least) best = nv, least = waste;
-  }
-  return vectors < best ? (int)vectors : best;
-}
+/* ---- sums ------------------------------------------------------------------------------------------------------------ */
 
 /* Four rows at a time in separate sums, so that the additions do not wait for each other. */
 INLINE void column_sum(const float *a, int64_t rows, int64_t n, int64_t part, float *out) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The two inner loops under every matrix product and convolution of this folder, and how weights are packed for them.
+/* The inner loops under every matrix product and convolution of this folder, and how weights are packed for them.
  *
  * A panel is a group of output columns that one call computes: nv whole vectors and nt quarter vectors. A quarter
  * vector is VL/4 columns whose sums over k, k+1, k+2, k+3 stand side by side in one register (B's four rows
@@ -72,24 +72,23 @@ int FAST(panel_rows)(const panel *p);
 
 #define OUTER_ROWS 6
 #define OUTER_VECTORS (VL == 16 ? 6 : 2)
-/* Rows of dw computed at once beside nv vectors. */
-INLINE int outer_rows(int nv) { return VL != 16 || nv <= 4 ? 6 : 4; }
 
-/* c[r][j] (+)= sum over samples, outer, inner of a[r] b[j]: a advances by a_stride at each step, b by b_stride an
- * inner, b_outer an outer step and b_sample a sample. */
-typedef struct outer_tile {
-  const float *a;
-  const float *b[6]; /* nv of them */
-  int64_t a_stride, b_stride, b_outer, b_sample;
-  int64_t n_inner, n_outer, n_samples;
-  float *c; /* rows ldc apart, nv * VL floats each */
-  int64_t ldc;
+/* c (o, columns) (+)= a^T b over n rows, at most outer_block. A row of b is made of vectors that begin at rows[i] + offsets[v];
+ * of the last one only last_part numbers count (0: all). c's rows are outer_columns apart. room: outer_room floats. */
+typedef struct outer_job {
+  const float *a; /* (n,o) */
+  int64_t o, n;
+  const float *const *rows; /* (n) */
+  const int64_t *offsets;   /* (vectors) */
+  int64_t vectors;
+  int last_part;
+  float *room, *c;
   bool is_first; /* c is written, not added to */
-} outer_tile;
-/* All n_rows rows of c, a and c pointing at the first; nv is 1 … OUTER_VECTORS. */
-void FAST(tile_outer)(const outer_tile *t, int64_t n_rows, int nv);
-/* The nv that wastes the fewest vectors; of equals 4, which needs the fewest loads of b a product. */
-int FAST(outer_split)(int64_t vectors);
+} outer_job;
+int64_t FAST(outer_block)(void);
+int64_t FAST(outer_columns)(int64_t vectors);
+int64_t FAST(outer_room)(int64_t o);
+void FAST(outer_add)(const outer_job *job);
 
 /* Sums of the columns of a (rows,n): db = sum over rows of dy. */
 void FAST(column_sums)(const float *a, int64_t rows, int64_t n, float *out);

@@ -32,10 +32,31 @@ D(silu) {
   vec s = logistic(x);
   return s * (1.0f + x * (1.0f - s));
 }
-F(mish) { return x * hyperbolic_tangent(soft_plus(x)); }
+/* tanh(ln(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2); beyond 20 it is 1. */
+F(mish) {
+  vec e = exponential(smaller(splat(20), x)), n = e * (e + 2.0f);
+  return x * (n * reciprocal(n + 2.0f));
+}
+/* … + x (1 - tanh^2) sigmoid x, which is 4 x e (1 + e) / (n + 2)^2 */
 D(mish) {
-  vec t = hyperbolic_tangent(soft_plus(x));
-  return t + x * (1.0f - t * t) * logistic(x);
+  vec e = exponential(smaller(splat(20), x)), n = e * (e + 2.0f), r = reciprocal(n + 2.0f);
+  return n * r + 4.0f * x * (e * r) * ((1.0f + e) * r);
+}
+/* The normal distribution up to x, (1 + erf(x / sqrt 2)) / 2, within 1e-7: Abramowitz and Stegun 1964, 7.1.26. density: e^(-x^2/2) */
+INLINE vec normal_share(vec x, vec density) {
+  vec z = absolute(x) * 0.70710678118654752f, t = reciprocal(1.0f + 0.3275911f * z);
+  vec p = splat(1.061405429f);
+  p = p * t - 1.453152027f;
+  p = p * t + 1.421413741f;
+  p = p * t - 0.284496736f;
+  p = p * t + 0.254829592f;
+  vec tail = 0.5f * p * t * density;
+  return choose(x < (vec){0}, tail, 1.0f - tail);
+}
+F(gelu) { return x * normal_share(x, exponential(-0.5f * x * x)); }
+D(gelu) {
+  vec density = exponential(-0.5f * x * x);
+  return normal_share(x, density) + x * density * 0.39894228040143268f;
 }
 #define GELU_INNER(x) (0.79788456080286535588f * (x + 0.044715f * x * x * x))
 F(gelu_tanh) { return 0.5f * x * (1.0f + hyperbolic_tangent(GELU_INNER(x))); }
@@ -84,7 +105,7 @@ D(cos) { return -sine_of_quarter(x, 0); }
     if (i < n) store_part(dx + i, load_part(dy + i, n - i) * name##_d(load_part(x + i, n - i), p), n - i); \
   }
 #define UNARIES(U) \
-  U(relu) U(leaky_relu) U(sigmoid) U(tanh) U(silu) U(mish) U(gelu_tanh) U(softplus) U(square) U(exp) U(hard_swish)        \
+  U(relu) U(leaky_relu) U(sigmoid) U(tanh) U(silu) U(mish) U(gelu) U(gelu_tanh) U(softplus) U(square) U(exp) U(hard_swish)        \
   U(sin) U(cos) U(log)
 UNARIES(LOOPS)
 
