@@ -128,6 +128,70 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_stats(mynah_dataset *d, const
                                                          int64_t n_episodes, int64_t max_images, mynah_stats *out);
 MYNAH_API void mynah_stats_deinit(mynah_stats *s);
 
+/* ---- lint ---------------------------------------------------------------------------------------------------------- */
+
+/* What can be wrong with demonstrations: one row a kind of finding, with its name in JSON. */
+#define MYNAH_LINT_MAP(X)                                                                                              \
+  X(IDLE, "idle") X(TIME_GAP, "time_gap") X(TIME_REVERSAL, "time_reversal") X(RATE_DRIFT, "rate_drift")                \
+  X(FROZEN_CAMERA, "frozen_camera") X(BLACK_CAMERA, "black_camera") X(SATURATED, "saturated") X(CONSTANT, "constant")  \
+  X(JUMP, "jump") X(NONFINITE, "nonfinite") X(LAG, "lag") X(DUPLICATE, "duplicate")                                    \
+  X(LENGTH_OUTLIER, "length_outlier") X(CONFLICT, "conflict") X(LABEL_NOISE, "label_noise") X(LEAKAGE, "leakage")
+
+typedef enum mynah_lint_kind {
+#define MYNAH_LINT_ENUM(name, text) MYNAH_LINT_##name,
+  MYNAH_LINT_MAP(MYNAH_LINT_ENUM)
+#undef MYNAH_LINT_ENUM
+      MYNAH_LINT_KINDS
+} mynah_lint_kind;
+MYNAH_API const char *mynah_lint_kind_name(mynah_lint_kind kind); /* "time_gap" */
+
+/* info: worth knowing; warning: costs quality; error: training on it goes wrong. */
+typedef enum mynah_severity { MYNAH_SEVERITY_INFO, MYNAH_SEVERITY_WARNING, MYNAH_SEVERITY_ERROR } mynah_severity;
+MYNAH_API const char *mynah_severity_name(mynah_severity s);
+
+#define MYNAH_LINT_CONFIG_KEYS(K)                                                                                          \
+  K(FLOAT, idle_s, "idle.seconds", 2, 0.1, 3600, "s", "state and action rest at least this long (and 8 frames)")           \
+  K(FLOAT, idle_share, "idle.share", 0.01, 0, 1, "", "resting: no element leaves this share of its range")                 \
+  K(FLOAT, gap_factor, "gap.factor", 3, 1.1, 1000, "", "a step in time over this many usual ones is a gap")                \
+  K(FLOAT, drift_share, "drift.share", 0.1, 0.001, 10, "", "a rate this far off the nominal or the early one drifts")      \
+  K(FLOAT, frozen_s, "frozen.seconds", 1, 0.05, 3600, "s", "equal pictures for this long while something moves")           \
+  K(FLOAT, saturated_share, "saturated.share", 0.25, 0.01, 1, "", "of frames that sit at one end of an element's range")   \
+  K(FLOAT, jump_share, "jump.share", 0.25, 0.01, 1, "", "of the range: a step this large, and 10 times the usual")         \
+  K(FLOAT, lag_s, "lag.seconds", 0.5, 0.001, 60, "s", "a state that follows its action later than this lags")              \
+  K(FLOAT, noise_share, "noise.share", 0.1, 0.001, 1, "", "frame-to-frame noise of an action, in standard deviations")     \
+  K(BOOL, pictures, "pictures", true, 0, 1, "", "look at pictures, which reads the whole file")                            \
+  K(INT, limit, "limit", 20, 1, 1000000, "", "findings listed of each kind; further ones are counted")
+
+typedef struct mynah_lint_config {
+#define MYNAH_LINT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH_LINT_CONFIG_KEYS(MYNAH_LINT_FIELD)
+#undef MYNAH_LINT_FIELD
+} mynah_lint_config;
+MYNAH_API extern const mynah_config_table mynah_lint_table;
+
+typedef struct mynah_finding {
+  mynah_lint_kind kind;
+  mynah_severity severity;
+  int64_t episode;   /* its id; -1: the whole set */
+  int64_t frames[2]; /* first and last */
+  char advice[320];  /* what was found, then what to do */
+} mynah_finding;
+typedef struct mynah_lint_report {
+  mynah_finding *findings; /* the worst first */
+  size_t n, capacity;
+  int64_t n_found; /* with those that are counted only */
+  mynah_severity worst;
+} mynah_lint_report;
+/* Reads the whole set (twice, but for pictures) and reports at most one finding of a kind for each episode and feature.
+ * parts: which part of a split (0 train, 1 valid, 2 test, -1 none) each episode is in, or NULL: no look for leakage.
+ * Shape: parts (episodes). Thread: d's. Owns: free with deinit. Fails: as reading does; INVALID: no episodes. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_lint(mynah_dataset *d, const mynah_lint_config *config,
+                                                        const int8_t *parts, const mynah_progress *progress,
+                                                        mynah_lint_report *out);
+MYNAH_API void mynah_lint_report_deinit(mynah_lint_report *r);
+/* [{"kind","episode" (null: the set),"frames":[a,b],"severity","advice"}] */
+MYNAH_API mynah_json *mynah_lint_report_to_json(const mynah_lint_report *r);
+
 /* ---- windows --------------------------------------------------------------------------------------------------------- */
 
 /* What a model wants to see around a time step t: frames t+first … t+first+count-1 of a feature, clamped to the episode

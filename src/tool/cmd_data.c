@@ -3,6 +3,7 @@
 #include "tool.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static mynah_status data_info(mynah_dataset *d, mynah_json *result) {
@@ -87,28 +88,110 @@ static mynah_status data_verify(mynah_dataset *d, mynah_json *result) {
   return MYNAH_OK;
 }
 
-static const struct {
-  const char *name;
-  mynah_status (*run)(mynah_dataset *d, mynah_json *result);
-} actions[] = {{"info", data_info}, {"list", data_list}, {"stats", data_stats}, {"verify", data_verify}};
+/* ---- lint -------------------------------------------------------------------------------------------------------- */
 
-static mynah_status run(const tool_args *args, mynah_json *result) {
-  if (args->n_positional != 2) return tool_usage_error("name what to do and a dataset");
-  const char *names[8];
-  size_t n = sizeof actions / sizeof *actions;
-  if (args->n_settings > 0) return tool_usage_error("unknown key in '%s'", args->settings[0]);
-  for (size_t i = 0; i < n; i++) {
-    names[i] = actions[i].name;
-    if (strcmp(actions[i].name, args->positional[0]) != 0) continue;
-    mynah_dataset *d;
-    MYNAH_TRY(mynah_dataset_open(args->positional[1], MYNAH_OPEN_READ, &d));
-    mynah_status status = actions[i].run(d, result);
-    mynah_dataset_close(d);
-    return status;
-  }
-  const char *near = mynah_nearest(args->positional[0], names, n);
-  return tool_usage_error("data %s: there is no such action%s%s%s", args->positional[0], near ? "; did you mean '" : "",
-                          near ? near : "", near ? "'?" : "");
+#define LINT_COMMAND_KEYS(K)                                                                       \
+  K(CHOICE, fail, "fail", "warning", 0, 0, "never|info|warning|error", "findings this bad make the exit status 1")
+
+typedef struct lint_command {
+#define LINT_COMMAND_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  LINT_COMMAND_KEYS(LINT_COMMAND_FIELD)
+} lint_command;
+#define LINT_COMMAND_ROW(type, field, name, value, low, high, unit, help)                          \
+  MYNAH_KEY_OF(lint_command, type, field, name, value, low, high, unit, help)
+static const mynah_key lint_command_keys[] = {LINT_COMMAND_KEYS(LINT_COMMAND_ROW)};
+static const mynah_config_table lint_command_table = {
+    "data lint", lint_command_keys, sizeof lint_command_keys / sizeof *lint_command_keys, sizeof(lint_command)};
+
+/* Which part of the split each episode is in: what training would do by itself. Shape: parts (episodes) */
+static mynah_status find_parts(mynah_dataset *d, int8_t *parts) {
+  mynah_feed_config feed;
+  mynah_split split;
+  memset(parts, -1, (size_t)mynah_dataset_n_episodes(d));
+  mynah_config_default(&mynah_feed_table, &feed);
+  if (mynah_split_create(d, &feed, 1, &split) != MYNAH_OK) return MYNAH_OK; /* too few episodes to split */
+  for (int64_t i = 0; i < split.n_train; i++) parts[split.train[i].episode] = 0;
+  for (int64_t i = 0; i < split.n_valid; i++) parts[split.valid[i].episode] = 1;
+  mynah_split_deinit(&split);
+  return MYNAH_OK;
 }
 
-const tool_command tool_data = {"data", "data info|list|stats|verify X.demos", "look after a dataset", run, NULL};
+static mynah_status data_lint(const tool_args *args, mynah_dataset *d, mynah_json *result) {
+  mynah_lint_config c;
+  lint_command command;
+  mynah_config_default(&mynah_lint_table, &c);
+  mynah_config_default(&lint_command_table, &command);
+  MYNAH_TRY(tool_apply(args, (mynah_config_bind[]){{&mynah_lint_table, &c}, {&lint_command_table, &command}}, 2));
+  int8_t *parts = mynah_alloc((size_t)mynah_dataset_n_episodes(d));
+  mynah_lint_report r = {0};
+  mynah_status status = parts ? find_parts(d, parts) : MYNAH_NO_MEMORY;
+  if (status == MYNAH_OK) status = mynah_dataset_lint(d, &c, parts, tool_progress(), &r);
+  mynah_free(parts);
+  MYNAH_TRY(status);
+  for (size_t i = 0; i < r.n; i++) {
+    const mynah_finding *f = &r.findings[i];
+    char where[64] = "all";
+    if (f->episode >= 0)
+      snprintf(where, sizeof where, "%lld:%lld-%lld", (long long)f->episode, (long long)f->frames[0], (long long)f->frames[1]);
+    tool_say("%-7s  %-14s  %-14s  %s", mynah_severity_name(f->severity), mynah_lint_kind_name(f->kind), where, f->advice);
+  }
+  tool_say("%s: %lld findings, %lld not listed", mynah_dataset_path(d), (long long)r.n_found, (long long)(r.n_found - (int64_t)r.n));
+  mynah_json_set(result, "findings", mynah_lint_report_to_json(&r));
+  mynah_json_set(result, "found", mynah_json_integer(r.n_found));
+  if (r.n_found > 0 && command.fail > 0 && (int64_t)r.worst >= command.fail - 1) tool_exit_with(TOOL_FAILED);
+  mynah_lint_report_deinit(&r);
+  return MYNAH_OK;
+}
+
+static int lint_tables(const mynah_config_table **out) {
+  out[0] = &lint_command_table;
+  out[1] = &mynah_lint_table;
+  return 2;
+}
+
+/* ---- the command -------------------------------------------------------------------------------------------------- */
+
+typedef struct data_action {
+  const char *name;
+  mynah_status (*look)(mynah_dataset *d, mynah_json *result);                         /* without keys */
+  mynah_status (*run)(const tool_args *args, mynah_dataset *d, mynah_json *result);   /* with keys */
+  int (*tables)(const mynah_config_table **out);
+} data_action;
+static const data_action actions[] = {{"info", data_info, NULL, NULL},
+                                      {"list", data_list, NULL, NULL},
+                                      {"stats", data_stats, NULL, NULL},
+                                      {"verify", data_verify, NULL, NULL},
+                                      {"lint", NULL, data_lint, lint_tables}};
+#define N_ACTIONS (sizeof actions / sizeof *actions)
+
+static const data_action *find_action(const char *name) {
+  for (size_t i = 0; i < N_ACTIONS; i++)
+    if (strcmp(actions[i].name, name) == 0) return &actions[i];
+  return NULL;
+}
+
+static mynah_status run(const tool_args *args, mynah_json *result) {
+  const char *names[N_ACTIONS];
+  for (size_t i = 0; i < N_ACTIONS; i++) names[i] = actions[i].name;
+  if (args->n_positional != 2) return tool_usage_error("name what to do and a dataset");
+  const data_action *action = find_action(args->positional[0]);
+  if (!action) {
+    const char *near = mynah_nearest(args->positional[0], names, N_ACTIONS);
+    return tool_usage_error("data %s: there is no such action%s%s%s", args->positional[0], near ? "; did you mean '" : "",
+                            near ? near : "", near ? "'?" : "");
+  }
+  if (!action->run && args->n_settings > 0) return tool_usage_error("unknown key in '%s'", args->settings[0]);
+  mynah_dataset *d;
+  MYNAH_TRY(mynah_dataset_open(args->positional[1], MYNAH_OPEN_READ, &d));
+  mynah_status status = action->run ? action->run(args, d, result) : action->look(d, result);
+  mynah_dataset_close(d);
+  return status;
+}
+
+static int tables(const tool_args *args, const mynah_config_table **out) {
+  const data_action *action = args->n_positional > 0 ? find_action(args->positional[0]) : NULL;
+  return action && action->tables ? action->tables(out) : 0;
+}
+
+const tool_command tool_data = {"data", "data info|list|stats|verify|lint X.demos [key=value ...]", "look after a dataset", run,
+                                tables};

@@ -119,6 +119,7 @@ int main(int argc, char **argv) {
   if (status != MYNAH_OK) fprintf(stderr, "mynah %s: %s\n", command->name, mynah_error());
   if (code == TOOL_USAGE) fprintf(stderr, "usage: mynah %s\n", command->usage);
   if (status == MYNAH_OK && args.is_json) code = print_result(result);
+  if (code == TOOL_DONE) code = tool_chosen_exit();
   mynah_json_destroy(result);
   return code;
 }

@@ -39,6 +39,10 @@ extern const tool_command *const tool_commands[]; /* NULL-terminated */
 mynah_status tool_usage_error(const char *format, ...) MYNAH_PRINTF(1, 2);
 bool tool_is_usage_error(void);
 
+/* The exit status of a command that did its work and has bad news: its result is printed all the same. */
+void tool_exit_with(int code);
+int tool_chosen_exit(void);
+
 /* Applies all settings to the binds; a wrong one is a usage error. */
 mynah_status tool_apply(const tool_args *args, const mynah_config_bind *binds, int n_binds);
 /* The value of a setting typed, or NULL. */

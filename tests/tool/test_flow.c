@@ -76,6 +76,9 @@ static void dataset_is_there(void **state) {
   assert_true(mynah_json_to_integer(mynah_json_get(j, "episodes"), 0) >= 1);
   assert_non_null(mynah_json_get(mynah_json_get(j, "features"), "observation.images.front"));
   mynah_json_destroy(j);
+  j = run_json("data lint d.demos fail=never");
+  assert_true(mynah_json_is_array(mynah_json_get(j, "findings")));
+  mynah_json_destroy(j);
   j = run_json("data verify d.demos");
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "damaged"), -1), 0);
   mynah_json_destroy(j);
