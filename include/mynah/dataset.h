@@ -128,6 +128,65 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_stats(mynah_dataset *d, const
                                                          int64_t n_episodes, int64_t max_images, mynah_stats *out);
 MYNAH_API void mynah_stats_deinit(mynah_stats *s);
 
+/* ---- editing --------------------------------------------------------------------------------------------------------
+ * Episodes are named by their ids. A change is whole or not at all, leaves other episodes' bytes alone, and first saves
+ * the version that was there. Thread: d's. Fails: INVALID when d is not open for writing, NOT_FOUND for an id that is
+ * not there, BUSY while an episode is being written. Shape: ids (n) */
+
+/* Deleted episodes are left out everywhere and stay in the file until vacuum. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_deleted(mynah_dataset *d, const int64_t *ids, int64_t n,
+                                                               bool is_deleted);
+/* success: 1, 0 or -1 (unknown). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_success(mynah_dataset *d, const int64_t *ids, int64_t n, int success);
+/* Removes what was deleted for good and packs the file, which needs its size again while it works. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_vacuum(mynah_dataset *d, int64_t *n_removed);
+/* A tag is a word of at most 63 letters. Fails: INVALID for another. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_tag(mynah_dataset *d, const int64_t *ids, int64_t n, const char *tag,
+                                                       bool is_on);
+MYNAH_API bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag); /* i: an index, 0 … n-1 */
+
+/* A split by whole episodes, kept as tags train, valid, test; each group of alike episodes gives each part its share. */
+typedef enum mynah_split_by { MYNAH_SPLIT_BY_NONE, MYNAH_SPLIT_BY_TASK, MYNAH_SPLIT_BY_SUCCESS, MYNAH_SPLIT_BY_EXPERT } mynah_split_by;
+typedef struct mynah_split_config {
+  double valid, test; /* shares in [0,1) */
+  uint64_t seed;
+  mynah_split_by by;
+} mynah_split_config;
+/* counts: episodes in train, valid, test. Fails: INVALID for shares that leave nothing to train on. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_split(mynah_dataset *d, const mynah_split_config *config,
+                                                         int64_t counts[3]);
+/* Which part episode index i is in: 0 train, 1 valid, 2 test, -1 none. */
+MYNAH_API int mynah_dataset_part(mynah_dataset *d, int64_t i);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_rename_feature(mynah_dataset *d, const char *from, const char *to);
+/* Frames first … last (negative: from the end) become a new episode with the old one's tags; the old one is deleted. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_trim(mynah_dataset *d, int64_t id, int64_t first, int64_t last,
+                                                        int64_t *new_id);
+
+/* Episodes of some files into a new one, pictures as the bytes they are: merge, select, resample. */
+typedef struct mynah_copy_options {
+  const char *features; /* "a,b" to keep, in that order; NULL or "": all */
+  const int64_t *ids;   /* episodes to keep; NULL: all */
+  int64_t n_ids;
+  double rate_hz; /* > 0: frames at this rate, numbers interpolated (angles the short way), pictures the nearest */
+  const mynah_progress *progress;
+} mynah_copy_options;
+/* Fails: MISMATCH when features or rates differ; BUSY when the file exists; nothing is left then. Shape: from (n) */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_copy(mynah_dataset *const *from, int n, const mynah_copy_options *options,
+                                                        const char *out_path);
+
+/* ---- versions --------------------------------------------------------------------------------------------------------
+ * A version is a manifest {"hash","rate_hz","features":[…],"episodes":[{"id","frames","hash","tags"}]} under the hash
+ * that mynah_dataset_hash gives; a policy file holds that hash. It is never changed. */
+
+/* Keeps the present version; name: "" or a name that then always means it. Fails: BUSY for a name given to another. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_save_version(mynah_dataset *d, const char *name, char hash[65]);
+/* which: "" (the present one), a name, or at least 6 digits of a hash; also finds what the file held before episodes
+ * were added. Owns: *out is the caller's. Fails: NOT_FOUND. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_read_version(mynah_dataset *d, const char *which, mynah_json **out);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_list_versions(mynah_dataset *d, mynah_json **out); /* [{"hash","episodes","name"}] */
+/* Sets episodes_removed, episodes_added (ids), episodes_kept, frames_before, frames_after, features_removed, _added. */
+MYNAH_API void mynah_version_diff(const mynah_json *a, const mynah_json *b, mynah_json *out);
+
 /* ---- lint ---------------------------------------------------------------------------------------------------------- */
 
 /* What can be wrong with demonstrations: one row a kind of finding, with its name in JSON. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* mynah data: look at a dataset. */
-#include "tool.h"
+#include "data.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static mynah_status data_info(mynah_dataset *d, mynah_json *result) {
+static mynah_status data_info(const tool_args *args, mynah_dataset *d, mynah_json *result) {
+  (void)args;
   char hash[65];
   int64_t size = 0;
   MYNAH_TRY(mynah_dataset_hash(d, hash));
@@ -32,10 +33,13 @@ static mynah_status data_info(mynah_dataset *d, mynah_json *result) {
   return MYNAH_OK;
 }
 
-static mynah_status data_list(mynah_dataset *d, mynah_json *result) {
+static mynah_status data_list(const tool_args *args, mynah_dataset *d, mynah_json *result) {
+  (void)args;
   mynah_json *list = mynah_json_array();
   for (int64_t i = 0; i < mynah_dataset_n_episodes(d); i++) {
     const mynah_episode *e = mynah_dataset_episode(d, i);
+    static const char *const parts[] = {"train", "valid", "test"};
+    int part = mynah_dataset_part(d, i);
     mynah_json *j = mynah_json_object();
     mynah_json_set(j, "id", mynah_json_integer(e->id));
     mynah_json_set(j, "frames", mynah_json_integer(e->n_frames));
@@ -44,6 +48,7 @@ static mynah_status data_list(mynah_dataset *d, mynah_json *result) {
     mynah_json_set(j, "task", mynah_json_string(e->task));
     mynah_json_set(j, "expert", mynah_json_string(e->expert));
     mynah_json_set(j, "hash", mynah_json_string(e->hash));
+    mynah_json_set(j, "part", part < 0 ? mynah_json_null() : mynah_json_string(parts[part]));
     mynah_json_append(list, j);
     tool_say("%6lld  %7lld frames  %-8s %-16s %-16s %.12s", (long long)e->id, (long long)e->n_frames,
              e->success < 0 ? "" : e->success ? "success" : "failure", e->task, e->expert, e->hash);
@@ -52,7 +57,8 @@ static mynah_status data_list(mynah_dataset *d, mynah_json *result) {
   return MYNAH_OK;
 }
 
-static mynah_status data_stats(mynah_dataset *d, mynah_json *result) {
+static mynah_status data_stats(const tool_args *args, mynah_dataset *d, mynah_json *result) {
+  (void)args;
   for (int i = 0; i < mynah_dataset_n_features(d); i++) {
     const mynah_feature *f = mynah_dataset_feature(d, i);
     mynah_stats s;
@@ -73,7 +79,8 @@ static mynah_status data_stats(mynah_dataset *d, mynah_json *result) {
   return MYNAH_OK;
 }
 
-static mynah_status data_verify(mynah_dataset *d, mynah_json *result) {
+static mynah_status data_verify(const tool_args *args, mynah_dataset *d, mynah_json *result) {
+  (void)args;
   mynah_verify_report r;
   MYNAH_TRY(mynah_dataset_verify(d, tool_progress(), &r));
   mynah_json_set(result, "episodes", mynah_json_integer(r.n_episodes));
@@ -103,17 +110,18 @@ static const mynah_key lint_command_keys[] = {LINT_COMMAND_KEYS(LINT_COMMAND_ROW
 static const mynah_config_table lint_command_table = {
     "data lint", lint_command_keys, sizeof lint_command_keys / sizeof *lint_command_keys, sizeof(lint_command)};
 
-/* Which part of the split each episode is in: what training would do by itself. Shape: parts (episodes) */
-static mynah_status find_parts(mynah_dataset *d, int8_t *parts) {
+/* Which part of the split each episode is in: what data split stored, or training would do by itself. Shape: parts (episodes) */
+static void find_parts(mynah_dataset *d, int8_t *parts) {
   mynah_feed_config feed;
   mynah_split split;
-  memset(parts, -1, (size_t)mynah_dataset_n_episodes(d));
+  int64_t n = mynah_dataset_n_episodes(d), n_stored = 0;
+  for (int64_t i = 0; i < n; i++) n_stored += (parts[i] = (int8_t)mynah_dataset_part(d, i)) >= 0;
+  if (n_stored > 0) return;
   mynah_config_default(&mynah_feed_table, &feed);
-  if (mynah_split_create(d, &feed, 1, &split) != MYNAH_OK) return MYNAH_OK; /* too few episodes to split */
+  if (mynah_split_create(d, &feed, 1, &split) != MYNAH_OK) return; /* too few episodes to split */
   for (int64_t i = 0; i < split.n_train; i++) parts[split.train[i].episode] = 0;
   for (int64_t i = 0; i < split.n_valid; i++) parts[split.valid[i].episode] = 1;
   mynah_split_deinit(&split);
-  return MYNAH_OK;
 }
 
 static mynah_status data_lint(const tool_args *args, mynah_dataset *d, mynah_json *result) {
@@ -124,8 +132,9 @@ static mynah_status data_lint(const tool_args *args, mynah_dataset *d, mynah_jso
   MYNAH_TRY(tool_apply(args, (mynah_config_bind[]){{&mynah_lint_table, &c}, {&lint_command_table, &command}}, 2));
   int8_t *parts = mynah_alloc((size_t)mynah_dataset_n_episodes(d));
   mynah_lint_report r = {0};
-  mynah_status status = parts ? find_parts(d, parts) : MYNAH_NO_MEMORY;
-  if (status == MYNAH_OK) status = mynah_dataset_lint(d, &c, parts, tool_progress(), &r);
+  if (!parts) return MYNAH_NO_MEMORY;
+  find_parts(d, parts);
+  mynah_status status = mynah_dataset_lint(d, &c, parts, tool_progress(), &r);
   mynah_free(parts);
   MYNAH_TRY(status);
   for (size_t i = 0; i < r.n; i++) {
@@ -143,7 +152,8 @@ static mynah_status data_lint(const tool_args *args, mynah_dataset *d, mynah_jso
   return MYNAH_OK;
 }
 
-static int lint_tables(const mynah_config_table **out) {
+static int lint_tables(const tool_args *args, const mynah_config_table **out) {
+  (void)args;
   out[0] = &lint_command_table;
   out[1] = &mynah_lint_table;
   return 2;
@@ -151,47 +161,50 @@ static int lint_tables(const mynah_config_table **out) {
 
 /* ---- the command -------------------------------------------------------------------------------------------------- */
 
-typedef struct data_action {
-  const char *name;
-  mynah_status (*look)(mynah_dataset *d, mynah_json *result);                         /* without keys */
-  mynah_status (*run)(const tool_args *args, mynah_dataset *d, mynah_json *result);   /* with keys */
-  int (*tables)(const mynah_config_table **out);
-} data_action;
-static const data_action actions[] = {{"info", data_info, NULL, NULL},
-                                      {"list", data_list, NULL, NULL},
-                                      {"stats", data_stats, NULL, NULL},
-                                      {"verify", data_verify, NULL, NULL},
-                                      {"lint", NULL, data_lint, lint_tables}};
-#define N_ACTIONS (sizeof actions / sizeof *actions)
+static const data_action looks[] = {{"info", MYNAH_OPEN_READ, data_info, NULL, NULL},
+                                    {"list", MYNAH_OPEN_READ, data_list, NULL, NULL},
+                                    {"stats", MYNAH_OPEN_READ, data_stats, NULL, NULL},
+                                    {"verify", MYNAH_OPEN_READ, data_verify, NULL, NULL},
+                                    {"lint", MYNAH_OPEN_READ, data_lint, lint_tables, NULL}};
+#define N_LOOKS ((int)(sizeof looks / sizeof *looks))
 
-static const data_action *find_action(const char *name) {
-  for (size_t i = 0; i < N_ACTIONS; i++)
-    if (strcmp(actions[i].name, name) == 0) return &actions[i];
-  return NULL;
+static const data_action *action_at(int i) { return i < N_LOOKS ? &looks[i] : &data_edits[i - N_LOOKS]; }
+
+static mynah_status find_action(const char *name, const data_action **out) {
+  const char *names[64];
+  int n = N_LOOKS + data_n_edits;
+  for (int i = 0; i < n; i++) {
+    names[i] = action_at(i)->name;
+    if (strcmp(names[i], name) != 0) continue;
+    *out = action_at(i);
+    return MYNAH_OK;
+  }
+  const char *near = mynah_nearest(name, names, (size_t)n);
+  return tool_usage_error("data %s: there is no such action%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
+                          near ? "'?" : "");
 }
 
 static mynah_status run(const tool_args *args, mynah_json *result) {
-  const char *names[N_ACTIONS];
-  for (size_t i = 0; i < N_ACTIONS; i++) names[i] = actions[i].name;
-  if (args->n_positional != 2) return tool_usage_error("name what to do and a dataset");
-  const data_action *action = find_action(args->positional[0]);
-  if (!action) {
-    const char *near = mynah_nearest(args->positional[0], names, N_ACTIONS);
-    return tool_usage_error("data %s: there is no such action%s%s%s", args->positional[0], near ? "; did you mean '" : "",
-                            near ? near : "", near ? "'?" : "");
-  }
-  if (!action->run && args->n_settings > 0) return tool_usage_error("unknown key in '%s'", args->settings[0]);
+  const data_action *action;
+  if (args->n_positional < 2) return tool_usage_error("name what to do and a dataset");
+  MYNAH_TRY(find_action(args->positional[0], &action));
+  if (action->run) return action->run(args, result);
+  if (args->n_positional != 2) return tool_usage_error("data %s takes one dataset", action->name);
+  if (!action->tables && args->n_settings > 0) return tool_usage_error("unknown key in '%s'", args->settings[0]);
   mynah_dataset *d;
-  MYNAH_TRY(mynah_dataset_open(args->positional[1], MYNAH_OPEN_READ, &d));
-  mynah_status status = action->run ? action->run(args, d, result) : action->look(d, result);
+  MYNAH_TRY(mynah_dataset_open(args->positional[1], action->mode, &d));
+  mynah_status status = action->on_one(args, d, result);
   mynah_dataset_close(d);
   return status;
 }
 
 static int tables(const tool_args *args, const mynah_config_table **out) {
-  const data_action *action = args->n_positional > 0 ? find_action(args->positional[0]) : NULL;
-  return action && action->tables ? action->tables(out) : 0;
+  for (int i = 0; args->n_positional > 0 && i < N_LOOKS + data_n_edits; i++)
+    if (strcmp(action_at(i)->name, args->positional[0]) == 0) return action_at(i)->tables ? action_at(i)->tables(args, out) : 0;
+  return 0;
 }
 
-const tool_command tool_data = {"data", "data info|list|stats|verify|lint X.demos [key=value ...]", "look after a dataset", run,
-                                tables};
+const tool_command tool_data = {
+    "data",
+    "data info|list|stats|verify|lint|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|version|diff X.demos [key=value ...]",
+    "look after a dataset", run, tables};
