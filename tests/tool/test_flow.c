@@ -108,12 +108,13 @@ static void edits_are_versions(void **state) {
   mynah_json_destroy(run_json("data tag edit.demos episodes=1 add=good success=yes"));
   mynah_json_destroy(run_json("train mlp preset=track data=edit.demos image.width=40 image.height=32 cnn.filters=8,8 cnn.kernels=5,3 "
                               "cnn.strides=2,2 widths=16 side.share=0 valid.by=time out=v steps=20"));
-  mynah_json_destroy(run_json("data delete edit.demos episodes=2"));
+  mynah_json_destroy(run_json("data trim edit.demos episodes=1 first=5"));
   mynah_json *j = run_json("data diff v/policy.safetensors edit.demos");
   assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_removed")), 1);
-  assert_int_equal(mynah_json_to_integer(mynah_json_at(mynah_json_get(j, "episodes_removed"), 0), 0), 2);
+  assert_int_equal(mynah_json_to_integer(mynah_json_at(mynah_json_get(j, "episodes_removed"), 0), 0), 1);
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_added")), 1);
   mynah_json_destroy(j);
-  assert_int_equal(run(out, sizeof out, "data trim edit.demos episodes=1 first=9999 2>&1"), 1);
+  assert_int_equal(run(out, sizeof out, "data trim edit.demos episodes=all first=9999 2>&1"), 1);
   assert_non_null(strstr(out, "has frames 0"));
 }
 
