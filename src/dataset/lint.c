@@ -29,9 +29,7 @@ mynah_status lint_note(lint *l, mynah_lint_kind kind, mynah_severity severity, i
   mynah_lint_report *r = l->report;
   if (severity > r->worst) r->worst = severity;
   r->n_found++;
-  int64_t n_of_kind = 0;
-  for (size_t i = 0; i < r->n; i++) n_of_kind += r->findings[i].kind == kind;
-  if (n_of_kind >= l->c->limit) return MYNAH_OK;
+  if (l->n_of_kind[kind]++ >= l->c->limit) return MYNAH_OK;
   MYNAH_TRY(mynah_grow((void **)&r->findings, &r->capacity, r->n + 1, sizeof *r->findings));
   mynah_finding *f = &r->findings[r->n++];
   *f = (mynah_finding){kind, severity, episode < 0 ? -1 : l->d->episodes[episode].id, {first, last}, ""};
@@ -174,6 +172,29 @@ static mynah_status look(lint *l, const int8_t *parts, const mynah_progress *pro
   return lint_conflicts(l);
 }
 
+/* What most episodes have is a property of the set: said once. */
+static void gather_common(lint *l) {
+  mynah_lint_report *r = l->report;
+  for (int kind = 0; kind < MYNAH_LINT_KINDS; kind++) {
+    bool is_common = l->n_of_kind[kind] >= 8 && 2 * l->n_of_kind[kind] > (int64_t)l->d->n_episodes;
+    for (size_t i = 0; i < r->n && is_common; i++) {
+      mynah_finding *f = &r->findings[i];
+      if ((int)f->kind != kind || f->episode < 0) continue;
+      char text[sizeof f->advice];
+      memcpy(text, f->advice, sizeof text);
+      snprintf(f->advice, sizeof f->advice, "%lld times, first in episode %lld: %.250s", (long long)l->n_of_kind[kind], (long long)f->episode, text);
+      f->episode = -1;
+      f->frames[0] = 0;
+      f->frames[1] = mynah_dataset_n_frames(l->d) - 1;
+      break;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < r->n && is_common; i++)
+      if ((int)r->findings[i].kind != kind || r->findings[i].episode < 0) r->findings[kept++] = r->findings[i];
+    if (is_common) r->n = kept, r->n_found -= l->n_of_kind[kind] - 1;
+  }
+}
+
 /* The worst first, then by place. */
 static int by_weight(const void *a, const void *b) {
   const mynah_finding *x = a, *y = b;
@@ -194,6 +215,7 @@ mynah_status mynah_dataset_lint(mynah_dataset *d, const mynah_lint_config *confi
   l->report = &report;
   mynah_status status = set_up(l);
   if (status == MYNAH_OK) status = look(l, parts, progress);
+  if (status == MYNAH_OK) gather_common(l);
   void *const blocks[] = {l->columns, l->pairs, l->x, l->times, l->scratch, l->signatures, l->samples,
                           l->sample_episode, l->sample_frame, l->grams, l};
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mynah_free(blocks[i]);

@@ -36,6 +36,7 @@ typedef struct lint {
   mynah_dataset *d;
   const mynah_lint_config *c;
   mynah_lint_report *report;
+  int64_t n_of_kind[MYNAH_LINT_KINDS];
   lint_column *columns;
   int n_columns;
   lint_pair *pairs;
