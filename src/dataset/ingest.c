@@ -46,7 +46,7 @@ mynah_status mynah__ingest_create(mynah__ingest *in, const mynah_dataset_config 
 void mynah__ingest_skip(mynah__ingest *in, const char *key, int64_t number, const char *why) {
   if (in->report.n_skipped++ >= MAX_SKIPPED) return;
   mynah_json *j = mynah_json_object();
-  mynah_json_set(j, key, mynah_json_integer(number));
+  mynah_json_set(j, key, number < 0 ? mynah_json_null() : mynah_json_integer(number));
   mynah_json_set(j, "why", mynah_json_string(why));
   mynah_json_append(in->report.skipped, j);
 }
@@ -173,6 +173,7 @@ mynah_status mynah__ingest_create_arrays(mynah__ingest *in, const mynah__array_c
     return mynah_fail(MYNAH_NOT_FOUND, "%s: has no actions: map=action:NAME says which field they are", in->path);
   return mynah__ingest_create(in, &(mynah_dataset_config){.rate_hz = c->rate_hz > 0 ? c->rate_hz : rate_hz > 0 ? rate_hz : 10,
                                                           .source = source,
+                                                          .robot = in->robot,
                                                           .codec = (mynah_codec)c->codec,
                                                           .jpeg_quality = (int)c->jpeg_quality});
 }

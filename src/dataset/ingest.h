@@ -25,7 +25,7 @@ bool mynah__items_to_picture(const mynah__item *type, const uint8_t *items, size
 /* ---- ingest.c: one import ----------------------------------------------------------------------------------------- */
 
 typedef struct mynah__ingest {
-  const char *path; /* what is brought in */
+  const char *path, *robot; /* what is brought in; of whom, NULL: not known */
   mynah__import_file file;
   mynah_import_report report;
   const mynah_progress *progress;

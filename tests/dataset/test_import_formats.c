@@ -215,6 +215,87 @@ static void test_tub(void **state) {
   mynah_dataset_close(d);
 }
 
+/* ---- LeRobot ------------------------------------------------------------------------------------------------------------ */
+
+static void test_lerobot(void **state) {
+  static const char *const names[] = {"lerobot_v21_state", "lerobot_v30_state", "lerobot_v30_image", "lerobot_v30_video"};
+  for (int k = 0; k < 4; k++) {
+    mynah_json *expected;
+    mynah_dataset *d = open_golden("lerobot", names[k], &expected, 0);
+    const mynah_json *frames = mynah_json_get(expected, "frames"), *lengths = mynah_json_get(expected, "lengths"), *tasks = mynah_json_get(expected, "tasks");
+    assert_int_equal(mynah_dataset_n_episodes(d), mynah_json_size(lengths));
+    assert_true(mynah_dataset_rate_hz(d) == mynah_json_to_number(mynah_json_get(expected, "fps"), 0));
+    bool has_camera = mynah_dataset_find(d, "observation.images.top") != NULL;
+    assert_int_equal(has_camera, k >= 2);
+    size_t at = 0;
+    for (size_t e = 0; e < mynah_json_size(lengths); e++) {
+      assert_string_equal(mynah_dataset_episode(d, (int64_t)e)->task, mynah_json_to_string(mynah_json_at(tasks, e), "?"));
+      assert_int_equal(mynah_dataset_episode(d, (int64_t)e)->n_frames, mynah_json_to_integer(mynah_json_at(lengths, e), 0));
+      for (int64_t t = 0; t < mynah_json_to_integer(mynah_json_at(lengths, e), 0); t++, at++) {
+        const mynah_json *f = mynah_json_at(frames, at);
+        int64_t time_ns;
+        expect_row(d, (int64_t)e, "observation.state", t, mynah_json_get(f, "observation.state"));
+        expect_row(d, (int64_t)e, "action", t, mynah_json_get(f, "action"));
+        case_ok(mynah_dataset_read_times(d, (int64_t)e, t, 1, &time_ns));
+        assert_int_equal(time_ns, t * 100000000);
+        if (!has_camera) continue;
+        const mynah_json *sum = mynah_json_get(f, "image_sum");
+        assert_non_null(sum);
+        expect_sum(d, (int64_t)e, "observation.images.top", t, mynah_json_to_integer(sum, 0), k == 3 ? 1.5 : 0);
+      }
+    }
+    mynah_json_destroy(expected);
+    mynah_dataset_close(d);
+  }
+}
+
+/* The set's own statistics of each episode: extremes exactly, mean and deviation within 5e-6. */
+static void expect_stats(mynah_dataset *d, int64_t episode, const char *feature, const mynah_json *want) {
+  mynah_stats s;
+  case_ok(mynah_dataset_stats(d, feature, &episode, 1, 0, &s));
+  for (size_t k = 0; k < (size_t)s.size; k++) {
+    double mean = mynah_json_to_number(mynah_json_at(mynah_json_get(want, "mean"), k), (double)NAN);
+    double std = mynah_json_to_number(mynah_json_at(mynah_json_get(want, "std"), k), (double)NAN);
+    assert_true(s.min[k] == (double)(float)mynah_json_to_number(mynah_json_at(mynah_json_get(want, "min"), k), 0));
+    assert_true(s.max[k] == (double)(float)mynah_json_to_number(mynah_json_at(mynah_json_get(want, "max"), k), 0));
+    if (!(fabs(s.mean[k] - mean) <= 5e-6 && fabs(s.std[k] - std) <= 5e-6))
+      fail_msg("episode %lld %s[%zu]: mean %.9g, not %.9g; std %.9g, not %.9g", (long long)episode, feature, k, s.mean[k], mean, s.std[k], std);
+  }
+  mynah_stats_deinit(&s);
+}
+
+static void test_g1(void **state) {
+  char path[MYNAH_PATH_MAX], stats[MYNAH_PATH_MAX + 32], *text;
+  mynah_import_report r;
+  mynah_dataset *d;
+  size_t n;
+  int64_t n_lines = 0;
+  snprintf(path, sizeof path, "%s", mynah_test_shared("data/lerobot_g1_bottle"));
+  case_ok(import("lerobot", path, "", &r));
+  assert_int_equal(r.n_episodes, 100);
+  assert_int_equal(r.n_frames, 35965);
+  assert_int_equal(r.n_skipped, 95); /* of 100 videos 5 are there */
+  assert_non_null(strstr(mynah_json_to_string(mynah_json_get(mynah_json_at(r.skipped, 0), "why"), ""), "video is missing"));
+  mynah_json_destroy(r.skipped);
+  case_ok(mynah_dataset_open(out, MYNAH_OPEN_READ, &d));
+  snprintf(stats, sizeof stats, "%s/meta/episodes_stats.jsonl", path);
+  case_ok(mynah_file_read(stats, 1 << 26, &text, &n));
+  char *rest = text;
+  for (char *line; (line = strsep(&rest, "\n"));) {
+    mynah_json *j;
+    if (!line[0]) continue;
+    case_ok(mynah_json_parse(line, strlen(line), &j));
+    int64_t e = mynah_json_to_integer(mynah_json_get(j, "episode_index"), -1);
+    expect_stats(d, e, "observation.state", mynah_json_get(mynah_json_get(j, "stats"), "observation.state"));
+    expect_stats(d, e, "action", mynah_json_get(mynah_json_get(j, "stats"), "action"));
+    mynah_json_destroy(j);
+    n_lines++;
+  }
+  assert_int_equal(n_lines, 100);
+  mynah_free(text);
+  mynah_dataset_close(d);
+}
+
 /* ---- formats made here ------------------------------------------------------------------------------------------------- */
 
 static void write_text(const char *name, const char *text) {
@@ -301,7 +382,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_robomimic, set_up), cmocka_unit_test_setup(test_aloha, set_up),
       cmocka_unit_test_setup(test_minari, set_up),    cmocka_unit_test_setup(test_imitation, set_up), cmocka_unit_test_setup(test_rollouts, set_up),
-      cmocka_unit_test_setup(test_tub, set_up),       cmocka_unit_test_setup(test_csv, set_up),
+      cmocka_unit_test_setup(test_tub, set_up),       cmocka_unit_test_setup(test_lerobot, set_up), cmocka_unit_test_setup(test_g1, set_up), cmocka_unit_test_setup(test_csv, set_up),
       cmocka_unit_test_setup(test_old_tub, set_up),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
