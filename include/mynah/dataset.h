@@ -288,6 +288,18 @@ typedef struct mynah_importer {
 MYNAH_API const mynah_importer *const *mynah_importers(void); /* NULL-terminated */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_importer_find(const char *name, const mynah_importer **out);
 
+/* ---- exporters --------------------------------------------------------------------------------------------------------- */
+
+/* A format that a dataset can be written in: one row of a table. */
+typedef struct mynah_exporter {
+  const char *name; /* "lerobot" */
+  const char *summary;
+  /* Writes all episodes of d to `out_path`, a file or a folder, which must not exist and is there only when whole. */
+  mynah_status (*run)(mynah_dataset *d, const char *out_path, const mynah_progress *progress);
+} mynah_exporter;
+MYNAH_API const mynah_exporter *const *mynah_exporters(void); /* NULL-terminated */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_exporter_find(const char *name, const mynah_exporter **out);
+
 /* ---- well-known tasks ------------------------------------------------------------------------------------------- */
 
 /* Push-T's observation.state, observation.environment_state (nine keypoints) and action: the same names, units, angles

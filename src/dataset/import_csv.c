@@ -50,15 +50,19 @@ static int split_line(char *line, char **fields) {
   return n;
 }
 
-/* "action.x", "action[3]", "action_3", "action": the part before the element, or all of it. */
+/* "action.x", "action[3]", "action_3", "observation.state.x", "force.x": the part before the element, or all of it. */
 static size_t stem_length(const char *name) {
+  static const char *const heads[] = {"action", "observation.", "next."};
   size_t n = strlen(name), k = n;
   const char *dot = strrchr(name, '.');
+  for (size_t i = 0; i < 3; i++) {
+    size_t head = strlen(heads[i]);
+    if (strncmp(name, heads[i], head) == 0 && (i > 0 || strchr(".[", name[head]))) return head + strcspn(name + head, ".[");
+  }
   if (n > 0 && name[n - 1] == ']' && strrchr(name, '[')) return (size_t)(strrchr(name, '[') - name);
   while (k > 0 && name[k - 1] >= '0' && name[k - 1] <= '9') k--;
   if (k < n && k > 1 && name[k - 1] == '_') return k - 1;
-  bool is_feature = dot && strncmp(name, "observation.", 12) == 0 && dot == name + 11;
-  return dot && dot > name && !is_feature ? (size_t)(dot - name) : n;
+  return dot && dot > name ? (size_t)(dot - name) : n;
 }
 
 static bool is_picture_name(const char *text) {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const tool_command *const tool_commands[] = {&tool_demo, &tool_import, &tool_data,  &tool_record, &tool_train,
+const tool_command *const tool_commands[] = {&tool_demo, &tool_import, &tool_export, &tool_data,  &tool_record, &tool_train,
                                              &tool_eval, &tool_bench,  &tool_doctor,
                                              &tool_selfcheck, NULL};
 

@@ -31,7 +31,7 @@ typedef struct tool_command {
   int (*tables)(const tool_args *args, const mynah_config_table **out);
 } tool_command;
 
-extern const tool_command tool_demo, tool_import, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
+extern const tool_command tool_demo, tool_import, tool_export, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
 extern const tool_command tool_selfcheck;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Import of HDF5: robomimic (data/demo_N, mask/NAME becomes tags), ALOHA and ACT (a file an episode), Minari (episode_N).
+/* HDF5: import of robomimic (data/demo_N, mask/NAME becomes tags), ALOHA and ACT (a file an episode), Minari (episode_N);
+ * export as robomimic.
  * The only file that knows libhdf5. Nothing outside the file is followed: no external links, storage or plug-ins. */
+#include "export.h"
 #include "ingest.h"
 
 #include <hdf5.h>
@@ -466,3 +468,166 @@ RUN(minari)
 const mynah_importer mynah__import_robomimic = {"robomimic", "robomimic HDF5 (data/demo_N; masks become tags)", &mynah__array_table, run_robomimic};
 const mynah_importer mynah__import_aloha = {"aloha", "ALOHA and ACT HDF5 (episode_N.hdf5 in a folder)", &mynah__array_table, run_aloha};
 const mynah_importer mynah__import_minari = {"minari", "Minari HDF5 (a dataset's folder, or main_data.hdf5)", &mynah__array_table, run_minari};
+
+/* ---- export as robomimic ------------------------------------------------------------------------------------------------- */
+
+/* "obs/top_image", "obs/state", "actions", "rewards", "dones". */
+static void their_name(const mynah_feature *f, char *out, size_t size) {
+  const char *name = f->name;
+  if (strcmp(name, "action") == 0) snprintf(out, size, "actions");
+  else if (strcmp(name, "next.reward") == 0) snprintf(out, size, "rewards");
+  else if (strcmp(name, "next.done") == 0) snprintf(out, size, "dones");
+  else if (f->is_image) snprintf(out, size, "obs/%s_image", strncmp(name, "observation.images.", 19) == 0 ? name + 19 : name);
+  else snprintf(out, size, "obs/%s", strncmp(name, "observation.", 12) == 0 ? name + 12 : name);
+}
+
+static mynah_status cannot_write(const mynah_dataset *d, const char *what) { return mynah_fail(MYNAH_IO, "%s: '%s' cannot be written", d->path, what); }
+
+/* Rows from … of a dataset that is being written. */
+static bool put_rows(hid_t set, hid_t type, int n_dims, const hsize_t *dims, hsize_t from, hsize_t n, const void *data) {
+  hsize_t start[MYNAH_MAX_DIMS + 1] = {from}, count[MYNAH_MAX_DIMS + 1] = {n};
+  for (int i = 1; i < n_dims; i++) count[i] = dims[i];
+  hid_t file = H5Dget_space(set), memory = H5Screate_simple(n_dims, count, NULL);
+  bool is_done = H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 && H5Dwrite(set, type, memory, file, H5P_DEFAULT, data) >= 0;
+  H5Sclose(file);
+  H5Sclose(memory);
+  return is_done;
+}
+
+/* Pictures go in chunks of one, deflated; vectors whole. */
+static mynah_status put_feature(mynah_dataset *d, hid_t group, int64_t e, int feature) {
+  const hid_t types[MYNAH_DTYPE_COUNT] = {H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE, H5T_NATIVE_INT64, H5T_NATIVE_INT32, H5T_NATIVE_UINT8, H5T_NATIVE_UINT8, -1};
+  const mynah_feature *f = &d->features[feature];
+  int64_t n = d->episodes[e].n_frames;
+  char name[MYNAH_NAME_MAX + 16];
+  hsize_t dims[MYNAH_MAX_DIMS + 1] = {(hsize_t)n}, chunk[MYNAH_MAX_DIMS + 1] = {1};
+  bool is_flat = strncmp(f->name, "next.", 5) == 0 && mynah_feature_size(f) == 1; /* rewards and dones are (N) */
+  int n_dims = is_flat ? 1 : 1 + f->n_dims;
+  hid_t type = f->is_image ? H5T_NATIVE_UINT8 : types[f->dtype];
+  if (type < 0) return mynah_fail(MYNAH_UNSUPPORTED, "%s: '%s' has a type that HDF5 lacks", d->path, f->name);
+  for (int i = 0; i < f->n_dims; i++) dims[i + 1] = chunk[i + 1] = (hsize_t)f->dims[i];
+  their_name(f, name, sizeof name);
+  hid_t space = H5Screate_simple(n_dims, dims, NULL), how = H5Pcreate(H5P_DATASET_CREATE), links = H5Pcreate(H5P_LINK_CREATE);
+  H5Pset_create_intermediate_group(links, 1);
+  if (f->is_image) {
+    H5Pset_chunk(how, n_dims, chunk);
+    H5Pset_deflate(how, 4);
+  }
+  hid_t set = H5Dcreate2(group, name, type, space, links, how, H5P_DEFAULT);
+  mynah_status status = set < 0 ? cannot_write(d, name) : MYNAH_OK;
+  for (int64_t t = 0; t < n && status == MYNAH_OK;) {
+    mynah_image p;
+    const mynah__block *b;
+    if (f->is_image) {
+      status = mynah_dataset_read_image(d, e, f->name, t, 0, 0, &p);
+      if (status != MYNAH_OK) break;
+      if (!put_rows(set, type, n_dims, dims, (hsize_t)t++, 1, p.data)) status = cannot_write(d, name);
+      mynah_image_deinit(&p);
+    } else if ((status = mynah__read_block(d, &d->episodes[e], feature, t, &b)) == MYNAH_OK) {
+      if (!put_rows(set, type, n_dims, dims, (hsize_t)b->start, (hsize_t)b->count, b->data)) status = cannot_write(d, name);
+      t = b->start + b->count;
+    }
+  }
+  if (set >= 0) H5Dclose(set);
+  H5Pclose(links);
+  H5Pclose(how);
+  H5Sclose(space);
+  return status;
+}
+
+static bool put_attribute(hid_t object, const char *name, hid_t type, const void *value) {
+  hid_t space = H5Screate(H5S_SCALAR), a = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+  bool is_done = a >= 0 && H5Awrite(a, type, value) >= 0;
+  if (a >= 0) H5Aclose(a);
+  H5Sclose(space);
+  return is_done;
+}
+
+static bool put_text(hid_t object, const char *name, const char *text) {
+  hid_t type = H5Tcopy(H5T_C_S1);
+  H5Tset_size(type, H5T_VARIABLE);
+  bool is_done = put_attribute(object, name, type, &text);
+  H5Tclose(type);
+  return is_done;
+}
+
+static mynah_status put_episode(mynah_dataset *d, hid_t data, int64_t e) {
+  char name[64];
+  int64_t n = d->episodes[e].n_frames;
+  snprintf(name, sizeof name, "demo_%lld", (long long)e);
+  hid_t group = H5Gcreate2(data, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  if (group < 0) return cannot_write(d, name);
+  mynah_status status = put_attribute(group, "num_samples", H5T_NATIVE_INT64, &n) ? MYNAH_OK : cannot_write(d, name);
+  for (int i = 0; i < d->n_features && status == MYNAH_OK; i++) status = put_feature(d, group, e, i);
+  hsize_t rows = (hsize_t)n;
+  int64_t *ends = mynah_calloc((size_t)n, sizeof *ends);
+  for (int k = 0; k < 2 && ends && status == MYNAH_OK; k++) { /* robomimic wants both */
+    const char *what = k ? "rewards" : "dones";
+    if (H5Lexists(group, what, H5P_DEFAULT) > 0) continue;
+    ends[n - 1] = k ? d->episodes[e].success == 1 : 1;
+    hid_t space = H5Screate_simple(1, &rows, NULL);
+    hid_t set = H5Dcreate2(group, what, k ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (set < 0 || H5Dwrite(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, ends) < 0) status = cannot_write(d, what);
+    if (set >= 0) H5Dclose(set);
+    H5Sclose(space);
+  }
+  if (!ends && status == MYNAH_OK) status = MYNAH_NO_MEMORY;
+  mynah_free(ends);
+  H5Gclose(group);
+  return status;
+}
+
+/* mask/train, valid, test: which demo is in which part. */
+static mynah_status put_masks(mynah_dataset *d, hid_t file) {
+  static const char *const parts[] = {"train", "valid", "test"};
+  enum { EACH = 32 };
+  char *names = mynah_calloc(d->n_episodes, EACH);
+  if (!names) return MYNAH_NO_MEMORY;
+  mynah_status status = MYNAH_OK;
+  hid_t masks = -1;
+  for (int p = 0; p < 3 && status == MYNAH_OK; p++) {
+    hsize_t n = 0;
+    for (int64_t e = 0; e < (int64_t)d->n_episodes; e++)
+      if (mynah_dataset_part(d, e) == p) snprintf(names + EACH * n++, EACH, "demo_%lld", (long long)e);
+    if (n == 0) continue;
+    if (masks < 0) masks = H5Gcreate2(file, "mask", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate_simple(1, &n, NULL);
+    H5Tset_size(type, EACH);
+    H5Tset_strpad(type, H5T_STR_NULLPAD);
+    hid_t set = H5Dcreate2(masks, parts[p], type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (set < 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) < 0) status = cannot_write(d, parts[p]);
+    if (set >= 0) H5Dclose(set);
+    H5Sclose(space);
+    H5Tclose(type);
+    memset(names, 0, EACH * d->n_episodes);
+  }
+  if (masks >= 0) H5Gclose(masks);
+  mynah_free(names);
+  return status;
+}
+
+static mynah_status export_work(mynah_dataset *d, const char *path, const mynah_progress *progress) {
+  char text[256];
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  if (!mynah_dataset_find(d, "action")) return mynah_fail(MYNAH_INVALID, "%s: robomimic needs a feature 'action'", d->path);
+  hid_t file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
+  if (file < 0) return mynah_fail(MYNAH_IO, "%s: cannot be made", path);
+  hid_t data = H5Gcreate2(file, "data", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  mynah_status status = MYNAH_OK;
+  for (int64_t e = 0; e < (int64_t)d->n_episodes && status == MYNAH_OK; e++) {
+    status = mynah_is_interrupted() ? mynah_fail(MYNAH_INTERRUPTED, "export: interrupted; nothing is left") : put_episode(d, data, e);
+    mynah_progress_tell(progress, "export", (double)e + 1, (double)d->n_episodes, "episodes", "");
+  }
+  int64_t total = mynah_dataset_n_frames(d);
+  snprintf(text, sizeof text, "{\"env_name\": \"%.100s\", \"type\": 1, \"env_kwargs\": {\"control_freq\": %.9g}}", strpbrk(d->robot, "\"\\") || strlen(d->robot) > 100 ? "" : d->robot, d->rate_hz);
+  if (status == MYNAH_OK && (!put_attribute(data, "total", H5T_NATIVE_INT64, &total) || !put_text(data, "env_args", text))) status = cannot_write(d, "data");
+  if (status == MYNAH_OK) status = put_masks(d, file);
+  H5Gclose(data);
+  if (H5Fclose(file) < 0 && status == MYNAH_OK) status = mynah_fail(MYNAH_IO, "%s: cannot be written", path);
+  return status;
+}
+
+static mynah_status run_export(mynah_dataset *d, const char *out_path, const mynah_progress *progress) {
+  return mynah__export_run(d, out_path, progress, export_work);
+}
+const mynah_exporter mynah__export_robomimic = {"robomimic", "robomimic HDF5 (data/demo_N, mask/train …)", run_export};
