@@ -128,6 +128,129 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_stats(mynah_dataset *d, const
                                                          int64_t n_episodes, int64_t max_images, mynah_stats *out);
 MYNAH_API void mynah_stats_deinit(mynah_stats *s);
 
+/* ---- editing --------------------------------------------------------------------------------------------------------
+ * Episodes are named by their ids. A change is whole or not at all, leaves other episodes' bytes alone, and first saves
+ * the version that was there. Thread: d's. Fails: INVALID when d is not open for writing, NOT_FOUND for an id that is
+ * not there, BUSY while an episode is being written. Shape: ids (n) */
+
+/* Deleted episodes are left out everywhere and stay in the file until vacuum. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_deleted(mynah_dataset *d, const int64_t *ids, int64_t n,
+                                                               bool is_deleted);
+/* success: 1, 0 or -1 (unknown). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_success(mynah_dataset *d, const int64_t *ids, int64_t n, int success);
+/* Removes what was deleted for good and packs the file, which needs its size again while it works. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_vacuum(mynah_dataset *d, int64_t *n_removed);
+/* A tag is a word of at most 63 letters. Fails: INVALID for another. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_tag(mynah_dataset *d, const int64_t *ids, int64_t n, const char *tag,
+                                                       bool is_on);
+MYNAH_API bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag); /* i: an index, 0 … n-1 */
+
+/* A split by whole episodes, kept as tags train, valid, test; each group of alike episodes gives each part its share. */
+typedef enum mynah_split_by { MYNAH_SPLIT_BY_NONE, MYNAH_SPLIT_BY_TASK, MYNAH_SPLIT_BY_SUCCESS, MYNAH_SPLIT_BY_EXPERT } mynah_split_by;
+typedef struct mynah_split_config {
+  double valid, test; /* shares in [0,1) */
+  uint64_t seed;
+  mynah_split_by by;
+} mynah_split_config;
+/* counts: episodes in train, valid, test. Fails: INVALID for shares that leave nothing to train on. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_split(mynah_dataset *d, const mynah_split_config *config,
+                                                         int64_t counts[3]);
+/* Which part episode index i is in: 0 train, 1 valid, 2 test, -1 none. */
+MYNAH_API int mynah_dataset_part(mynah_dataset *d, int64_t i);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_rename_feature(mynah_dataset *d, const char *from, const char *to);
+/* Frames first … last (negative: from the end) become a new episode with the old one's tags; the old one is deleted. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_trim(mynah_dataset *d, int64_t id, int64_t first, int64_t last,
+                                                        int64_t *new_id);
+
+/* Episodes of some files into a new one, pictures as the bytes they are: merge, select, resample. */
+typedef struct mynah_copy_options {
+  const char *features; /* "a,b" to keep, in that order; NULL or "": all */
+  const int64_t *ids;   /* episodes to keep; NULL: all */
+  int64_t n_ids;
+  double rate_hz; /* > 0: frames at this rate, numbers interpolated (angles the short way), pictures the nearest */
+  const mynah_progress *progress;
+} mynah_copy_options;
+/* Fails: MISMATCH when features or rates differ; BUSY when the file exists; nothing is left then. Shape: from (n) */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_copy(mynah_dataset *const *from, int n, const mynah_copy_options *options,
+                                                        const char *out_path);
+
+/* ---- versions --------------------------------------------------------------------------------------------------------
+ * A version is a manifest {"hash","rate_hz","features":[…],"episodes":[{"id","frames","hash","tags"}]} under the hash
+ * that mynah_dataset_hash gives; a policy file holds that hash. It is never changed. */
+
+/* Keeps the present version; name: "" or a name that then always means it. Fails: BUSY for a name given to another. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_save_version(mynah_dataset *d, const char *name, char hash[65]);
+/* which: "" (the present one), a name, or at least 6 digits of a hash; also finds what the file held before episodes
+ * were added. Owns: *out is the caller's. Fails: NOT_FOUND. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_read_version(mynah_dataset *d, const char *which, mynah_json **out);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_list_versions(mynah_dataset *d, mynah_json **out); /* [{"hash","episodes","name"}] */
+/* Sets episodes_removed, episodes_added (ids), episodes_kept, frames_before, frames_after, features_removed, _added. */
+MYNAH_API void mynah_version_diff(const mynah_json *a, const mynah_json *b, mynah_json *out);
+
+/* ---- lint ---------------------------------------------------------------------------------------------------------- */
+
+/* What can be wrong with demonstrations: one row a kind of finding, with its name in JSON. */
+#define MYNAH_LINT_MAP(X)                                                                                              \
+  X(IDLE, "idle") X(TIME_GAP, "time_gap") X(TIME_REVERSAL, "time_reversal") X(RATE_DRIFT, "rate_drift")                \
+  X(FROZEN_CAMERA, "frozen_camera") X(BLACK_CAMERA, "black_camera") X(SATURATED, "saturated") X(CONSTANT, "constant")  \
+  X(JUMP, "jump") X(NONFINITE, "nonfinite") X(LAG, "lag") X(DUPLICATE, "duplicate")                                    \
+  X(LENGTH_OUTLIER, "length_outlier") X(CONFLICT, "conflict") X(LABEL_NOISE, "label_noise") X(LEAKAGE, "leakage")
+
+typedef enum mynah_lint_kind {
+#define MYNAH_LINT_ENUM(name, text) MYNAH_LINT_##name,
+  MYNAH_LINT_MAP(MYNAH_LINT_ENUM)
+#undef MYNAH_LINT_ENUM
+      MYNAH_LINT_KINDS
+} mynah_lint_kind;
+MYNAH_API const char *mynah_lint_kind_name(mynah_lint_kind kind); /* "time_gap" */
+
+/* info: worth knowing; warning: costs quality; error: training on it goes wrong. */
+typedef enum mynah_severity { MYNAH_SEVERITY_INFO, MYNAH_SEVERITY_WARNING, MYNAH_SEVERITY_ERROR } mynah_severity;
+MYNAH_API const char *mynah_severity_name(mynah_severity s);
+
+#define MYNAH_LINT_CONFIG_KEYS(K)                                                                                          \
+  K(FLOAT, idle_s, "idle.seconds", 2, 0.1, 3600, "s", "state and action rest at least this long (and 8 frames)")           \
+  K(FLOAT, idle_share, "idle.share", 0.01, 0, 1, "", "resting: no element leaves this share of its range")                 \
+  K(FLOAT, gap_factor, "gap.factor", 3, 1.1, 1000, "", "a step in time over this many usual ones is a gap")                \
+  K(FLOAT, drift_share, "drift.share", 0.1, 0.001, 10, "", "a rate this far off the nominal or the early one drifts")      \
+  K(FLOAT, frozen_s, "frozen.seconds", 1, 0.05, 3600, "s", "equal pictures for this long while something moves")           \
+  K(FLOAT, saturated_share, "saturated.share", 0.25, 0.01, 1, "", "of frames that sit at one end of an element's range")   \
+  K(FLOAT, jump_share, "jump.share", 0.25, 0.01, 1, "", "of the range: a step this large, and 10 times the usual")         \
+  K(FLOAT, lag_s, "lag.seconds", 0.5, 0.001, 60, "s", "a state that follows its action later than this lags")              \
+  K(FLOAT, noise_share, "noise.share", 0.1, 0.001, 1, "", "frame-to-frame noise of an action, in standard deviations")     \
+  K(BOOL, pictures, "pictures", true, 0, 1, "", "look at pictures, which reads the whole file")                            \
+  K(INT, limit, "limit", 20, 1, 1000000, "", "findings listed of each kind; further ones are counted")
+
+typedef struct mynah_lint_config {
+#define MYNAH_LINT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH_LINT_CONFIG_KEYS(MYNAH_LINT_FIELD)
+#undef MYNAH_LINT_FIELD
+} mynah_lint_config;
+MYNAH_API extern const mynah_config_table mynah_lint_table;
+
+typedef struct mynah_finding {
+  mynah_lint_kind kind;
+  mynah_severity severity;
+  int64_t episode;   /* its id; -1: the whole set */
+  int64_t frames[2]; /* first and last */
+  char advice[320];  /* what was found, then what to do */
+} mynah_finding;
+typedef struct mynah_lint_report {
+  mynah_finding *findings; /* the worst first */
+  size_t n, capacity;
+  int64_t n_found; /* with those that are counted only */
+  mynah_severity worst;
+} mynah_lint_report;
+/* Reads the whole set (twice, but for pictures) and reports at most one finding of a kind for each episode and feature.
+ * parts: which part of a split (0 train, 1 valid, 2 test, -1 none) each episode is in, or NULL: no look for leakage.
+ * Shape: parts (episodes). Thread: d's. Owns: free with deinit. Fails: as reading does; INVALID: no episodes. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_lint(mynah_dataset *d, const mynah_lint_config *config,
+                                                        const int8_t *parts, const mynah_progress *progress,
+                                                        mynah_lint_report *out);
+MYNAH_API void mynah_lint_report_deinit(mynah_lint_report *r);
+/* [{"kind","episode" (null: the set),"frames":[a,b],"severity","advice"}] */
+MYNAH_API mynah_json *mynah_lint_report_to_json(const mynah_lint_report *r);
+
 /* ---- windows --------------------------------------------------------------------------------------------------------- */
 
 /* What a model wants to see around a time step t: frames t+first … t+first+count-1 of a feature, clamped to the episode
@@ -164,6 +287,18 @@ typedef struct mynah_importer {
 } mynah_importer;
 MYNAH_API const mynah_importer *const *mynah_importers(void); /* NULL-terminated */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_importer_find(const char *name, const mynah_importer **out);
+
+/* ---- exporters --------------------------------------------------------------------------------------------------------- */
+
+/* A format that a dataset can be written in: one row of a table. */
+typedef struct mynah_exporter {
+  const char *name; /* "lerobot" */
+  const char *summary;
+  /* Writes all episodes of d to `out_path`, a file or a folder, which must not exist and is there only when whole. */
+  mynah_status (*run)(mynah_dataset *d, const char *out_path, const mynah_progress *progress);
+} mynah_exporter;
+MYNAH_API const mynah_exporter *const *mynah_exporters(void); /* NULL-terminated */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_exporter_find(const char *name, const mynah_exporter **out);
 
 /* ---- well-known tasks ------------------------------------------------------------------------------------------- */
 

@@ -16,7 +16,7 @@ extern "C" {
 
 #define MYNAH_FEED_KEYS(K)                                                                         \
   K(CHOICE, valid_by, "valid.by", "random", 0, 0, "random|last|time",                              \
-    "which part validates: random episodes, the last episodes, or the last frames")                \
+    "which part validates: random episodes (or those that data split chose), the last episodes, or the last frames")                \
   K(FLOAT, valid_share, "valid.share", 0.1, 0, 0.9, "", "share of episodes (or frames) that validate") \
   K(INT, frame_stride, "frames.stride", 1, 1, 1000, "frames", "a window starts at every n-th frame of an episode") \
   K(INT, feed_workers, "feed.workers", 0, 0, 64, "threads", "threads preparing batches; 0: as many as train") \
@@ -50,8 +50,9 @@ typedef struct mynah_split {
   mynah_range *train, *valid;
   int64_t n_train, n_valid; /* ranges */
 } mynah_split;
-/* Fails: INVALID when either part would be empty (valid.share 0 is fine: nothing validates). */
-MYNAH_API MYNAH_CHECKED mynah_status mynah_split_create(const mynah_dataset *d, const mynah_feed_config *config,
+/* A split that the file holds (mynah_dataset_split) is taken for valid.by=random.
+ * Fails: INVALID when either part would be empty (valid.share 0 is fine: nothing validates). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_split_create(mynah_dataset *d, const mynah_feed_config *config,
                                                         uint64_t seed, mynah_split *out);
 MYNAH_API void mynah_split_deinit(mynah_split *s);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Import of the Udacity driving simulator's recordings: driving_log.csv and a folder of JPEG pictures. */
-#include "store.h"
+#include "ingest.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -38,25 +38,12 @@ typedef struct row {
 
 typedef struct import {
   const udacity_config *config;
-  const mynah_progress *progress;
-  mynah_import_report *report;
-  const char *folder;
+  mynah__ingest *in;
   char *text; /* the log; rows point into it */
   row *rows;
   size_t n_rows, cap_rows;
   bool has_sides;
-  mynah_feature features[5];
-  int n_features;
-  mynah__import_file file;
 } import;
-
-static void note_skipped(import *m, int line, const char *why) {
-  mynah_json *j = mynah_json_object();
-  mynah_json_set(j, "line", mynah_json_integer(line));
-  mynah_json_set(j, "why", mynah_json_string(why));
-  if (m->report->n_skipped++ < 1000) mynah_json_append(m->report->skipped, j);
-  else mynah_json_destroy(j);
-}
 
 /* ---- the log
  * --------------------------------------------------------------------------------------------------------- */
@@ -110,11 +97,11 @@ static mynah_status take_line(import *m, char *line, int number) {
   if (n < 7 || !read_number(fields[3], &r.steering) || !read_number(fields[4], &r.throttle) ||
       !read_number(fields[5], &r.brake) || !read_number(fields[6], &r.speed)) {
     if (number > 1)
-      note_skipped(m, number, "is not center,left,right,steering,throttle,brake,speed"); /* line 1: a header */
+      mynah__ingest_skip(m->in, "line", number, "is not center,left,right,steering,throttle,brake,speed"); /* line 1: a header */
     return MYNAH_OK;
   }
   if (!isfinite(r.steering) || !isfinite(r.throttle) || !isfinite(r.brake) || !isfinite(r.speed))
-    return mynah_fail(MYNAH_NONFINITE, "%s/driving_log.csv: line %d: a number is not finite", m->folder, number);
+    return mynah_fail(MYNAH_NONFINITE, "%s/driving_log.csv: line %d: a number is not finite", m->in->path, number);
   for (int i = 0; i < 3; i++) r.pictures[i] = base_name(fields[i]);
   r.time_ns = time_of(r.pictures[0]);
   MYNAH_TRY(mynah_grow((void **)&m->rows, &m->cap_rows, m->n_rows + 1, sizeof *m->rows));
@@ -125,7 +112,7 @@ static mynah_status take_line(import *m, char *line, int number) {
 static mynah_status read_log(import *m) {
   char path[MYNAH_PATH_MAX];
   size_t length;
-  MYNAH_TRY(mynah_path_join(path, sizeof path, m->folder, "driving_log.csv"));
+  MYNAH_TRY(mynah_path_join(path, sizeof path, m->in->path, "driving_log.csv"));
   MYNAH_TRY(mynah_file_read(path, MAX_LOG_BYTES, &m->text, &length));
   if (strlen(m->text) != length) return mynah_fail(MYNAH_CORRUPT, "%s: is no text", path);
   char *rest = m->text, *line;
@@ -141,9 +128,9 @@ static mynah_status read_log(import *m) {
 /* The picture lies in IMG/ or beside the log, whatever folder the log names. */
 static bool find_picture(const import *m, const char *name, char path[MYNAH_PATH_MAX]) {
   if (!mynah_path_is_inside(name) || strchr(name, '/')) return false;
-  int n = snprintf(path, MYNAH_PATH_MAX, "%s/IMG/%s", m->folder, name);
+  int n = snprintf(path, MYNAH_PATH_MAX, "%s/IMG/%s", m->in->path, name);
   if (n < MYNAH_PATH_MAX && mynah_file_exists(path)) return true;
-  n = snprintf(path, MYNAH_PATH_MAX, "%s/%s", m->folder, name);
+  n = snprintf(path, MYNAH_PATH_MAX, "%s/%s", m->in->path, name);
   return n < MYNAH_PATH_MAX && mynah_file_exists(path);
 }
 
@@ -153,31 +140,31 @@ static mynah_status check_pictures(import *m) {
   size_t kept = 0, n_sides = 0;
   for (size_t i = 0; i < m->n_rows; i++) {
     if (!find_picture(m, m->rows[i].pictures[0], path)) {
-      note_skipped(m, m->rows[i].line, "the centre picture is missing");
+      mynah__ingest_skip(m->in, "line", m->rows[i].line, "the centre picture is missing");
       continue;
     }
     n_sides += find_picture(m, m->rows[i].pictures[1], path) && find_picture(m, m->rows[i].pictures[2], path);
     m->rows[kept++] = m->rows[i];
   }
   m->n_rows = kept;
-  if (kept == 0) return mynah_fail(MYNAH_NOT_FOUND, "%s: none of the log's pictures is there", m->folder);
+  if (kept == 0) return mynah_fail(MYNAH_NOT_FOUND, "%s: none of the log's pictures is there", m->in->path);
   m->has_sides = n_sides == kept;
   if (n_sides > 0 && n_sides < kept)
-    mynah_log(MYNAH_LOG_WARNING, "%s: side cameras left out: only %zu of %zu rows have them", m->folder, n_sides, kept);
+    mynah_log(MYNAH_LOG_WARNING, "%s: side cameras left out: only %zu of %zu rows have them", m->in->path, n_sides, kept);
   mynah_image picture;
   if (!find_picture(m, m->rows[0].pictures[0], path)) return mynah_fail(MYNAH_NOT_FOUND, "%s: vanished", path);
   MYNAH_TRY(mynah_image_load(path, &picture));
   static const char *const names[3] = {"observation.images.front", "observation.images.left",
                                        "observation.images.right"};
   for (int i = 0; i < (m->has_sides ? 3 : 1); i++) {
-    m->features[m->n_features] = mynah_feature_image(names[i], picture.height, picture.width);
-    m->features[m->n_features++].is_mirrorable = true;
+    m->in->features[m->in->n] = mynah_feature_image(names[i], picture.height, picture.width);
+    m->in->features[m->in->n++].is_mirrorable = true;
   }
   mynah_image_deinit(&picture);
-  m->features[m->n_features] = mynah_feature_vector("observation.state", 1, "speed", "m/s");
-  mynah_feature_mirror(&m->features[m->n_features++], (int[]){1}, NULL);
-  m->features[m->n_features] = mynah_feature_vector("action", 2, "steering,throttle", "");
-  mynah_feature_mirror(&m->features[m->n_features++], (int[]){-1, 2}, NULL);
+  m->in->features[m->in->n] = mynah_feature_vector("observation.state", 1, "speed", "m/s");
+  mynah_feature_mirror(&m->in->features[m->in->n++], (int[]){1}, NULL);
+  m->in->features[m->in->n] = mynah_feature_vector("action", 2, "steering,throttle", "");
+  mynah_feature_mirror(&m->in->features[m->in->n++], (int[]){-1, 2}, NULL);
   return MYNAH_OK;
 }
 
@@ -198,7 +185,7 @@ static mynah_status add_row(import *m, const row *r, int64_t time_ns) {
     if (status == MYNAH_OK) status = mynah_file_read(path, MAX_PICTURE_BYTES, &blobs[i], &bytes);
     if (status == MYNAH_OK) status = mynah_image_decode(blobs[i], bytes, 0, 0, &picture);
     if (status != MYNAH_OK) break;
-    if (picture.width != m->features[0].dims[1] || picture.height != m->features[0].dims[0])
+    if (picture.width != m->in->features[0].dims[1] || picture.height != m->in->features[0].dims[0])
       status = mynah_fail(MYNAH_MISMATCH, "%s: has another size than the first picture", path);
     mynah_image_deinit(&picture);
     values[i] = (mynah_value){blobs[i], bytes, 0};
@@ -207,7 +194,7 @@ static mynah_status add_row(import *m, const row *r, int64_t time_ns) {
   float action[2] = {(float)r->steering, (float)(r->throttle - (m->config->brake ? r->brake : 0))};
   values[n_pictures] = (mynah_value){&speed, sizeof speed, 0};
   values[n_pictures + 1] = (mynah_value){action, sizeof action, 0};
-  if (status == MYNAH_OK) status = mynah_episode_add(m->file.dataset, time_ns, values, is_encoded + 3 - n_pictures);
+  if (status == MYNAH_OK) status = mynah_episode_add(m->in->file.dataset, time_ns, values, is_encoded + 3 - n_pictures);
   for (int i = 0; i < 3; i++) mynah_free(blobs[i]);
   return status;
 }
@@ -218,26 +205,26 @@ static mynah_status add_episode(import *m, size_t from, size_t to, double rate_h
   snprintf(info.task, sizeof info.task, "drive");
   snprintf(info.expert, sizeof info.expert, "human");
   int64_t n = 0;
-  MYNAH_TRY(mynah_episode_begin(m->file.dataset, &info));
+  MYNAH_TRY(mynah_episode_begin(m->in->file.dataset, &info));
   for (size_t i = from; i < to; i++) {
     int64_t time_ns = m->rows[i].time_ns >= 0 ? m->rows[i].time_ns : (int64_t)((double)(i - from) * 1e9 / rate_hz);
     mynah_status status = add_row(m, &m->rows[i], time_ns);
     if (status == MYNAH_CORRUPT || status == MYNAH_MISMATCH || status == MYNAH_UNSUPPORTED) {
-      note_skipped(m, m->rows[i].line, mynah_error());
+      mynah__ingest_skip(m->in, "line", m->rows[i].line, mynah_error());
       continue;
     }
     MYNAH_TRY(status);
     n++;
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "import: interrupted; nothing was written");
   }
-  mynah_progress_tell(m->progress, "import", (double)to, (double)m->n_rows, "frames", "");
+  mynah_progress_tell(m->in->progress, "import", (double)to, (double)m->n_rows, "frames", "");
   if (n == 0) {
-    mynah_episode_discard(m->file.dataset);
+    mynah_episode_discard(m->in->file.dataset);
     return MYNAH_OK;
   }
-  m->report->n_episodes++;
-  m->report->n_frames += n;
-  return mynah_episode_seal(m->file.dataset, NULL);
+  m->in->report.n_episodes++;
+  m->in->report.n_frames += n;
+  return mynah_episode_seal(m->in->file.dataset, NULL);
 }
 
 /* Frames a second while driving: the median step. */
@@ -260,17 +247,15 @@ static mynah_status measure_rate(const import *m, double *rate_hz) {
   return MYNAH_OK;
 }
 
-static mynah_status run_import(import *m) {
+static mynah_status work(mynah__ingest *in, void *context) {
+  import *m = context;
+  m->in = in;
   double rate_hz;
   MYNAH_TRY(read_log(m));
   MYNAH_TRY(check_pictures(m));
   MYNAH_TRY(measure_rate(m, &rate_hz));
-  mynah_dataset_config c = {.features = m->features,
-                            .n_features = m->n_features,
-                            .rate_hz = rate_hz,
-                            .robot = "udacity simulator",
-                            .source = "import udacity"};
-  MYNAH_TRY(mynah__import_create(&m->file, &c));
+  MYNAH_TRY(mynah__ingest_create(
+      m->in, &(mynah_dataset_config){.rate_hz = rate_hz, .robot = "udacity simulator", .source = "import udacity"}));
   for (size_t from = 0, to; from < m->n_rows; from = to) {
     for (to = from + 1; to < m->n_rows; to++) {
       double step_s = (double)(m->rows[to].time_ns - m->rows[to - 1].time_ns) * 1e-9;
@@ -278,30 +263,19 @@ static mynah_status run_import(import *m) {
     }
     MYNAH_TRY(add_episode(m, from, to, rate_hz));
   }
-  return m->report->n_frames > 0 ? MYNAH_OK : mynah_fail(MYNAH_CORRUPT, "%s: no picture could be read", m->folder);
+  return m->in->report.n_frames > 0 ? MYNAH_OK : mynah_fail(MYNAH_CORRUPT, "%s: no picture could be read", m->in->path);
 }
 
 static mynah_status run(const char *path, const char *out_path, const void *config, const mynah_progress *progress,
                         mynah_import_report *report) {
   import *m = mynah_calloc(1, sizeof *m);
   if (!m) return MYNAH_NO_MEMORY;
-  mynah_import_report r = {.skipped = mynah_json_array()};
   m->config = config;
-  m->progress = progress;
-  m->report = &r;
-  m->folder = path;
-  mynah_status status = mynah__import_begin(out_path, &m->file);
-  if (status == MYNAH_OK) status = run_import(m);
-  status = mynah__import_end(&m->file, status);
+  mynah_status status = mynah__ingest_run(path, out_path, progress, work, m, report);
   mynah_free(m->rows);
   mynah_free(m->text);
   mynah_free(m);
-  if (status != MYNAH_OK) {
-    mynah_json_destroy(r.skipped);
-    return status;
-  }
-  *report = r;
-  return MYNAH_OK;
+  return status;
 }
 
 const mynah_importer mynah__import_udacity = {

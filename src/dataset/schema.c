@@ -200,7 +200,7 @@ mynah_status mynah__load_features(mynah_dataset *d) {
   return status;
 }
 
-static mynah_status save_features(mynah_dataset *d) {
+mynah_status mynah__save_features(mynah_dataset *d) {
   sqlite3_stmt *q;
   MYNAH_TRY(mynah__sql_prepare(d, "INSERT INTO feature(id, name, description, crc) VALUES(?1,?2,?3,?4)", &q));
   mynah_status status = MYNAH_OK;
@@ -246,7 +246,7 @@ mynah_status mynah__schema_create(mynah_dataset *d, const mynah_dataset_config *
   MYNAH_TRY(mynah__sql_run(d, sql));
   for (size_t i = 0; i < N_SCHEMA; i++) MYNAH_TRY(mynah__sql_run(d, schema[i]));
   MYNAH_TRY(save_meta(d, config));
-  MYNAH_TRY(save_features(d));
+  MYNAH_TRY(mynah__save_features(d));
   return mynah__sql_run(d, "COMMIT");
 }
 
@@ -282,15 +282,12 @@ static bool read_episode(sqlite3_stmt *q, mynah_episode *e, bool *is_sealed) {
          is_crc(q, 9, episode_crc(e, *is_sealed));
 }
 
+#define EPISODES "SELECT id, n_frames, seed, success, task, expert, hash, is_sealed, is_deleted, crc FROM episode "
 mynah_status mynah__load_episodes(mynah_dataset *d) {
   sqlite3_stmt *q;
   d->n_episodes = 0;
   d->n_unsealed = 0;
-  MYNAH_TRY(mynah__sql_prepare(
-      d,
-      "SELECT id, n_frames, seed, success, task, expert, hash, is_sealed, is_deleted, crc FROM episode "
-      "ORDER BY id",
-      &q));
+  MYNAH_TRY(mynah__sql_prepare(d, EPISODES "ORDER BY id", &q));
   mynah_status status = MYNAH_OK;
   int code = SQLITE_ROW;
   while (status == MYNAH_OK && (code = sqlite3_step(q)) == SQLITE_ROW) {
@@ -307,6 +304,22 @@ mynah_status mynah__load_episodes(mynah_dataset *d) {
   }
   if (status == MYNAH_OK && code != SQLITE_DONE) status = mynah__sql_fail(d, "the episodes cannot be read");
   sqlite3_finalize(q);
+  return status;
+}
+
+mynah_status mynah__find_episode(mynah_dataset *d, int64_t id, mynah_episode *out) {
+  sqlite3_stmt *q;
+  mynah_episode e;
+  bool is_sealed;
+  MYNAH_TRY(mynah__sql_prepare(d, EPISODES "WHERE id=?1", &q));
+  sqlite3_bind_int64(q, 1, id);
+  int code = sqlite3_step(q);
+  mynah_status status = MYNAH_OK;
+  if (code == SQLITE_DONE) status = mynah_fail(MYNAH_NOT_FOUND, "%s: there is no episode %lld", d->path, (long long)id);
+  else if (code != SQLITE_ROW) status = mynah__sql_fail(d, "the episodes cannot be read");
+  else if (!read_episode(q, &e, &is_sealed) || !is_sealed) status = damaged(d, "the record of an episode");
+  sqlite3_finalize(q);
+  if (status == MYNAH_OK) *out = e;
   return status;
 }
 

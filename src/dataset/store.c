@@ -222,6 +222,7 @@ void mynah_dataset_close(mynah_dataset *d) {
   for (int i = 0; i <= MYNAH__MAX_FEATURES; i++) mynah_free(d->blocks[i].data);
   mynah_free(d->picture);
   mynah_free(d->episodes);
+  mynah_json_destroy(d->tags);
   mynah_free(d);
 }
 

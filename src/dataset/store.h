@@ -69,6 +69,7 @@ struct mynah_dataset {
   mynah__block blocks[MYNAH__MAX_FEATURES + 1]; /* [0]: times, [1 + i]: feature i */
   uint8_t *picture;                             /* the picture read last */
   size_t picture_capacity;
+  mynah_json *tags; /* the note, when it was asked for */
 };
 
 /* ---- store.c -------------------------------------------------------------------------------------------------------
@@ -100,7 +101,10 @@ mynah_status mynah__schema_create(mynah_dataset *d, const mynah_dataset_config *
 mynah_status mynah__schema_check(mynah_dataset *d);
 mynah_status mynah__load_meta(mynah_dataset *d);
 mynah_status mynah__load_features(mynah_dataset *d);
+mynah_status mynah__save_features(mynah_dataset *d);
 mynah_status mynah__load_episodes(mynah_dataset *d);
+/* A sealed episode by its id, deleted or not. Fails: NOT_FOUND. */
+mynah_status mynah__find_episode(mynah_dataset *d, int64_t id, mynah_episode *out);
 /* Adds an unsealed row and gives it its id. */
 mynah_status mynah__insert_episode(mynah_dataset *d, mynah_episode *e);
 /* Writes all of a row. */
@@ -126,6 +130,19 @@ mynah_status mynah__read_block(mynah_dataset *d, const mynah_episode *e, int64_t
 mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame,
                                  mynah_codec *codec, size_t *bytes); /* into d->picture */
 
+/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------ */
+
+/* An episode's tags, NULL if none; d's until it changes. */
+mynah_status mynah__tags_of(mynah_dataset *d, int64_t id, const mynah_json **out);
+/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0. */
+typedef struct mynah__copy {
+  int64_t first, last;
+  double rate_hz;
+} mynah__copy;
+/* Feature k of `to` is feature map[k] of `from`, which may be the same file. */
+mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map, const mynah__copy *how,
+                                 int64_t *id);
+
 /* ---- importers.c ---------------------------------------------------------------------------------------------------
  */
 
@@ -138,6 +155,7 @@ typedef struct mynah__import_file {
 mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file);
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);
 mynah_status mynah__import_end(mynah__import_file *file, mynah_status status);
-extern const mynah_importer mynah__import_udacity, mynah__import_zarr;
+extern const mynah_importer mynah__import_csv, mynah__import_lerobot, mynah__import_npz, mynah__import_tub, mynah__import_udacity, mynah__import_zarr;
+extern const mynah_importer mynah__import_aloha, mynah__import_minari, mynah__import_robomimic; /* with libhdf5 */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The compressions of zarr chunks: none, Blosc with all its codecs, zlib and gzip, Zstandard. */
+/* The compressions of zarr chunks and Parquet pages: none, Blosc with all its codecs, zlib and gzip, Zstandard, Snappy. */
 #include "zarr.h"
 
 #include <blosc.h>
@@ -63,9 +63,38 @@ static mynah_status unzstd_chunk(const char *path, const uint8_t *data, size_t n
   return status;
 }
 
+/* Snappy's raw format: a length, then literals and copies of what came before (format_description.txt). */
+static mynah_status unsnappy_chunk(const char *path, const uint8_t *data, size_t n, uint8_t *out, size_t due) {
+  size_t at = 0, done = 0, total = 0;
+  for (int shift = 0; at < n && shift < 35; shift += 7) {
+    total |= (size_t)(data[at] & 127) << shift;
+    if (data[at++] < 128) break;
+  }
+  if (total != due) return damaged(path, n);
+  while (at < n) {
+    size_t tag = data[at++], kind = tag & 3, length = (tag >> 2) + 1, offset = 0, extra = kind == 0 ? (length > 60 ? length - 60 : 0) : kind == 3 ? 4 : kind;
+    if (extra > n - at) return damaged(path, n);
+    for (size_t i = 0; i < extra; i++) offset |= (size_t)data[at + i] << 8 * i;
+    at += extra;
+    if (kind == 0) {
+      if (extra > 0) length = offset + 1;
+      if (length > n - at || length > due - done) return damaged(path, n);
+      memcpy(out + done, data + at, length);
+      at += length;
+    } else {
+      if (kind == 1) offset |= (tag >> 5) << 8, length = (tag >> 2 & 7) + 4;
+      if (offset == 0 || offset > done || length > due - done) return damaged(path, n);
+      for (size_t i = 0; i < length; i++) out[done + i] = out[done + i - offset];
+    }
+    done += length;
+  }
+  return done == due ? MYNAH_OK : damaged(path, n);
+}
+
 const mynah__unpacker mynah__unpackers[] = {{"", copy_chunk},
                                             {"blosc", unblosc_chunk},
                                             {"gzip", inflate_chunk},
+                                            {"snappy", unsnappy_chunk},
                                             {"zlib", inflate_chunk},
                                             {"zstd", unzstd_chunk}};
 const int mynah__n_unpackers = sizeof mynah__unpackers / sizeof *mynah__unpackers;

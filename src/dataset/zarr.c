@@ -26,27 +26,6 @@ static mynah_status read_dims(const mynah__zarr *z, const mynah_json *a, const c
   return MYNAH_OK;
 }
 
-/* "<f4", ">i8", "|u1", "|b1" */
-static mynah_status read_dtype(mynah__zarr *z, const char *text) {
-  static const struct {
-    const char *name;
-    mynah_dtype dtype;
-  } known[] = {{"f2", MYNAH_F32}, {"f4", MYNAH_F32}, {"f8", MYNAH_F64}, {"i1", MYNAH_I32},
-               {"i2", MYNAH_I32}, {"i4", MYNAH_I32}, {"i8", MYNAH_I64}, {"u1", MYNAH_U8},
-               {"u2", MYNAH_I32}, {"u4", MYNAH_I64}, {"b1", MYNAH_BOOL}};
-  if (strlen(text) == 3 && strchr("<>|", text[0])) {
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-      if (strcmp(text + 1, known[i].name) != 0) continue;
-      z->kind = text[1];
-      z->item_bytes = text[2] - '0';
-      z->dtype = known[i].dtype;
-      z->is_swapped = text[0] == '>' && z->item_bytes > 1;
-      return MYNAH_OK;
-    }
-  }
-  return mynah_fail(MYNAH_UNSUPPORTED, "%s: elements of type '%.32s' cannot be read", z->path, text);
-}
-
 static mynah_status read_codec(mynah__zarr *z, const mynah_json *meta) {
   const mynah_json *filters = mynah_json_get(meta, "filters"), *codec = mynah_json_get(meta, "compressor");
   if (mynah_json_size(filters) > 0) return mynah_fail(MYNAH_UNSUPPORTED, "%s: filters cannot be read", z->path);
@@ -64,17 +43,17 @@ static void read_fill(mynah__zarr *z, const mynah_json *j) {
   if (strcmp(text, "NaN") == 0) v = (double)NAN;
   else if (strcmp(text, "Infinity") == 0) v = (double)INFINITY;
   else if (strcmp(text, "-Infinity") == 0) v = -(double)INFINITY;
-  if (z->kind == 'f' && z->item_bytes == 8) {
+  if (z->item.kind == 'f' && z->item.bytes == 8) {
     memcpy(z->fill, &v, 8);
-  } else if (z->kind == 'f' && z->item_bytes == 4) {
+  } else if (z->item.kind == 'f' && z->item.bytes == 4) {
     float f = (float)v;
     memcpy(z->fill, &f, 4);
-  } else if (z->kind == 'f') { /* of halves: 0, or what stops the import */
+  } else if (z->item.kind == 'f') { /* of halves: 0, or what stops the import */
     uint16_t half = v == 0 ? 0 : 0x7e00;
     memcpy(z->fill, &half, 2);
   } else {
     int64_t i = v >= -9e18 && v <= 9e18 ? (int64_t)v : 0;
-    memcpy(z->fill, &i, (size_t)z->item_bytes);
+    memcpy(z->fill, &i, (size_t)z->item.bytes);
   }
 }
 
@@ -83,7 +62,7 @@ static mynah_status read_sizes(mynah__zarr *z, const mynah_json *meta) {
   MYNAH_TRY(read_dims(z, mynah_json_get(meta, "shape"), "shape", 0, z->dims, &z->n_dims));
   MYNAH_TRY(read_dims(z, mynah_json_get(meta, "chunks"), "chunks", 1, z->chunks, &n_chunks));
   if (n_chunks != z->n_dims) return mynah_fail(MYNAH_CORRUPT, "%s: shape and chunks differ in length", z->path);
-  size_t chunk = (size_t)z->item_bytes, row = 1, rows = (size_t)z->item_bytes;
+  size_t chunk = (size_t)z->item.bytes, row = 1, rows = (size_t)z->item.bytes;
   bool fits = true;
   for (int i = 0; i < z->n_dims; i++) {
     fits = fits && mynah_mul_size(chunk, (size_t)z->chunks[i], &chunk);
@@ -114,7 +93,7 @@ static mynah_status read_meta(mynah__zarr *z) {
     status = mynah_fail(MYNAH_UNSUPPORTED, "%s: is not zarr version 2", z->path);
   else if (strcmp(separator, ".") != 0 && strcmp(separator, "/") != 0)
     status = mynah_fail(MYNAH_UNSUPPORTED, "%s: the separator '%.32s' cannot be read", z->path, separator);
-  if (status == MYNAH_OK) status = read_dtype(z, mynah_json_to_string(mynah_json_get(meta, "dtype"), "?"));
+  if (status == MYNAH_OK) status = mynah__item_parse(z->path, mynah_json_to_string(mynah_json_get(meta, "dtype"), "?"), &z->item);
   if (status == MYNAH_OK) status = read_codec(z, meta);
   if (status == MYNAH_OK) status = read_sizes(z, meta);
   if (status == MYNAH_OK) read_fill(z, mynah_json_get(meta, "fill_value"));
@@ -144,15 +123,6 @@ void mynah__zarr_close(mynah__zarr *z) {
 /* ---- chunks
  * ---------------------------------------------------------------------------------------------------------- */
 
-static void swap_items(uint8_t *items, size_t bytes, int n) {
-  for (uint8_t *p = items; p < items + bytes; p += n)
-    for (int i = 0; i < n / 2; i++) {
-      uint8_t t = p[i];
-      p[i] = p[n - 1 - i];
-      p[n - 1 - i] = t;
-    }
-}
-
 /* Chunk number at[] into z->chunk. */
 static mynah_status load_chunk(mynah__zarr *z, const int64_t *at) {
   char name[128] = "", path[MYNAH_PATH_MAX];
@@ -164,22 +134,22 @@ static mynah_status load_chunk(mynah__zarr *z, const int64_t *at) {
     if (!z->fills_missing)
       return mynah_fail(MYNAH_NOT_FOUND, "%s: the chunk is missing; missing=fill takes the array's fill value instead",
                         path);
-    for (size_t i = 0; i < z->chunk_bytes; i += (size_t)z->item_bytes)
-      memcpy(z->chunk + i, z->fill, (size_t)z->item_bytes);
+    for (size_t i = 0; i < z->chunk_bytes; i += (size_t)z->item.bytes)
+      memcpy(z->chunk + i, z->fill, (size_t)z->item.bytes);
     return MYNAH_OK;
   }
   char *data;
   MYNAH_TRY(mynah_file_read(path, MAX_CHUNK_BYTES + (1 << 20), &data, &n));
   mynah_status status = mynah__unpackers[z->codec].run(path, (const uint8_t *)data, n, z->chunk, z->chunk_bytes);
   mynah_free(data);
-  if (status == MYNAH_OK && z->is_swapped) swap_items(z->chunk, z->chunk_bytes, z->item_bytes);
+  if (status == MYNAH_OK && z->item.is_swapped) mynah__items_swap(z->chunk, z->chunk_bytes, z->item.bytes);
   return status;
 }
 
 /* Copies the part of chunk at[] that lies inside the array to its rows. */
 static void place_chunk(mynah__zarr *z, const int64_t *at) {
   int64_t n[MYNAH__ZARR_DIMS] = {1, 1, 1, 1}, dims[MYNAH__ZARR_DIMS] = {1, 1, 1, 1}, from[MYNAH__ZARR_DIMS] = {0};
-  size_t stride[MYNAH__ZARR_DIMS] = {0}, step = 1, item = (size_t)z->item_bytes;
+  size_t stride[MYNAH__ZARR_DIMS] = {0}, step = 1, item = (size_t)z->item.bytes;
   bool is_whole = !z->is_fortran; /* the chunk's rows are the array's */
   for (int k = 0; k < z->n_dims; k++) {
     int i = z->is_fortran ? k : z->n_dims - 1 - k;
@@ -221,49 +191,6 @@ mynah_status mynah__zarr_row(mynah__zarr *z, int64_t i, const uint8_t **row) {
     z->first_row = at[0] * z->chunks[0];
     z->n_rows = z->dims[0] - z->first_row < z->chunks[0] ? z->dims[0] - z->first_row : z->chunks[0];
   }
-  *row = z->rows + (size_t)((i - z->first_row) * z->row_size) * (size_t)z->item_bytes;
+  *row = z->rows + (size_t)((i - z->first_row) * z->row_size) * (size_t)z->item.bytes;
   return MYNAH_OK;
-}
-
-/* ---- elements
- * -------------------------------------------------------------------------------------------------------- */
-
-/* IEEE 754 binary16. */
-static double from_half(uint16_t h) {
-  int exponent = h >> 10 & 31, mantissa = h & 1023;
-  double v = exponent == 0    ? ldexp(mantissa, -24)
-             : exponent == 31 ? (mantissa ? (double)NAN : (double)INFINITY)
-                              : ldexp(1024 + mantissa, exponent - 25);
-  return h >> 15 ? -v : v;
-}
-
-/* An integer item, sign-extended where it has a sign. */
-static int64_t whole_number(const mynah__zarr *z, const uint8_t *item) {
-  uint64_t bits = 0;
-  memcpy(&bits, item, (size_t)z->item_bytes);
-  int shift = 64 - 8 * z->item_bytes;
-  return z->kind == 'i' ? (int64_t)(bits << shift) >> shift : (int64_t)bits;
-}
-
-double mynah__zarr_number(const mynah__zarr *z, const uint8_t *item) {
-  float f;
-  double d;
-  uint16_t half;
-  if (z->kind != 'f') return (double)whole_number(z, item);
-  if (z->item_bytes == 8) return memcpy(&d, item, 8), d;
-  if (z->item_bytes == 4) return memcpy(&f, item, 4), (double)f;
-  return memcpy(&half, item, 2), from_half(half);
-}
-
-void mynah__zarr_convert(const mynah__zarr *z, const uint8_t *row, void *out) {
-  size_t n = (size_t)z->row_size, item = (size_t)z->item_bytes;
-  if (mynah_dtype_bytes(z->dtype) == item) {
-    memcpy(out, row, n * item);
-    return;
-  }
-  for (size_t k = 0; k < n; k++, row += item) {
-    if (z->dtype == MYNAH_F32) ((float *)out)[k] = (float)mynah__zarr_number(z, row);
-    else if (z->dtype == MYNAH_I32) ((int32_t *)out)[k] = (int32_t)whole_number(z, row);
-    else ((int64_t *)out)[k] = whole_number(z, row);
-  }
 }

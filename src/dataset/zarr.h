@@ -3,7 +3,7 @@
 #ifndef MYNAH_DATASET_ZARR_H
 #define MYNAH_DATASET_ZARR_H
 
-#include <mynah/base.h>
+#include "ingest.h"
 
 #define MYNAH__ZARR_DIMS 4
 
@@ -11,10 +11,7 @@ typedef struct mynah__zarr {
   char path[MYNAH_PATH_MAX]; /* the array's folder */
   int n_dims;
   int64_t dims[MYNAH__ZARR_DIMS], chunks[MYNAH__ZARR_DIMS];
-  char kind; /* 'f' float, 'i' int, 'u' unsigned, 'b' bool */
-  int item_bytes;
-  mynah_dtype dtype;  /* that holds all its values */
-  bool is_swapped;    /* the other byte order */
+  mynah__item item;
   bool is_fortran;    /* chunks are column-major */
   char separator;     /* between chunk numbers in a name */
   int codec;          /* row of the table of decompressors */
@@ -32,9 +29,6 @@ mynah_status mynah__zarr_open(const char *folder, const char *name, bool fills_m
 void mynah__zarr_close(mynah__zarr *z);
 /* Items of row `i`; valid until the next call. Shape: *row (row_size) */
 mynah_status mynah__zarr_row(mynah__zarr *z, int64_t i, const uint8_t **row);
-double mynah__zarr_number(const mynah__zarr *z, const uint8_t *item);
-/* A row as z->dtype. Shape: row (row_size), out (row_size) */
-void mynah__zarr_convert(const mynah__zarr *z, const uint8_t *row, void *out);
 
 /* unpack.c: n bytes of a chunk into exactly `due` bytes at out. path names it in errors. */
 typedef mynah_status (*mynah__unpack_fn)(const char *path, const uint8_t *data, size_t n, uint8_t *out, size_t due);

@@ -24,6 +24,17 @@ static void split_by_time(const mynah_dataset *d, double share, mynah_split *s) 
   }
 }
 
+/* What `mynah data split` wrote, if anything; what is in its test part is in neither. */
+static bool split_as_stored(mynah_dataset *d, mynah_split *s) {
+  for (int64_t i = 0; i < mynah_dataset_n_episodes(d); i++) {
+    int part = mynah_dataset_part(d, i);
+    mynah_range whole = {i, 0, mynah_dataset_episode(d, i)->n_frames};
+    if (part == 0) s->train[s->n_train++] = whole;
+    if (part == 1) s->valid[s->n_valid++] = whole;
+  }
+  return s->n_train > 0;
+}
+
 /* A random split shuffles episode numbers and lets the last ones validate; order within each part stays. */
 static void split_by_episode(const mynah_dataset *d, const mynah_feed_config *c, uint64_t seed, mynah_split *s) {
   int64_t n = mynah_dataset_n_episodes(d), n_valid = (int64_t)floor((double)n * c->valid_share + 0.5);
@@ -37,7 +48,7 @@ static void split_by_episode(const mynah_dataset *d, const mynah_feed_config *c,
   }
 }
 
-mynah_status mynah_split_create(const mynah_dataset *d, const mynah_feed_config *config, uint64_t seed, mynah_split *out) {
+mynah_status mynah_split_create(mynah_dataset *d, const mynah_feed_config *config, uint64_t seed, mynah_split *out) {
   size_t n = (size_t)mynah_dataset_n_episodes(d);
   mynah_split s = {0};
   if (n == 0) return mynah_fail(MYNAH_INVALID, "%s: has no episodes", mynah_dataset_path(d));
@@ -48,7 +59,8 @@ mynah_status mynah_split_create(const mynah_dataset *d, const mynah_feed_config 
     return MYNAH_NO_MEMORY;
   }
   if (config->valid_by == MYNAH_VALID_TIME) split_by_time(d, config->valid_share, &s);
-  else split_by_episode(d, config, seed, &s);
+  else if (config->valid_by != MYNAH_VALID_RANDOM || config->valid_share == 0 || !split_as_stored(d, &s))
+    split_by_episode(d, config, seed, &s);
   if (s.n_train == 0 || (config->valid_share > 0 && s.n_valid == 0)) {
     mynah_status status = mynah_fail(MYNAH_INVALID, "valid.share=%g of %zu episodes leaves %s: change it, or record more",
                                      config->valid_share, n, s.n_train == 0 ? "nothing to train on" : "nothing to validate on");

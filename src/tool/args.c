@@ -8,6 +8,7 @@
 #include "presets_embedded.h" /* made at build time from configs: static const struct { name, text } presets[] */
 
 static bool is_usage;
+static int chosen_exit;
 
 mynah_status tool_usage_error(const char *format, ...) {
   char text[1024];
@@ -20,6 +21,8 @@ mynah_status tool_usage_error(const char *format, ...) {
 }
 
 bool tool_is_usage_error(void) { return is_usage; }
+void tool_exit_with(int code) { chosen_exit = code; }
+int tool_chosen_exit(void) { return chosen_exit; }
 
 mynah_status tool_apply(const tool_args *args, const mynah_config_bind *binds, int n_binds) {
   for (int i = 0; i < args->n_settings; i++) {

@@ -135,7 +135,7 @@ static mynah_status evaluate_closed(const tool_args *args, eval_config *c, mynah
 /* ---- against recorded actions ---------------------------------------------------------------------------------------- */
 
 /* The split the policy was trained with, from its file. */
-static mynah_status validation_ranges(const mynah_policy *p, const mynah_dataset *d, mynah_split *split) {
+static mynah_status validation_ranges(const mynah_policy *p, mynah_dataset *d, mynah_split *split) {
   mynah_feed_config feed;
   mynah_train_config train;
   mynah_config_default(&mynah_feed_table, &feed);

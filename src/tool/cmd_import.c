@@ -44,8 +44,8 @@ static mynah_status import(const tool_args *args, const mynah_importer *importer
   mynah_json_set(result, "episodes", mynah_json_integer(report.n_episodes));
   mynah_json_set(result, "frames", mynah_json_integer(report.n_frames));
   mynah_json_set(result, "features", features);
-  mynah_json_set(result, "skipped", mynah_json_integer(report.n_skipped));
-  mynah_json_set(result, "skipped_list", report.skipped ? report.skipped : mynah_json_array());
+  mynah_json_set(result, "n_skipped", mynah_json_integer(report.n_skipped));
+  mynah_json_set(result, "skipped", report.skipped ? report.skipped : mynah_json_array());
   mynah_json_set(result, "seconds", mynah_json_number((double)(mynah_now_ns() - start) * 1e-9));
   tool_say("imported %lld episodes, %lld frames, %lld skipped: %s", (long long)report.n_episodes,
            (long long)report.n_frames, (long long)report.n_skipped, c.out);
@@ -72,5 +72,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return n;
 }
 
-const tool_command tool_import = {"import", "import FORMAT PATH out=X.demos [key=value ...]   (formats: zarr, udacity)",
+const tool_command tool_import = {"import", "import FORMAT PATH out=X.demos [key=value ...]   (formats: aloha, csv, lerobot, minari, npz, robomimic, tub, udacity, zarr)",
                                   "bring demonstrations in from another format", run, tables};

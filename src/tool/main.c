@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const tool_command *const tool_commands[] = {&tool_demo, &tool_import, &tool_data,  &tool_record, &tool_train,
+const tool_command *const tool_commands[] = {&tool_demo, &tool_import, &tool_export, &tool_data,  &tool_record, &tool_train,
                                              &tool_eval, &tool_bench,  &tool_doctor,
                                              &tool_selfcheck, &tool_import_policy, &tool_export_policy, NULL};
 
@@ -119,6 +119,7 @@ int main(int argc, char **argv) {
   if (status != MYNAH_OK) fprintf(stderr, "mynah %s: %s\n", command->name, mynah_error());
   if (code == TOOL_USAGE) fprintf(stderr, "usage: mynah %s\n", command->usage);
   if (status == MYNAH_OK && args.is_json) code = print_result(result);
+  if (code == TOOL_DONE) code = tool_chosen_exit();
   mynah_json_destroy(result);
   return code;
 }

@@ -31,13 +31,17 @@ typedef struct tool_command {
   int (*tables)(const tool_args *args, const mynah_config_table **out);
 } tool_command;
 
-extern const tool_command tool_demo, tool_import, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
+extern const tool_command tool_demo, tool_import, tool_export, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
 extern const tool_command tool_selfcheck, tool_import_policy, tool_export_policy;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 
 /* A mistake in how a command was typed: exit status 2. */
 mynah_status tool_usage_error(const char *format, ...) MYNAH_PRINTF(1, 2);
 bool tool_is_usage_error(void);
+
+/* The exit status of a command that did its work and has bad news: its result is printed all the same. */
+void tool_exit_with(int code);
+int tool_chosen_exit(void);
 
 /* Applies all settings to the binds; a wrong one is a usage error. */
 mynah_status tool_apply(const tool_args *args, const mynah_config_bind *binds, int n_binds);

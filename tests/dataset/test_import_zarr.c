@@ -464,7 +464,7 @@ static void test_goldens(void **state_) {
       for (int64_t k = 0; k < z.row_size; k++) {
         const mynah_json *want = leaf(values, &z, i, k);
         double v = mynah_json_is_bool(want) ? mynah_json_to_bool(want, false) : mynah_json_to_number(want, (double)NAN);
-        double got = mynah__zarr_number(&z, row + k * z.item_bytes);
+        double got = mynah__item_number(&z.item, row + k * z.item.bytes);
         if (got != v)
           fail_msg("%s: row %lld element %lld is %g instead of %g", name, (long long)i, (long long)k, got, v);
       }

@@ -24,8 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *items;
     volatile double sum = 0;
     if (mynah__zarr_row(&z, i, &items) != MYNAH_OK) break;
-    mynah__zarr_convert(&z, items, row);
-    for (int64_t k = 0; k < z.row_size; k++) sum = sum + mynah__zarr_number(&z, items + k * z.item_bytes);
+    mynah__items_convert(&z.item, items, (size_t)z.row_size, row);
+    for (int64_t k = 0; k < z.row_size; k++) sum = sum + mynah__item_number(&z.item, items + k * z.item.bytes);
   }
   mynah_free(row);
   mynah__zarr_close(&z);

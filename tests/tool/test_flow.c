@@ -76,6 +76,9 @@ static void dataset_is_there(void **state) {
   assert_true(mynah_json_to_integer(mynah_json_get(j, "episodes"), 0) >= 1);
   assert_non_null(mynah_json_get(mynah_json_get(j, "features"), "observation.images.front"));
   mynah_json_destroy(j);
+  j = run_json("data lint d.demos fail=never");
+  assert_true(mynah_json_is_array(mynah_json_get(j, "findings")));
+  mynah_json_destroy(j);
   j = run_json("data verify d.demos");
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "damaged"), -1), 0);
   mynah_json_destroy(j);
@@ -95,6 +98,24 @@ static void threads_give_the_same_file(void **state) {
   mynah_json_destroy(j);
   assert_int_equal(strlen(one), 64);
   assert_string_equal(one, two);
+}
+
+/* What is thrown away after a training is named by comparing the policy's version with the present one. */
+static void edits_are_versions(void **state) {
+  (void)state;
+  char out[512];
+  mynah_json_destroy(run_json("data select d.demos episodes=all out=edit.demos"));
+  mynah_json_destroy(run_json("data tag edit.demos episodes=1 add=good success=yes"));
+  mynah_json_destroy(run_json("train mlp preset=track data=edit.demos image.width=40 image.height=32 cnn.filters=8,8 cnn.kernels=5,3 "
+                              "cnn.strides=2,2 widths=16 side.share=0 valid.by=time out=v steps=20"));
+  mynah_json_destroy(run_json("data trim edit.demos episodes=1 first=5"));
+  mynah_json *j = run_json("data diff v/policy.safetensors edit.demos");
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_removed")), 1);
+  assert_int_equal(mynah_json_to_integer(mynah_json_at(mynah_json_get(j, "episodes_removed"), 0), 0), 1);
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_added")), 1);
+  mynah_json_destroy(j);
+  assert_int_equal(run(out, sizeof out, "data trim edit.demos episodes=all first=9999 2>&1"), 1);
+  assert_non_null(strstr(out, "has frames 0"));
 }
 
 /* Killed in the middle and resumed, a run ends in the same file as one left alone. */
@@ -280,7 +301,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(dataset_is_there),        cmocka_unit_test(threads_give_the_same_file),
                                      cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(every_policy_trains_alike),
                                      cmocka_unit_test(lerobot_and_back),      cmocka_unit_test(evaluation_has_the_contract),
-                                     cmocka_unit_test(evaluated_while_training),
+                                     cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),
                                      cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_everywhere)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
