@@ -96,7 +96,16 @@ typedef struct mynah_agreement {
   double mse;           /* in the action's units squared */
   double constant_mse;  /* of always answering the mean action of the training episodes */
 } mynah_agreement;
-/* Shows recorded observations to the clone, frame by frame. Shape: out (action size)
+/* Told of frame t of an episode: what the clone answered and what was recorded.
+ * Shape: predicted, recorded (action size) */
+typedef void (*mynah_compared)(void *context, int64_t episode, int64_t t, const float *predicted, const float *recorded);
+/* Shows recorded observations to the clone, frame by frame, and tells of each answer.
+ * Fails: MISMATCH when the dataset's features are not the policy's; INTERRUPTED; LIMIT; what reading fails with. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_compare_recorded(const mynah_clone *c, mynah_dataset *d,
+                                                            const mynah_frame_range *ranges, int64_t n_ranges,
+                                                            const mynah_progress *progress, mynah_compared compared,
+                                                            void *context);
+/* The same, summed up. Shape: out (action size)
  * Fails: MISMATCH when the dataset's features are not the policy's. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate_recorded(const mynah_clone *c, mynah_dataset *d,
                                                              const mynah_frame_range *ranges, int64_t n_ranges,
@@ -131,7 +140,7 @@ typedef enum mynah_gate {
                         * (SafeDAgger: Zhang and Cho 2017) */
 } mynah_gate;
 
-/* All zeros: the expert drives, nobody is told. */
+/* All zeros: the expert drives, nobody is told. Shape: noise_factor (n, n), n the action size; units are the action's */
 typedef struct mynah_record_options {
   const mynah_progress *progress;
   void (*saved)(void *context, int64_t episode, int64_t frames); /* told after each seal */
@@ -139,6 +148,8 @@ typedef struct mynah_record_options {
   const mynah_clone *driver; /* not NULL: this clone is at the wheel and the gate rules */
   mynah_gate gate;
   double expert_share, threshold;
+  const double *noise_factor; /* not NULL: a lower triangle L; the slow noise on what is executed has the covariance L L'
+                               * instead of the config's */
 } mynah_record_options;
 
 typedef struct mynah_record_report {

@@ -32,7 +32,7 @@ typedef struct tool_command {
 } tool_command;
 
 extern const tool_command tool_demo, tool_import, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
-extern const tool_command tool_selfcheck;
+extern const tool_command tool_dagger, tool_selfcheck;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 
 /* A mistake in how a command was typed: exit status 2. */
@@ -51,6 +51,8 @@ const char *tool_preset_text(const char *name);
 
 /* People's text: to stderr, dropped under --quiet. */
 void tool_say(const char *format, ...) MYNAH_PRINTF(1, 2);
+/* The metrics of an evaluation, a line each; other entries are left out or told as numbers (cmd_eval.c). */
+void tool_say_metrics(const mynah_json *j);
 /* A progress line on a terminal, plain lines every few seconds elsewhere. */
 const mynah_progress *tool_progress(void);
 void tool_progress_end(void);

@@ -112,6 +112,7 @@ static void pusht_best(void **state) {
 static void track(void **state) {
   (void)state;
   check_preset("mlp", "track", false);
+  check_preset("mlp", "track-small", false);
 }
 static void drive(void **state) {
   (void)state;

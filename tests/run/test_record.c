@@ -78,6 +78,50 @@ static void episodes_are_added(void **state) {
   mynah_dataset_close(d);
 }
 
+/* ---- noise with a covariance ---- */
+
+static float two_clean[2];
+static double two_sums[3]; /* of noise squared, of both multiplied, squared */
+
+static void expert_of_two(mynah_device *d, float *action) {
+  fake_device.expert(d, action);
+  action[1] = 1 - action[0];
+  two_clean[0] = action[0];
+  two_clean[1] = action[1];
+}
+
+static void act_of_two(mynah_device *d, const float *action) {
+  double a = (double)(action[0] - two_clean[0]), b = (double)(action[1] - two_clean[1]);
+  two_sums[0] += a * a;
+  two_sums[1] += a * b;
+  two_sums[2] += b * b;
+  fake_device.act(d, action);
+}
+
+static void noise_has_the_covariance_told(void **state) {
+  (void)state;
+  static const double factor[4] = {0.3, 0, -0.2, 0.1};
+  mynah_device_type two = fake_device;
+  mynah_device *d;
+  mynah_record_config c;
+  mynah_record_report report;
+  char path[128];
+  two.expert = expert_of_two;
+  two.act = act_of_two;
+  snprintf(path, sizeof path, "%s/two.demos", folder);
+  mynah_config_default(&mynah_record_table, &c);
+  c.episodes = 100;
+  c.noise_tau_s = 0.01;
+  assert_int_equal(fake_device.open(NULL, &d), MYNAH_OK);
+  d->type = &two;
+  d->features[2] = mynah_feature_vector("action", 2, "u,v", "m/s");
+  assert_int_equal(mynah_record_expert(d, &c, path, &(mynah_record_options){.noise_factor = factor}, &report), MYNAH_OK);
+  fake_device.close(d);
+  static const double want[3] = {0.09, -0.06, 0.05}; /* L L' */
+  assert_int_equal(report.n_frames, 5000);
+  for (int k = 0; k < 3; k++) assert_true(fabs(two_sums[k] / 5000 - want[k]) < 0.1 * fabs(want[k]));
+}
+
 /* ---- gates ---------------------------------------------------------------------------------------------------------- */
 
 /* An untrained clone that sees the state alone, and what came of letting it drive. */
@@ -264,6 +308,7 @@ static void drivers_must_fit_the_device(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(labels_are_clean, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(episodes_are_added, set_up, tear_down),
+                                     cmocka_unit_test_setup_teardown(noise_has_the_covariance_told, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(mixture_keeps_all_and_shares_the_wheel,
                                                                      policy_case_set_up, policy_case_tear_down),
                                      cmocka_unit_test_setup_teardown(gates_of_disagreement_keep_what_the_expert_drives,

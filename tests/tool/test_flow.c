@@ -162,6 +162,27 @@ static void evaluated_while_training(void **state) {
   mynah_json_destroy(j);
 }
 
+#define TINY "image.width=16 image.height=16 cnn.filters=4 cnn.kernels=5 cnn.strides=2 widths=8 steps=5"
+
+/* Rounds of driving and labelling; the same seed gives the same policies. */
+static void dagger_repairs(void **state) {
+  (void)state;
+  char hash[2][70];
+  for (int k = 0; k < 2; k++) {
+    mynah_json *j = run_json("dagger sim=track out=dagger%d " TINY " rounds=1 frames=60 round.episodes=3 eval.episodes=2 threads=%d", k, k + 1);
+    const mynah_json *rounds = mynah_json_get(j, "rounds"), *last = mynah_json_at(rounds, 1);
+    assert_int_equal(mynah_json_size(rounds), 2);
+    assert_int_equal(mynah_json_to_integer(mynah_json_get(last, "frames"), 0), 120);
+    assert_int_equal(mynah_json_to_integer(mynah_json_get(mynah_json_get(last, "finished"), "n"), 0), 2);
+    assert_non_null(mynah_json_get(mynah_json_get(j, "plain"), "autonomy"));
+    char path[192];
+    snprintf(path, sizeof path, "%s/%s", folder, mynah_json_to_string(mynah_json_get(last, "policy"), ""));
+    assert_int_equal(mynah_sha256_file(path, hash[k]), MYNAH_OK);
+    mynah_json_destroy(j);
+  }
+  assert_string_equal(hash[0], hash[1]);
+}
+
 static void mistakes_are_named(void **state) {
   (void)state;
   static const struct {
@@ -186,6 +207,10 @@ static void mistakes_are_named(void **state) {
       {"data info none.demos", 1, "none.demos"},
       {"data inof d.demos", 2, "info"},
       {"record sim=pusht out=x.demos", 1, "expert"},
+      {"dagger sim=pusht out=x", 1, "expert"},
+      {"dagger sim=track", 2, "out="},
+      {"dagger sim=track out=x method=dager", 2, "dagger"},
+      {"dagger sim=track out=x policy=mpl", 2, "mlp"},
       {"record sim=track out=x.demos cameras=7", 2, "cameras"},
   };
   char out[8192];
@@ -201,7 +226,7 @@ static void mistakes_are_named(void **state) {
 
 static void help_everywhere(void **state) {
   (void)state;
-  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor", "selfcheck"};
+  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor", "dagger", "selfcheck"};
   static char out[1 << 16];
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
     assert_int_equal(run(out, sizeof out, "%s --help", commands[i]), 0);
@@ -215,7 +240,7 @@ static void help_everywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(dataset_is_there),        cmocka_unit_test(threads_give_the_same_file),
                                      cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(evaluation_has_the_contract),
-                                     cmocka_unit_test(evaluated_while_training),
+                                     cmocka_unit_test(evaluated_while_training), cmocka_unit_test(dagger_repairs),
                                      cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_everywhere)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
