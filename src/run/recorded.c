@@ -45,12 +45,11 @@ static mynah_status prepare(playback *p, const mynah_clone *c) {
   return mynah_actor_create(c, &p->actor);
 }
 
-static void add(void *context, int64_t episode, int64_t t, const float *predicted, const float *recorded) {
+static void add(void *context, const mynah_compared_frame *frame) {
   agreement *p = context;
-  (void)episode, (void)t;
   for (int64_t k = 0; k < mynah_feature_size(&p->policy->action); k++) {
     sums *s = &p->sums[k];
-    double x = (double)predicted[k], y = (double)recorded[k], c = y - (double)p->policy->action_norm.mean[k];
+    double x = (double)frame->predicted[k], y = (double)frame->recorded[k], c = y - (double)p->policy->action_norm.mean[k];
     s->n += 1;
     s->x += x;
     s->y += y;
@@ -78,7 +77,7 @@ static mynah_status play_frame(playback *p, int64_t episode, int64_t t) {
   if (status == MYNAH_OK) status = mynah_dataset_read(p->dataset, episode, "action", t, 1, recorded);
   if (status == MYNAH_OK) {
     mynah_actor_act(p->actor, p->values, predicted);
-    p->compared(p->context, episode, t, predicted, recorded);
+    p->compared(p->context, &(mynah_compared_frame){episode, t, p->values, predicted, recorded});
   }
   for (int i = 0; i < p->policy->n_inputs; i++) mynah_image_deinit(&pictures[i]);
   return status;

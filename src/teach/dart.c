@@ -15,12 +15,12 @@ typedef struct errors {
   int64_t last_episode, last_t;
 } errors;
 
-static void add(void *context, int64_t episode, int64_t t, const float *predicted, const float *recorded) {
+static void add(void *context, const mynah_compared_frame *f) {
   errors *e = context;
   mynah_dart_noise *o = e->noise;
   double now[MYNAH_DART_MAX];
-  bool follows = episode == e->last_episode && t == e->last_t + 1;
-  for (int64_t i = 0; i < o->n; i++) now[i] = (double)predicted[i] - (double)recorded[i];
+  bool follows = f->episode == e->last_episode && f->t == e->last_t + 1;
+  for (int64_t i = 0; i < o->n; i++) now[i] = (double)f->predicted[i] - (double)f->recorded[i];
   for (int64_t i = 0; i < o->n; i++) {
     for (int64_t j = 0; j < o->n; j++) o->covariance[i * o->n + j] += now[i] * now[j];
     if (!follows) continue;
@@ -29,8 +29,8 @@ static void add(void *context, int64_t episode, int64_t t, const float *predicte
     e->before[i] += e->last[i] * e->last[i];
   }
   memcpy(e->last, now, sizeof now);
-  e->last_episode = episode;
-  e->last_t = t;
+  e->last_episode = f->episode;
+  e->last_t = f->t;
   o->n_frames++;
 }
 

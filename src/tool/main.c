@@ -9,7 +9,7 @@
 
 const tool_command *const tool_commands[] = {&tool_demo, &tool_import, &tool_data,  &tool_record, &tool_train,
                                              &tool_eval, &tool_bench,  &tool_doctor,
-                                             &tool_dagger, &tool_selfcheck, NULL};
+                                             &tool_dagger, &tool_drift, &tool_selfcheck, NULL};
 
 static void on_signal(int number) {
   (void)number;

@@ -181,6 +181,18 @@ static void dagger_repairs(void **state) {
     mynah_json_destroy(j);
   }
   assert_string_equal(hash[0], hash[1]);
+  mynah_json *j = run_json("drift dagger0/round-0/policy.safetensors dagger0/round-1/policy.safetensors sim=track limit=10 "
+                           "data=dagger0/labelled.demos episodes=3 stress.episodes=1 neighbours=2 out=drift");
+  const char *const keys[] = {"own_states", "growth", "distance", "recovery", "stress", "alarm"};
+  for (size_t i = 0; i < 6; i++)
+    if (!mynah_json_get(mynah_json_get(j, "after"), keys[i])) fail_msg("'%s' is missing", keys[i]);
+  mynah_json_destroy(j);
+  char path[192], page[192];
+  snprintf(path, sizeof path, "%s/drift/drift.json", folder);
+  snprintf(page, sizeof page, "%s/drift/drift.html", folder);
+  assert_int_equal(mynah_json_load(path, &j), MYNAH_OK);
+  mynah_json_destroy(j);
+  assert_true(mynah_file_exists(page));
 }
 
 static void mistakes_are_named(void **state) {
@@ -209,6 +221,8 @@ static void mistakes_are_named(void **state) {
       {"record sim=pusht out=x.demos", 1, "expert"},
       {"dagger sim=pusht out=x", 1, "expert"},
       {"dagger sim=track", 2, "out="},
+      {"drift none.safetensors sim=track", 1, "none.safetensors"},
+      {"drift sim=track", 2, "policy"},
       {"dagger sim=track out=x method=dager", 2, "dagger"},
       {"dagger sim=track out=x policy=mpl", 2, "mlp"},
       {"record sim=track out=x.demos cameras=7", 2, "cameras"},
@@ -226,7 +240,7 @@ static void mistakes_are_named(void **state) {
 
 static void help_everywhere(void **state) {
   (void)state;
-  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor", "dagger", "selfcheck"};
+  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor", "dagger", "drift", "selfcheck"};
   static char out[1 << 16];
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
     assert_int_equal(run(out, sizeof out, "%s --help", commands[i]), 0);
