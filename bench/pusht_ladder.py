@@ -29,7 +29,7 @@ RUNGS = [
     ("lstm-gmm", "rnn", "pusht-rnn", [], "LSTM, one action at a time, mixture of 5 Gaussians"),
     ("act", "act", "pusht-act", [], "ACT: transformer with a latent, L1"),
     ("diffusion", "diffusion", "pusht-diffusion", [], "Diffusion Policy: U-Net that predicts noise"),
-    ("flow", "flow", "pusht-flow", [], "rectified flow matching"),
+    ("flow", "flow", "pusht-best", [], "rectified flow matching"),
 ]
 METRICS = ["mean_max_reward", "success_coverage", "success_reward"]
 

@@ -14,5 +14,6 @@
 #include <mynah/run.h>
 #include <mynah/sim.h>
 #include <mynah/studio.h>
+#include <mynah/teach.h>
 
 #endif

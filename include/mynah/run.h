@@ -27,6 +27,17 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_bootstrap_ratio(const double *x, cons
 
 /* ---- evaluation ---------------------------------------------------------------------------------------------------- */
 
+/* One step of an episode, before it is executed. The hook may look at the device and change the action.
+ * Shape: observed (device->n_observations; NULL when the expert drives), action (action size) */
+typedef struct mynah_eval_step {
+  int64_t episode;
+  mynah_device *device;
+  const mynah_value *observed;
+  float *action;
+} mynah_eval_step;
+/* Called from several threads at once, from one for each episode. */
+typedef void (*mynah_eval_hook)(void *context, const mynah_eval_step *step);
+
 typedef struct mynah_eval_config {
   const mynah_device_type *device;
   const void *device_config; /* NULL: defaults */
@@ -36,6 +47,8 @@ typedef struct mynah_eval_config {
   uint64_t seed; /* episode i runs with seed + i */
   int n_threads; /* 0: all processors */
   int64_t n_traces; /* traces of the first so many episodes are kept */
+  mynah_eval_hook hook; /* NULL: none */
+  void *hook_context;
 } mynah_eval_config;
 
 /* One episode's trace: rows of the device's trace columns. Shape: rows (n_steps + 1, n_columns) */
@@ -96,11 +109,86 @@ typedef struct mynah_agreement {
   double mse;           /* in the action's units squared */
   double constant_mse;  /* of always answering the mean action of the training episodes */
 } mynah_agreement;
-/* Shows recorded observations to the clone, frame by frame. Shape: out (action size)
+/* Frame t of an episode: what was seen, what the clone answered and what was recorded.
+ * Shape: values (n_inputs of the policy), predicted, recorded (action size) */
+typedef struct mynah_compared_frame {
+  int64_t episode, t;
+  const mynah_value *values;
+  const float *predicted, *recorded;
+} mynah_compared_frame;
+typedef void (*mynah_compared)(void *context, const mynah_compared_frame *frame);
+/* Shows recorded observations to the clone, frame by frame, and tells of each answer.
+ * Fails: MISMATCH when the dataset's features are not the policy's; INTERRUPTED; LIMIT; what reading fails with. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_compare_recorded(const mynah_clone *c, mynah_dataset *d,
+                                                            const mynah_frame_range *ranges, int64_t n_ranges,
+                                                            const mynah_progress *progress, mynah_compared compared,
+                                                            void *context);
+/* The same, summed up. Shape: out (action size)
  * Fails: MISMATCH when the dataset's features are not the policy's. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate_recorded(const mynah_clone *c, mynah_dataset *d,
                                                              const mynah_frame_range *ranges, int64_t n_ranges,
                                                              const mynah_progress *progress, mynah_agreement *out);
+
+/* ---- drift --------------------------------------------------------------------------------------------------------- */
+
+/* What is measured of a clone whose actions decide what it sees next (Ross, Gordon, Bagnell 2011):
+ * error      of its action against the expert's, sqrt(mean over elements of (difference / demonstrated range)^2), at the
+ *            states the expert comes to and at those it comes to itself, by time step
+ * growth     of the error accumulated at its own states, over the first `horizon` seconds: fits a t (linear),
+ *            a t + b t^2 (quadratic), a (exp(c t) - 1) (exponential), the one with the least BIC, and p of a t^p (order).
+ *            A failed episode goes on with the error it failed with.
+ * distance   of what it sees to the nearest demonstrated frame; the score is the mean over the k nearest
+ * recovery   pushes after which no failure follows within recover.seconds, / all pushes; the expert's beside it
+ * stress     the task's metrics with delayed, noisy and repeated actions
+ * alarm      the score's smoothed maximum until failure against a threshold with at most `alarm.share` false alarms:
+ *            split conformal (Vovk et al. 2005; Laxhammar and Falkman 2010), set on every second success, checked on the
+ *            others and on all failures
+ * A failure is the first step whose trace column "intervention" is not 0, or else the end of an episode whose first RATE
+ * metric is 0. */
+#define MYNAH_DRIFT_KEYS(K)                                                                        \
+  K(INT, episodes, "episodes", 100, 2, 1.0e6, "episodes", "driven by the clone, and by the expert with the clone watching") \
+  K(INT, seed, "seed", 100000, 0, 9.0e15, "", "episode i runs with seed + i")                      \
+  K(INT, threads, "threads", 0, 0, 256, "threads", "0: all processors")                            \
+  K(FLOAT, horizon_s, "horizon", 5, 0.05, 1000, "s", "over which growth is fitted")                \
+  K(INT, neighbours, "neighbours", 5, 1, 64, "frames", "k")                                        \
+  K(INT, index_frames, "neighbours.frames", 4000, 2, 1.0e6, "frames", "demonstrated frames compared with, evenly chosen") \
+  K(FLOAT, alarm_share, "alarm.share", 0.05, 0.001, 0.5, "", "of successes on which the alarm may go off") \
+  K(FLOAT, smooth_s, "alarm.seconds", 0.5, 0, 60, "s", "over which scores are averaged, older ones fading") \
+  K(FLOAT, push, "push", 0.5, 0, 10, "", "added to the first element of the action, as a share of half its demonstrated range; to either side in turn") \
+  K(FLOAT, push_s, "push.seconds", 0.5, 0.01, 60, "s", "how long")                                 \
+  K(FLOAT, recover_s, "recover.seconds", 4, 0.1, 600, "s", "time to recover; twice as long from push to push") \
+  K(INT, stress_episodes, "stress.episodes", 20, 0, 1.0e6, "episodes", "for each condition; 0: none")
+
+typedef struct mynah_drift_config {
+#define MYNAH_DRIFT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH_DRIFT_KEYS(MYNAH_DRIFT_FIELD)
+#undef MYNAH_DRIFT_FIELD
+} mynah_drift_config;
+MYNAH_API extern const mynah_config_table mynah_drift_table;
+
+typedef struct mynah_drift_task {
+  const mynah_device_type *device; /* with an expert: errors; without one: all the rest */
+  const void *device_config;       /* NULL: defaults */
+  const mynah_clone *clone;
+  mynah_dataset *data; /* the demonstrations; NULL: no distance and no alarm */
+} mynah_drift_task;
+/* Adds to result, each where it can be had: "time_s" [] of the curves; "expert_states", "own_states": {"error", "ci",
+ * "curve"}; "ratio" {"value", "ci"}; "growth"; "distance" {"expert", "own"}; "recovery" {"clone", "expert"}; "stress"
+ * [{"kind", "value", metrics}]; "alarm" {"threshold", "false_alarms", "detected", "balanced_accuracy", "lead_s",
+ * "scores" {"success", "failure"}}. Intervals resample episodes.
+ * Fails: as mynah_evaluate and mynah_compare_recorded. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_drift(const mynah_drift_config *config, const mynah_drift_task *task,
+                                                 const mynah_progress *progress, mynah_json *result);
+
+/* Growth of accumulated error. Shape: curves (n_episodes, n), element t - 1 of each after t steps of dt_s.
+ * Adds {"linear": {"a": {"value", "ci"}, "r2"}, "quadratic": {"a", "b", "r2"}, "exponential": {"a", "c", "r2"},
+ * "order": {"value", "ci"}, "best", "chosen": {"linear": share of resamples, …}, "curve": the mean one}, fitted to the mean curve by least
+ * squares, with 95 % percentile intervals from resampled episodes. Fails: INVALID (n < 4, no episodes), NO_MEMORY. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_growth_fit(const double *curves, int64_t n_episodes, int64_t n, double dt_s,
+                                                      uint64_t seed, mynah_json *result);
+/* The threshold that at most `share` of exchangeable scores exceed: the ceil((n + 1)(1 - share))-th smallest; INFINITY
+ * when n is too small for that. Sorts the scores. */
+MYNAH_API double mynah_conformal_threshold(double *scores, int64_t n, double share);
 
 /* ---- recording ------------------------------------------------------------------------------------------------------ */
 
@@ -131,7 +219,7 @@ typedef enum mynah_gate {
                         * (SafeDAgger: Zhang and Cho 2017) */
 } mynah_gate;
 
-/* All zeros: the expert drives, nobody is told. */
+/* All zeros: the expert drives, nobody is told. Shape: noise_factor (n, n), n the action size; units are the action's */
 typedef struct mynah_record_options {
   const mynah_progress *progress;
   void (*saved)(void *context, int64_t episode, int64_t frames); /* told after each seal */
@@ -139,6 +227,8 @@ typedef struct mynah_record_options {
   const mynah_clone *driver; /* not NULL: this clone is at the wheel and the gate rules */
   mynah_gate gate;
   double expert_share, threshold;
+  const double *noise_factor; /* not NULL: a lower triangle L; the slow noise on what is executed has the covariance L L'
+                               * instead of the config's */
 } mynah_record_options;
 
 typedef struct mynah_record_report {

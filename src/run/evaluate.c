@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Closed-loop evaluation: episodes in parallel, each worker with its own device and actor. */
-#include <mynah/run.h>
+#include "run_internal.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -81,18 +81,24 @@ typedef struct episode_log {
   float actions[4][MAX_ACTION]; /* of steps t, t-1, t-2, t-3 */
 } episode_log;
 
-/* |sum of weights[i] a_(t-i)| as a share of the demonstrated range. */
-static double difference(const mynah_policy *p, const episode_log *log, const float *weights, int n) {
+double mynah__share_of_range(const mynah_policy *p, const double *d) {
   double sum = 0;
   int64_t counted = 0, size = mynah_feature_size(&p->action);
   for (int64_t k = 0; k < size; k++) {
-    double range = (double)p->action_norm.max[k] - (double)p->action_norm.min[k], d = 0;
+    double range = (double)p->action_norm.max[k] - (double)p->action_norm.min[k];
     if (!(range > 0)) continue;
-    for (int i = 0; i < n; i++) d += (double)weights[i] * (double)log->actions[i][k];
-    sum += d * d / (range * range);
+    sum += d[k] * d[k] / (range * range);
     counted++;
   }
   return counted > 0 ? sqrt(sum / (double)counted) : 0;
+}
+
+/* |sum of weights[i] a_(t-i)| as a share of the demonstrated range. */
+static double difference(const mynah_policy *p, const episode_log *log, const float *weights, int n) {
+  double d[MAX_ACTION] = {0};
+  for (int64_t k = 0; k < mynah_feature_size(&p->action); k++)
+    for (int i = 0; i < n; i++) d[k] += (double)weights[i] * (double)log->actions[i][k];
+  return mynah__share_of_range(p, d);
 }
 
 static void log_motion(const worker *w, const mynah_policy *p, const float *action, episode_log *log) {
@@ -144,6 +150,9 @@ static mynah_status drive(const evaluation *e, worker *w, uint64_t seed, episode
     } else {
       d->type->expert(d, action);
     }
+    if (e->config->hook)
+      e->config->hook(e->config->hook_context, &(mynah_eval_step){(int64_t)(seed - e->config->seed), d,
+                                                                  w->actor ? observed : NULL, action});
     d->type->act(d, action);
     MYNAH_TRY(log_row(d, n_columns, log));
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "evaluation: interrupted");

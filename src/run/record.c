@@ -53,15 +53,20 @@ static mynah_status open_dataset(recording *r, const char *path) {
   return MYNAH_OK;
 }
 
-/* Ornstein-Uhlenbeck noise with stationary deviation sigma: n' = a n + sqrt(1 - a^2) sigma xi, a = exp(-dt/tau). */
+/* Ornstein-Uhlenbeck noise with stationary deviation sigma: n' = a n + sqrt(1 - a^2) sigma xi, a = exp(-dt/tau); or, with
+ * L of the options in the place of sigma, with stationary covariance L L'. */
 static void disturb(const recording *r, mynah_rng *rng, float *noise, const float *clean, float *executed) {
   const mynah_record_config *c = r->config;
   int64_t n = mynah_feature_size(mynah_device_action(r->device));
-  double a = exp(-1 / (r->device->rate_hz * c->noise_tau_s));
+  const double *factor = r->options->noise_factor;
+  double a = exp(-1 / (r->device->rate_hz * c->noise_tau_s)), xi[MAX_ACTION];
   for (int64_t i = 0; i < n; i++) {
     executed[i] = clean[i];
-    if (c->noise <= 0 || i >= c->noise_elements) continue;
-    noise[i] = (float)(a * (double)noise[i] + sqrt(1 - a * a) * c->noise * mynah_rng_normal(rng));
+    if (!factor && (c->noise <= 0 || i >= c->noise_elements)) continue;
+    xi[i] = mynah_rng_normal(rng);
+    double sum = 0;
+    for (int64_t j = 0; factor && j <= i; j++) sum += factor[i * n + j] * xi[j];
+    noise[i] = (float)(a * (double)noise[i] + sqrt(1 - a * a) * (factor ? sum : c->noise * xi[i]));
     executed[i] += noise[i];
   }
 }

@@ -16,10 +16,16 @@ typedef struct playback {
   const mynah_policy *policy;
   mynah_dataset *dataset;
   mynah_actor *actor;
+  mynah_compared compared;
+  void *context;
   mynah_value values[MYNAH_POLICY_INPUTS_MAX];
   void *memory[MYNAH_POLICY_INPUTS_MAX];
-  sums sums[MAX_ACTION];
 } playback;
+
+typedef struct agreement {
+  const mynah_policy *policy;
+  sums sums[MAX_ACTION];
+} agreement;
 
 static mynah_status prepare(playback *p, const mynah_clone *c) {
   mynah_feature features[64];
@@ -39,10 +45,11 @@ static mynah_status prepare(playback *p, const mynah_clone *c) {
   return mynah_actor_create(c, &p->actor);
 }
 
-static void add(playback *p, const float *predicted, const float *recorded) {
+static void add(void *context, const mynah_compared_frame *frame) {
+  agreement *p = context;
   for (int64_t k = 0; k < mynah_feature_size(&p->policy->action); k++) {
     sums *s = &p->sums[k];
-    double x = (double)predicted[k], y = (double)recorded[k], c = y - (double)p->policy->action_norm.mean[k];
+    double x = (double)frame->predicted[k], y = (double)frame->recorded[k], c = y - (double)p->policy->action_norm.mean[k];
     s->n += 1;
     s->x += x;
     s->y += y;
@@ -70,7 +77,7 @@ static mynah_status play_frame(playback *p, int64_t episode, int64_t t) {
   if (status == MYNAH_OK) status = mynah_dataset_read(p->dataset, episode, "action", t, 1, recorded);
   if (status == MYNAH_OK) {
     mynah_actor_act(p->actor, p->values, predicted);
-    add(p, predicted, recorded);
+    p->compared(p->context, &(mynah_compared_frame){episode, t, p->values, predicted, recorded});
   }
   for (int i = 0; i < p->policy->n_inputs; i++) mynah_image_deinit(&pictures[i]);
   return status;
@@ -88,18 +95,25 @@ static mynah_status play(playback *p, const mynah_frame_range *ranges, int64_t n
   return MYNAH_OK;
 }
 
-mynah_status mynah_evaluate_recorded(const mynah_clone *c, mynah_dataset *d, const mynah_frame_range *ranges,
-                                     int64_t n_ranges, const mynah_progress *progress, mynah_agreement *out) {
-  playback p = {.policy = mynah_clone_policy(c), .dataset = d};
-  int64_t size = mynah_feature_size(&p.policy->action);
-  if (size > MAX_ACTION) return mynah_fail(MYNAH_LIMIT, "an action of more than %d elements", MAX_ACTION);
+mynah_status mynah_compare_recorded(const mynah_clone *c, mynah_dataset *d, const mynah_frame_range *ranges,
+                                    int64_t n_ranges, const mynah_progress *progress, mynah_compared compared,
+                                    void *context) {
+  playback p = {.policy = mynah_clone_policy(c), .dataset = d, .compared = compared, .context = context};
+  if (mynah_feature_size(&p.policy->action) > MAX_ACTION)
+    return mynah_fail(MYNAH_LIMIT, "an action of more than %d elements", MAX_ACTION);
   mynah_status status = prepare(&p, c);
   if (status == MYNAH_OK) status = play(&p, ranges, n_ranges, progress);
   mynah_actor_destroy(p.actor);
   for (int i = 0; i < MYNAH_POLICY_INPUTS_MAX; i++) mynah_free(p.memory[i]);
-  if (status != MYNAH_OK) return status;
-  for (int64_t k = 0; k < size; k++) {
-    const sums *s = &p.sums[k];
+  return status;
+}
+
+mynah_status mynah_evaluate_recorded(const mynah_clone *c, mynah_dataset *d, const mynah_frame_range *ranges,
+                                     int64_t n_ranges, const mynah_progress *progress, mynah_agreement *out) {
+  agreement a = {.policy = mynah_clone_policy(c)};
+  MYNAH_TRY(mynah_compare_recorded(c, d, ranges, n_ranges, progress, add, &a));
+  for (int64_t k = 0; k < mynah_feature_size(&a.policy->action); k++) {
+    const sums *s = &a.sums[k];
     double cov = s->xy - s->x * s->y / s->n, vx = s->xx - s->x * s->x / s->n, vy = s->yy - s->y * s->y / s->n;
     out[k] = (mynah_agreement){(int64_t)s->n, cov / sqrt(vx * vy), s->error / s->n, s->constant / s->n};
   }

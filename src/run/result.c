@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Results of evaluations as JSON, and two of them compared on shared seeds. */
-#include <mynah/run.h>
+#include "run_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -22,16 +22,14 @@ double mynah_eval_value(const mynah_eval_result *r, const char *metric, int64_t 
   return NAN;
 }
 
-static mynah_json *interval_json(const char *key, mynah_interval v) {
+mynah_json *mynah__interval_json(const char *key, mynah_interval v) {
   mynah_json *j = mynah_json_object();
   mynah_json_set(j, key, mynah_json_number(v.value));
   mynah_json_set(j, "ci", mynah_json_numbers((double[]){v.low, v.high}, 2));
   return j;
 }
 
-static mynah_json *rate_json(const double *x, int64_t n) {
-  int64_t k = 0;
-  for (int64_t i = 0; i < n; i++) k += x[i] > 0.5;
+mynah_json *mynah__rate_json(int64_t k, int64_t n) {
   mynah_json *j = mynah_json_object();
   mynah_interval v = mynah_wilson(k, n);
   mynah_json_set(j, "k", mynah_json_integer(k));
@@ -66,14 +64,16 @@ mynah_status mynah_eval_to_json(const mynah_eval_result *r, mynah_json *object) 
       w[i] = r->weights[i * r->n_metrics + m];
     }
     if (r->kinds[m].kind == MYNAH_METRIC_RATE) {
-      mynah_json_set(object, name, rate_json(x, n));
+      int64_t k = 0;
+      for (int64_t i = 0; i < n; i++) k += x[i] > 0.5;
+      mynah_json_set(object, name, mynah__rate_json(k, n));
     } else if (r->kinds[m].kind == MYNAH_METRIC_SPREAD) {
       mynah_json_set(object, name, spread_json(spread, r->n_spread[m]));
       spread += r->n_spread[m];
     } else {
       bool is_ratio = r->kinds[m].kind == MYNAH_METRIC_RATIO;
       status = mynah_bootstrap_ratio(x, is_ratio ? w : NULL, n, BOOTSTRAP_SEED, &v);
-      mynah_json_set(object, name, is_ratio ? mynah_json_number(v.value) : interval_json("mean", v));
+      mynah_json_set(object, name, is_ratio ? mynah_json_number(v.value) : mynah__interval_json("mean", v));
       if (is_ratio) {
         mynah_str key = {0};
         mynah_str_printf(&key, "%s_ci", name);
@@ -103,7 +103,7 @@ mynah_status mynah_eval_compare(const mynah_eval_result *a, const mynah_eval_res
     for (int64_t i = 0; i < n; i++) x[i] = a->values[i * a->n_metrics + m] - b->values[i * a->n_metrics + m];
     mynah_interval v = {NAN, NAN, NAN};
     status = mynah_bootstrap_mean(x, n, BOOTSTRAP_SEED, &v);
-    mynah_json_set(object, a->kinds[m].name, interval_json("difference", v));
+    mynah_json_set(object, a->kinds[m].name, mynah__interval_json("difference", v));
   }
   mynah_free(x);
   return status;

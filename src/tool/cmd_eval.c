@@ -43,7 +43,7 @@ static void say_metric(const char *name, const mynah_json *v) {
     tool_say("  %-20s %.4g", name, mynah_json_to_number(v, NAN));
 }
 
-static void say_metrics(const mynah_json *j) {
+void tool_say_metrics(const mynah_json *j) {
   const char *key;
   const mynah_json *value;
   for (size_t i = 0; mynah_json_entry(j, i, &key, &value); i++) say_metric(key, value);
@@ -80,7 +80,7 @@ static mynah_status evaluate_one(const tool_args *args, const char *path, const 
   status = mynah_eval_to_json(r, metrics);
   tool_say("%s on sim=%s, %lld episodes from seed %llu (95 %% intervals):", path, sim->type->name,
            (long long)c->episodes, (unsigned long long)r->seed);
-  say_metrics(metrics);
+  tool_say_metrics(metrics);
   mynah_json_set(j, "policy", mynah_json_string(path));
   mynah_json_set(j, "sim", mynah_json_string(sim->type->name));
   mynah_json_set(j, "episodes", mynah_json_integer(c->episodes));
@@ -107,7 +107,7 @@ static mynah_status evaluate_two(const tool_args *args, const sim_choice *sim, e
   if (status == MYNAH_OK) status = mynah_eval_compare(&a, &b, difference);
   if (status == MYNAH_OK) {
     tool_say("paired difference, first minus second:");
-    say_metrics(difference);
+    tool_say_metrics(difference);
   }
   mynah_json_set(result, "first", first);
   mynah_json_set(result, "second", second);

@@ -13,7 +13,7 @@ const char *const demo_driver_names[DEMO_DRIVERS] = {"expert", "clone", "plain"}
 #define STRIP_EVERY 4    /* steps between them */
 #define BINS 40
 
-static mynah_json *text_row(const char *const *cells, int n) {
+mynah_json *tool_text_row(const char *const *cells, int n) {
   mynah_json *row = mynah_json_array();
   for (int i = 0; i < n; i++) mynah_json_append(row, mynah_json_string(cells[i]));
   return row;
@@ -39,7 +39,7 @@ static mynah_json *result_row(const demo *d, int driver) {
   snprintf(cells[3], sizeof cells[3], "%.2f (p95 %.2f)", mynah_json_to_number(mynah_json_get(offset, "mean"), NAN),
            mynah_json_to_number(mynah_json_get(offset, "p95"), NAN));
   snprintf(cells[4], sizeof cells[4], "%.2f", mynah_json_to_number(mynah_json_get(m, "departures_per_km"), NAN));
-  return text_row(pointers, 5);
+  return tool_text_row(pointers, 5);
 }
 
 static mynah_json *results(const demo *d) {
@@ -47,7 +47,7 @@ static mynah_json *results(const demo *d) {
                                         "departures per km"};
   mynah_json *j = mynah_json_object(), *rows = mynah_json_array();
   for (int i = 0; i < DEMO_DRIVERS; i++) mynah_json_append(rows, result_row(d, i));
-  mynah_json_set(j, "columns", text_row(columns, 5));
+  mynah_json_set(j, "columns", tool_text_row(columns, 5));
   mynah_json_set(j, "rows", rows);
   char note[512];
   snprintf(note, sizeof note,
@@ -61,7 +61,7 @@ static mynah_json *results(const demo *d) {
 
 /* ---- story, settings, how-to --------------------------------------------------------------------------------------- */
 
-static void add_text(mynah_json *list, const char *heading, const char *text) {
+void tool_add_text(mynah_json *list, const char *heading, const char *text) {
   mynah_json *j = mynah_json_object();
   mynah_json_set(j, "heading", mynah_json_string(heading));
   mynah_json_set(j, "text", mynah_json_string(text));
@@ -76,30 +76,30 @@ static mynah_json *story(const demo *d) {
            "20 Hz from three cameras. Its steering was disturbed while it drove, and the clean command it would have given "
            "was kept as the label, so the demonstrations show how to come back from the side.",
            d->config.road_s, (long long)d->recorded[0].n_episodes, (long long)d->recorded[0].n_frames);
-  add_text(list, "Demonstrated", text);
+  tool_add_text(list, "Demonstrated", text);
   snprintf(text, sizeof text,
            "A convolutional network of %lld parameters learned steering and throttle from the front camera and the speed: "
            "%lld steps in %.0f s, %.0f pictures a second. Pictures from the left and right cameras came with a corrected "
            "steering label.",
            (long long)d->trained[0].report.n_parameters, (long long)d->trained[0].report.steps,
            d->trained[0].report.seconds, d->trained[0].report.samples_per_s);
-  add_text(list, "Learned", text);
+  tool_add_text(list, "Learned", text);
   snprintf(text, sizeof text,
            "Expert and clone then drove %lld unseen roads. The plain clone is the same network trained as long on the same "
            "roads without noise and without side cameras (%lld frames): it has never seen how to recover, and what "
            "that costs is shown as it is. The whole took %.0f s.",
            (long long)d->config.episodes, (long long)d->recorded[1].n_frames, d->seconds);
-  add_text(list, "Driven", text);
+  tool_add_text(list, "Driven", text);
   return list;
 }
 
-static mynah_json *table_rows(const mynah_config_table *table, const void *config) {
+mynah_json *tool_table_rows(const mynah_config_table *table, const void *config) {
   mynah_json *rows = mynah_json_array();
   for (size_t i = 0; i < table->n_keys; i++) {
     mynah_str value = {0};
     mynah_config_value(&table->keys[i], config, &value);
     const char *cells[3] = {table->keys[i].name, mynah_str_text(&value), table->keys[i].help};
-    mynah_json_append(rows, text_row(cells, 3));
+    mynah_json_append(rows, tool_text_row(cells, 3));
     mynah_str_deinit(&value);
   }
   return rows;
@@ -113,7 +113,7 @@ static mynah_json *settings(demo *d) {
   for (int i = n - 1; i >= 0; i--) {
     mynah_json *j = mynah_json_object();
     mynah_json_set(j, "heading", mynah_json_string(binds[i].table->name));
-    mynah_json_set(j, "rows", table_rows(binds[i].table, binds[i].config));
+    mynah_json_set(j, "rows", tool_table_rows(binds[i].table, binds[i].config));
     mynah_json_append(list, j);
   }
   return list;
@@ -130,7 +130,7 @@ static mynah_json *howto(void) {
   };
   mynah_json *list = mynah_json_array();
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    add_text(list, rows[i][0], rows[i][1]);
+    tool_add_text(list, rows[i][0], rows[i][1]);
     mynah_json_set((mynah_json *)(uintptr_t)mynah_json_at(list, i), "code", mynah_json_string(rows[i][2]));
   }
   return list;

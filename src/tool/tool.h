@@ -32,7 +32,7 @@ typedef struct tool_command {
 } tool_command;
 
 extern const tool_command tool_demo, tool_import, tool_export, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
-extern const tool_command tool_selfcheck, tool_import_policy, tool_export_policy;
+extern const tool_command tool_dagger, tool_drift, tool_selfcheck, tool_import_policy, tool_export_policy;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 
 /* A mistake in how a command was typed: exit status 2. */
@@ -55,11 +55,21 @@ const char *tool_preset_text(const char *name);
 
 /* People's text: to stderr, dropped under --quiet. */
 void tool_say(const char *format, ...) MYNAH_PRINTF(1, 2);
+/* The metrics of an evaluation, a line each; other entries are left out or told as numbers (cmd_eval.c). */
+void tool_say_metrics(const mynah_json *j);
 /* A progress line on a terminal, plain lines every few seconds elsewhere. */
 const mynah_progress *tool_progress(void);
 void tool_progress_end(void);
 /* Sets how tool_say and progress behave. */
 void tool_output_begin(const tool_args *args);
+
+/* ---- parts of report pages, as mynah_report_write takes them (demo_report.c) ---- */
+
+mynah_json *tool_text_row(const char *const *cells, int n);
+/* {"heading", "text"} at the end of the list. */
+void tool_add_text(mynah_json *list, const char *heading, const char *text);
+/* A row of name, value and help for each key. */
+mynah_json *tool_table_rows(const mynah_config_table *table, const void *config);
 
 /* ---- training, shared by train and demo (train_job.c) ---- */
 

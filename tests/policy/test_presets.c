@@ -109,6 +109,14 @@ static void pusht_best(void **state) {
   (void)state;
   check_preset("flow", "pusht-best", true);
 }
+static void pusht_act(void **state) {
+  (void)state;
+  check_preset("act", "pusht-act", true);
+}
+static void pusht_diffusion(void **state) {
+  (void)state;
+  check_preset("diffusion", "pusht-diffusion", true);
+}
 static void pusht_rnn(void **state) {
   (void)state;
   check_preset("rnn", "pusht-rnn", true);
@@ -116,6 +124,7 @@ static void pusht_rnn(void **state) {
 static void track(void **state) {
   (void)state;
   check_preset("mlp", "track", false);
+  check_preset("mlp", "track-small", false);
 }
 static void drive(void **state) {
   (void)state;
@@ -124,7 +133,7 @@ static void drive(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(pusht_state), cmocka_unit_test(pusht_gmm), cmocka_unit_test(pusht_best),
-                                     cmocka_unit_test(pusht_rnn), cmocka_unit_test(track),
+                                     cmocka_unit_test(pusht_rnn), cmocka_unit_test(pusht_act), cmocka_unit_test(pusht_diffusion), cmocka_unit_test(track),
                                      cmocka_unit_test(drive)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

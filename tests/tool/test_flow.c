@@ -247,6 +247,39 @@ static void evaluated_while_training(void **state) {
   mynah_json_destroy(j);
 }
 
+#define TINY "image.width=16 image.height=16 cnn.filters=4 cnn.kernels=5 cnn.strides=2 widths=8 steps=5"
+
+/* Rounds of driving and labelling; the same seed gives the same policies. */
+static void dagger_repairs(void **state) {
+  (void)state;
+  char hash[2][70];
+  for (int k = 0; k < 2; k++) {
+    mynah_json *j = run_json("dagger sim=track out=dagger%d " TINY " rounds=1 frames=60 round.episodes=3 eval.episodes=2 threads=%d", k, k + 1);
+    const mynah_json *rounds = mynah_json_get(j, "rounds"), *last = mynah_json_at(rounds, 1);
+    assert_int_equal(mynah_json_size(rounds), 2);
+    assert_int_equal(mynah_json_to_integer(mynah_json_get(last, "frames"), 0), 120);
+    assert_int_equal(mynah_json_to_integer(mynah_json_get(mynah_json_get(last, "finished"), "n"), 0), 2);
+    assert_non_null(mynah_json_get(mynah_json_get(j, "plain"), "autonomy"));
+    char path[192];
+    snprintf(path, sizeof path, "%s/%s", folder, mynah_json_to_string(mynah_json_get(last, "policy"), ""));
+    assert_int_equal(mynah_sha256_file(path, hash[k]), MYNAH_OK);
+    mynah_json_destroy(j);
+  }
+  assert_string_equal(hash[0], hash[1]);
+  mynah_json *j = run_json("drift dagger0/round-0/policy.safetensors dagger0/round-1/policy.safetensors sim=track limit=10 "
+                           "data=dagger0/labelled.demos episodes=3 stress.episodes=1 neighbours=2 out=drift");
+  const char *const keys[] = {"own_states", "growth", "distance", "recovery", "stress", "alarm"};
+  for (size_t i = 0; i < 6; i++)
+    if (!mynah_json_get(mynah_json_get(j, "after"), keys[i])) fail_msg("'%s' is missing", keys[i]);
+  mynah_json_destroy(j);
+  char path[192], page[192];
+  snprintf(path, sizeof path, "%s/drift/drift.json", folder);
+  snprintf(page, sizeof page, "%s/drift/drift.html", folder);
+  assert_int_equal(mynah_json_load(path, &j), MYNAH_OK);
+  mynah_json_destroy(j);
+  assert_true(mynah_file_exists(page));
+}
+
 static void mistakes_are_named(void **state) {
   (void)state;
   static const struct {
@@ -271,6 +304,12 @@ static void mistakes_are_named(void **state) {
       {"data info none.demos", 1, "none.demos"},
       {"data inof d.demos", 2, "info"},
       {"record sim=pusht out=x.demos", 1, "expert"},
+      {"dagger sim=pusht out=x", 1, "expert"},
+      {"dagger sim=track", 2, "out="},
+      {"drift none.safetensors sim=track", 1, "none.safetensors"},
+      {"drift sim=track", 2, "policy"},
+      {"dagger sim=track out=x method=dager", 2, "dagger"},
+      {"dagger sim=track out=x policy=mpl", 2, "mlp"},
       {"record sim=track out=x.demos cameras=7", 2, "cameras"},
   };
   char out[8192];
@@ -286,7 +325,7 @@ static void mistakes_are_named(void **state) {
 
 static void help_everywhere(void **state) {
   (void)state;
-  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor", "selfcheck"};
+  static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor", "dagger", "drift", "selfcheck"};
   static char out[1 << 16];
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
     assert_int_equal(run(out, sizeof out, "%s --help", commands[i]), 0);
@@ -302,6 +341,7 @@ int main(void) {
                                      cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(every_policy_trains_alike),
                                      cmocka_unit_test(lerobot_and_back),      cmocka_unit_test(evaluation_has_the_contract),
                                      cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),
+                                     cmocka_unit_test(dagger_repairs),
                                      cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_everywhere)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
