@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies and ACT at LeRobot's size: every step with GFLOP/s, GB/s and share of the measured FMA
- * peak, then whole training steps (two shards, optimiser and moving average included) on one and two threads, and
- * batch-1 inference. Usage: bench_kernels [mlp|pusht|cnn|unet64|unet256|act|peak] [steps|train|infer] */
+/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size:
+ * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
+ * optimiser and moving average included) on one and two threads, and batch-1 inference. Usage: bench_kernels
+ * [mlp|pusht|cnn|unet64|unet256|act|peak] [steps|train|infer] */
 #include <mynah/model.h>
 
 #include <stdio.h>

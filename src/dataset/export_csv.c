@@ -38,7 +38,8 @@ static mynah_status put_picture(mynah_dataset *d, const char *folder, int64_t e,
   mynah_codec codec;
   size_t bytes;
   MYNAH_TRY(mynah__read_picture(d, &d->episodes[e], feature, t, &codec, &bytes));
-  snprintf(name, sizeof name, "%s_%lld_%06lld.%s", d->features[feature].name, (long long)d->episodes[e].id, (long long)t, codec == MYNAH_CODEC_JPEG ? "jpg" : "png");
+  snprintf(name, sizeof name, "%s_%lld_%06lld.%s", d->features[feature].name, (long long)d->episodes[e].id,
+           (long long)t, codec == MYNAH_CODEC_JPEG ? "jpg" : "png");
   mynah_str_printf(s, ",%s", name);
   MYNAH_TRY(mynah_path_join(path, sizeof path, folder, name));
   mynah_str png = {0};

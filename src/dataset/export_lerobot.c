@@ -34,7 +34,8 @@ static mynah_status make_path(const export *x, const char *name, char out[MYNAH_
 /* ---- data ---------------------------------------------------------------------------------------------------------------- */
 
 static mynah_status describe_fields(export *x) {
-  static const mynah__pq_kind kinds[MYNAH_DTYPE_COUNT] = {MYNAH__PQ_F32, MYNAH__PQ_F64, MYNAH__PQ_I64, MYNAH__PQ_I32, MYNAH__PQ_I32, MYNAH__PQ_BOOL, MYNAH__PQ_F32};
+  static const mynah__pq_kind kinds[MYNAH_DTYPE_COUNT] = {MYNAH__PQ_F32, MYNAH__PQ_F64,  MYNAH__PQ_I64, MYNAH__PQ_I32,
+                                                          MYNAH__PQ_I32, MYNAH__PQ_BOOL, MYNAH__PQ_F32};
   for (int i = 0; i < x->d->n_features; i++) {
     const mynah_feature *f = &x->d->features[i];
     int64_t size = mynah_feature_size(f);
@@ -190,10 +191,14 @@ static mynah_status put_tasks(const export *x) {
 }
 
 static mynah_status put_episodes(const export *x) {
-  static const mynah__pq_field fields[] = {{"episode_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1}, {"tasks", MYNAH__PQ_TEXT, MYNAH__PQ_LIST, 1},
-                                           {"length", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1}, {"data/chunk_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
-                                           {"data/file_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1}, {"dataset_from_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
-                                           {"dataset_to_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1}, {"meta/episodes/chunk_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
+  static const mynah__pq_field fields[] = {{"episode_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
+                                           {"tasks", MYNAH__PQ_TEXT, MYNAH__PQ_LIST, 1},
+                                           {"length", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
+                                           {"data/chunk_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
+                                           {"data/file_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
+                                           {"dataset_from_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
+                                           {"dataset_to_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
+                                           {"meta/episodes/chunk_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
                                            {"meta/episodes/file_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1}};
   enum { N = sizeof fields / sizeof *fields };
   char path[MYNAH_PATH_MAX];

@@ -34,7 +34,8 @@ static mynah_status begin(npz *z, const char *name, const char *descr, const cha
   text[padded - 1] = '\n';
   put_int((uint8_t *)text + 8, (uint64_t)(padded - 10), 2);
   uint64_t size = bytes + (uint64_t)padded;
-  if (size > 0xfffffff0u || z->offset > 0xfffffff0u - size) return mynah_fail(MYNAH_LIMIT, "%s: would be over 4 GiB: export fewer episodes or no pictures", z->path);
+  if (size > 0xfffffff0u || z->offset > 0xfffffff0u - size)
+    return mynah_fail(MYNAH_LIMIT, "%s: would be over 4 GiB: export fewer episodes or no pictures", z->path);
   snprintf(z->name, sizeof z->name, "%s.npy", name);
   put_int((uint8_t *)head + 18, size, 4);
   put_int((uint8_t *)head + 22, size, 4);

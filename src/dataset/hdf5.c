@@ -619,7 +619,8 @@ static mynah_status export_work(mynah_dataset *d, const char *path, const mynah_
     mynah_progress_tell(progress, "export", (double)e + 1, (double)d->n_episodes, "episodes", "");
   }
   int64_t total = mynah_dataset_n_frames(d);
-  snprintf(text, sizeof text, "{\"env_name\": \"%.100s\", \"type\": 1, \"env_kwargs\": {\"control_freq\": %.9g}}", strpbrk(d->robot, "\"\\") || strlen(d->robot) > 100 ? "" : d->robot, d->rate_hz);
+  snprintf(text, sizeof text, "{\"env_name\": \"%.100s\", \"type\": 1, \"env_kwargs\": {\"control_freq\": %.9g}}",
+           strpbrk(d->robot, "\"\\") || strlen(d->robot) > 100 ? "" : d->robot, d->rate_hz);
   if (status == MYNAH_OK && (!put_attribute(data, "total", H5T_NATIVE_INT64, &total) || !put_text(data, "env_args", text))) status = cannot_write(d, "data");
   if (status == MYNAH_OK) status = put_masks(d, file);
   H5Gclose(data);

@@ -135,7 +135,9 @@ static mynah_status read_header(import *m) {
   char *first = mynah_strdup(m->rows[1]);
   if (!first) return MYNAH_NO_MEMORY;
   int n_fields = n > 0 ? split_line(first, m->fields) : 0;
-  mynah_status status = n_fields == m->n_columns ? MYNAH_OK : mynah_fail(MYNAH_CORRUPT, "%s: line 2 has %d fields, the header %d", m->in->path, n_fields, m->n_columns);
+  mynah_status status = n_fields == m->n_columns ? MYNAH_OK
+                                                 : mynah_fail(MYNAH_CORRUPT, "%s: line 2 has %d fields, the header %d",
+                                                              m->in->path, n_fields, m->n_columns);
   for (int k = 0, end; k < m->n_columns && status == MYNAH_OK; k = end) {
     end = k + 1;
     if (k == m->episode || k == m->time || k == m->task) continue;

@@ -165,8 +165,10 @@ static void take_names(const mynah_json *names, mynah_feature *f) {
 static bool is_camera(const char *dtype) { return strcmp(dtype, "image") == 0 || strcmp(dtype, "video") == 0; }
 
 static mynah_status add_feature(import *m, const char *key, const mynah_json *j) {
-  static const char *const types[][2] = {{"float32", "<f4"}, {"float64", "<f8"}, {"float16", "<f2"}, {"int64", "<i8"}, {"int32", "<i4"}, {"int16", "<i2"},
-                                         {"int8", "<i1"}, {"uint8", "|u1"}, {"uint16", "<u2"}, {"uint32", "<u4"}, {"bool", "|b1"}, {"image", "|u1"}, {"video", "|u1"}};
+  static const char *const types[][2] = {{"float32", "<f4"}, {"float64", "<f8"}, {"float16", "<f2"}, {"int64", "<i8"},
+                                         {"int32", "<i4"},   {"int16", "<i2"},   {"int8", "<i1"},    {"uint8", "|u1"},
+                                         {"uint16", "<u2"},  {"uint32", "<u4"},  {"bool", "|b1"},    {"image", "|u1"},
+                                         {"video", "|u1"}};
   const char *dtype = mynah_json_to_string(mynah_json_get(j, "dtype"), ""), *code = NULL;
   const mynah_json *shape = mynah_json_get(j, "shape");
   int64_t dims[MYNAH_MAX_DIMS];
@@ -333,7 +335,8 @@ static mynah_status video_path(const import *m, int feature, int64_t episode, ch
     const video_place *v = &m->places[episode * m->in->n + feature];
     snprintf(name, sizeof name, "videos/%s/chunk-%03lld/file-%03lld.mp4", key, (long long)v->chunk, (long long)v->file);
   } else
-    snprintf(name, sizeof name, "videos/chunk-%03lld/%s/episode_%06lld.mp4", (long long)(episode / (per_chunk > 0 ? per_chunk : 1000)), key, (long long)episode);
+    snprintf(name, sizeof name, "videos/chunk-%03lld/%s/episode_%06lld.mp4",
+             (long long)(episode / (per_chunk > 0 ? per_chunk : 1000)), key, (long long)episode);
   return join(m, out, name);
 }
 
@@ -396,7 +399,8 @@ static mynah_status take_vector(const import *m, int i, int64_t row, uint8_t *ou
   const mynah__leaf *leaf = &m->open.leaves[m->sources[i].leaf];
   int64_t from = c->starts[row], n = c->starts[row + 1] - from;
   if (n != mynah_feature_size(f))
-    return mynah_fail(MYNAH_MISMATCH, "%s: '%s' has %lld elements where %lld are due", m->open.path, m->sources[i].key, (long long)n, (long long)mynah_feature_size(f));
+    return mynah_fail(MYNAH_MISMATCH, "%s: '%s' has %lld elements where %lld are due", m->open.path, m->sources[i].key,
+                      (long long)n, (long long)mynah_feature_size(f));
   for (int64_t k = 0; k < n; k++) {
     double v = mynah__column_number(leaf, c, from + k);
     int64_t whole = mynah__column_integer(leaf, c, from + k);
@@ -420,7 +424,8 @@ static mynah_status fetch(void *context, int64_t t, mynah_value *values, bool *i
     const mynah_feature *f = &m->in->features[i];
     if (s->is_video) {
       char path[MYNAH_PATH_MAX];
-      if (m->at->episode < 0 || m->at->episode >= m->n_episodes) return mynah_fail(MYNAH_CORRUPT, "episode %lld is not in info.json", (long long)m->at->episode);
+      if (m->at->episode < 0 || m->at->episode >= m->n_episodes)
+        return mynah_fail(MYNAH_CORRUPT, "episode %lld is not in info.json", (long long)m->at->episode);
       MYNAH_TRY(video_path(m, i, m->at->episode, path));
       double from_s = m->places[m->at->episode * m->in->n + i].from_s;
       if (!(from_s >= 0 && from_s < 1e7)) return mynah_fail(MYNAH_CORRUPT, "%s: begins at %g s", path, from_s);

@@ -24,7 +24,8 @@ typedef struct import {
 static mynah_status add_end(import *m, size_t *capacity, int64_t end) {
   int64_t before = m->n_episodes > 0 ? m->ends[m->n_episodes - 1] : 0;
   if (end <= before || end > m->n_frames)
-    return mynah_fail(MYNAH_CORRUPT, "%s: an episode ends at frame %lld, after %lld of %lld", m->in->path, (long long)end, (long long)before, (long long)m->n_frames);
+    return mynah_fail(MYNAH_CORRUPT, "%s: an episode ends at frame %lld, after %lld of %lld", m->in->path,
+                      (long long)end, (long long)before, (long long)m->n_frames);
   MYNAH_TRY(mynah_grow((void **)&m->ends, capacity, (size_t)m->n_episodes + 1, sizeof *m->ends));
   m->ends[m->n_episodes++] = end;
   return MYNAH_OK;
@@ -90,7 +91,11 @@ static mynah_status fetch(void *context, int64_t t, mynah_value *values, bool *i
   }
   if (!m->times) return MYNAH_OK;
   if (m->time_scale == 1) *time_ns = mynah__npy_integer(m->times, m->from + t);
-  else *time_ns = llround(fmax(-9e18, fmin(9e18, m->time_scale * mynah__item_number(&m->times->item, m->times->data + (size_t)(m->from + t) * m->times->row_bytes))));
+  else
+    *time_ns =
+        llround(fmax(-9e18, fmin(9e18, m->time_scale * mynah__item_number(&m->times->item,
+                                                                          m->times->data + (size_t)(m->from + t) *
+                                                                                               m->times->row_bytes))));
   return MYNAH_OK;
 }
 

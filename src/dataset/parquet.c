@@ -204,7 +204,8 @@ static mynah_status read_group(mynah__parquet *p, reader *r) {
     else skip_value(r, type, 0);
   }
   for (size_t i = 0; i < n; i++)
-    if (chunks[i].offset < 4 || chunks[i].packed < 0 || (size_t)chunks[i].offset > p->map.size || (size_t)chunks[i].packed > p->map.size - (size_t)chunks[i].offset)
+    if (chunks[i].offset < 4 || chunks[i].packed < 0 || (size_t)chunks[i].offset > p->map.size ||
+        (size_t)chunks[i].packed > p->map.size - (size_t)chunks[i].offset)
       return damaged(p, "a column is not where it is said to be");
   if (r->is_bad || n != p->n_leaves || rows < 0 || rows > MAX_VALUES) return damaged(p, "a row group");
   p->group_rows[p->n_groups++] = rows;
@@ -301,7 +302,8 @@ static mynah_status read_page_head(const mynah__parquet *p, reader *r, page *g) 
 static mynah_status unpack_page(const mynah__parquet *p, int codec, const uint8_t *data, const page *g, mynah__column *c, reader *out) {
   static const char *const names[] = {"", "snappy", "gzip", NULL, NULL, NULL, "zstd"};
   size_t levels = (size_t)(g->definition_bytes + g->repetition_bytes), n = (size_t)g->unpacked;
-  if (codec < 0 || codec > 6 || !names[codec]) return mynah_fail(MYNAH_UNSUPPORTED, "%s: compression %d cannot be read (snappy, gzip, zstd can)", p->path, codec);
+  if (codec < 0 || codec > 6 || !names[codec])
+    return mynah_fail(MYNAH_UNSUPPORTED, "%s: compression %d cannot be read (snappy, gzip, zstd can)", p->path, codec);
   if (levels > n) return damaged(p, "a page");
   MYNAH_TRY(mynah_grow((void **)&c->pages, &c->cap_pages, c->n_pages + 1, sizeof *c->pages));
   uint8_t *to = mynah_alloc(n + 8);

@@ -364,7 +364,10 @@ static void test_old_tub(void **state) {
   for (int i = 1; i <= 12; i++) {
     char name[64], text[256], picture[MYNAH_PATH_MAX + 64];
     snprintf(name, sizeof name, "record_%d.json", i);
-    snprintf(text, sizeof text, "{\"user/angle\": %g, \"user/throttle\": 0.5, \"cam/image_array\": \"%d_cam-image_array_.jpg\", \"milliseconds\": %d}", i / 10.0, i, 100 * i);
+    snprintf(text, sizeof text,
+             "{\"user/angle\": %g, \"user/throttle\": 0.5, \"cam/image_array\": \"%d_cam-image_array_.jpg\", "
+             "\"milliseconds\": %d}",
+             i / 10.0, i, 100 * i);
     write_text(name, i == 4 ? "{\"user/angle\": 0.1, \"us" : text);
     snprintf(picture, sizeof picture, "%s/%d_cam-image_array_.jpg", path, i);
     if (i != 8) case_ok(mynah_file_write(picture, jpeg.data, jpeg.length));
@@ -385,9 +388,10 @@ static void test_old_tub(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_robomimic, set_up), cmocka_unit_test_setup(test_aloha, set_up),
-      cmocka_unit_test_setup(test_minari, set_up),    cmocka_unit_test_setup(test_imitation, set_up), cmocka_unit_test_setup(test_rollouts, set_up),
-      cmocka_unit_test_setup(test_tub, set_up),       cmocka_unit_test_setup(test_lerobot, set_up), cmocka_unit_test_setup(test_g1, set_up), cmocka_unit_test_setup(test_csv, set_up),
-      cmocka_unit_test_setup(test_old_tub, set_up),
+      cmocka_unit_test_setup(test_minari, set_up),    cmocka_unit_test_setup(test_imitation, set_up),
+      cmocka_unit_test_setup(test_rollouts, set_up),  cmocka_unit_test_setup(test_tub, set_up),
+      cmocka_unit_test_setup(test_lerobot, set_up),   cmocka_unit_test_setup(test_g1, set_up),
+      cmocka_unit_test_setup(test_csv, set_up),       cmocka_unit_test_setup(test_old_tub, set_up),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,7 +194,9 @@ static void lerobot_and_back(void **state) {
   assert_true(fabs(mynah_json_to_number(mynah_json_get(autonomy, "difference"), 9)) < 1e-6);
   mynah_json_destroy(pair);
   for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-    int status = run(out, sizeof out, "--help > /dev/null; rm -rf bad; cp -r lr bad && cd bad && %s; cd ..; $MYNAH_PROGRAM import-policy lerobot bad out=b.safetensors 2>&1",
+    int status = run(out, sizeof out,
+                     "--help > /dev/null; rm -rf bad; cp -r lr bad && cd bad && %s; cd ..; $MYNAH_PROGRAM "
+                     "import-policy lerobot bad out=b.safetensors 2>&1",
                      cases[k].damage);
     if (status != 1 || !strstr(out, cases[k].says)) fail_msg("%s: status %d: %s", cases[k].damage, status, out);
   }
@@ -247,14 +249,14 @@ static void evaluated_while_training(void **state) {
   mynah_json_destroy(j);
 }
 
-#define TINY "image.width=16 image.height=16 cnn.filters=4 cnn.kernels=5 cnn.strides=2 widths=8 steps=5"
+#define TINY_CAR "image.width=16 image.height=16 cnn.filters=4 cnn.kernels=5 cnn.strides=2 widths=8 steps=5"
 
 /* Rounds of driving and labelling; the same seed gives the same policies. */
 static void dagger_repairs(void **state) {
   (void)state;
   char hash[2][70];
   for (int k = 0; k < 2; k++) {
-    mynah_json *j = run_json("dagger sim=track out=dagger%d " TINY " rounds=1 frames=60 round.episodes=3 eval.episodes=2 threads=%d", k, k + 1);
+    mynah_json *j = run_json("dagger sim=track out=dagger%d " TINY_CAR " rounds=1 frames=60 round.episodes=3 eval.episodes=2 threads=%d", k, k + 1);
     const mynah_json *rounds = mynah_json_get(j, "rounds"), *last = mynah_json_at(rounds, 1);
     assert_int_equal(mynah_json_size(rounds), 2);
     assert_int_equal(mynah_json_to_integer(mynah_json_get(last, "frames"), 0), 120);
