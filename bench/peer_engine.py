@@ -2,9 +2,9 @@
 """Times PyTorch, ONNX Runtime and OpenVINO beside bench_kernels on the same networks, interleaved, and prints ratios.
 
 Run: pip install torch==2.13.0 onnxruntime openvino onnx numpy
-     python bench/peer_engine.py BUILD/bench/bench_kernels [rounds]
+     python bench/peer_engine.py BUILD/bench/bench_kernels [rounds] [network …]
 A peer that is not installed is left out and named. Each round times every program once; medians over rounds are shown.
-Training: one step with AdamW, batch 256 (mlp), 512 (pusht), 64 (cnn); ours also sums two shards, takes the gradient's
+Training: one step with AdamW, batch 256 (mlp, unet64, unet256), 512 (pusht), 64 (cnn), 8 (act); ours also sums two shards, takes the gradient's
 norm and updates a moving average. Inference: batch 1, one thread.
 """
 import os
@@ -19,6 +19,7 @@ try:
     import numpy as np
     import torch
     from torch import nn
+    from peer_networks import ACT, UNet
 except ImportError as e:
     sys.exit(f"peer_engine: {e}: see the first lines of this file")
 
@@ -63,11 +64,29 @@ def cnn():
     return nn.Sequential(*layers, nn.Linear(10, 1))
 
 
-# name: network, input shape without batch, target numbers, training batch, loss
+def by_target(loss):
+    """A loss of the network's output and a target, as a function of the model and all tensors."""
+    return lambda model, *tensors: loss(model(*tensors[:-1]), tensors[-1])
+
+
+def unet64():
+    return UNet((64, 128, 256))
+
+
+def unet256():
+    return UNet((256, 512, 1024))
+
+
+mse = by_target(nn.functional.mse_loss)
+UNET = ((16, 2), (128,), (132,))
+# name: network, shapes of the inputs without batch, of what training adds or puts in place of the last, batch, loss
 NETWORKS = {
-    "mlp": (mlp, (7,), 2, 256, nn.functional.mse_loss),
-    "pusht": (Residual, (12,), 32, 512, mixture_loss),
-    "cnn": (cnn, (3, 66, 200), 1, 64, nn.functional.mse_loss),
+    "mlp": (mlp, ((7,),), ((7,), (2,)), 256, mse),
+    "pusht": (Residual, ((12,),), ((12,), (32,)), 512, by_target(mixture_loss)),
+    "cnn": (cnn, ((3, 66, 200),), ((3, 66, 200), (1,)), 64, mse),
+    "unet64": (unet64, UNET, UNET + ((16, 2),), 256, mse),
+    "unet256": (unet256, UNET, UNET + ((16, 2),), 256, mse),
+    "act": (ACT, ((3, 480, 640), (14,), (32,)), ((3, 480, 640), (14,), (100, 14)), 8, lambda model, *t: model.loss(*t)),
 }
 
 
@@ -84,17 +103,17 @@ def milliseconds(run, seconds=0.6):
 
 
 def torch_training(name, threads, layout):
-    build, shape, n_out, batch, loss = NETWORKS[name]
+    build, _, shapes, batch, loss = NETWORKS[name]
     model = build().train()
-    x, y = torch.randn(batch, *shape), torch.randn(batch, n_out)
-    if len(shape) == 3:
-        model, x = model.to(memory_format=layout), x.to(memory_format=layout)
+    tensors = [torch.randn(batch, *shape) for shape in shapes]
+    if len(shapes[0]) == 3:
+        model, tensors[0] = model.to(memory_format=layout), tensors[0].to(memory_format=layout)
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
 
     def step():
         torch.set_num_threads(threads)
         optimiser.zero_grad(set_to_none=True)
-        loss(model(x), y).backward()
+        loss(model, *tensors).backward()
         optimiser.step()
 
     return step
@@ -102,19 +121,20 @@ def torch_training(name, threads, layout):
 
 def inference_peers(name):
     """name of peer -> function that runs one forward pass."""
-    build, shape, _, _, _ = NETWORKS[name]
-    model, x = build().eval(), torch.randn(1, *shape)
+    build, shapes, _, _, _ = NETWORKS[name]
+    model, tensors = build().eval(), tuple(torch.randn(1, *shape) for shape in shapes)
+    names = ["x%d" % i for i in range(len(tensors))]
     peers = {}
 
     def eager():
         torch.set_num_threads(1)
         with torch.inference_mode():
-            model(x)
+            model(*tensors)
 
     peers["PyTorch"] = eager
     path = os.path.join(tempfile.mkdtemp(), name + ".onnx")
     try:
-        torch.onnx.export(model, (x,), path, input_names=["x"], dynamo=False)
+        torch.onnx.export(model, tensors, path, input_names=names, dynamo=False)
     except Exception as e:  # the exporter needs the onnx package
         print(f"left out: ONNX Runtime, OpenVINO: {e}")
         return peers
@@ -124,7 +144,7 @@ def inference_peers(name):
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        feed = {"x": x.numpy()}
+        feed = {name: x.numpy() for name, x in zip(names, tensors)}
         peers["ONNX Runtime"] = lambda: session.run(None, feed)
     except ImportError as e:
         print(f"left out: {e}")
@@ -133,7 +153,8 @@ def inference_peers(name):
 
         config = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         request = ov.Core().compile_model(path, "CPU", config).create_infer_request()
-        request.set_input_tensor(ov.Tensor(np.ascontiguousarray(x.numpy())))
+        for i, x in enumerate(tensors):
+            request.set_input_tensor(i, ov.Tensor(np.ascontiguousarray(x.numpy())))
         peers["OpenVINO"] = request.infer
     except ImportError as e:
         print(f"left out: {e}")
@@ -152,11 +173,11 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     binary, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    for name in NETWORKS:
+    for name in sys.argv[3:] or NETWORKS:
         steps = {}
         for threads in (1, 2):
             steps[threads] = [torch_training(name, threads, torch.contiguous_format)]
-            if name == "cnn":
+            if name in ("cnn", "act"):
                 steps[threads].append(torch_training(name, threads, torch.channels_last))
         peers = inference_peers(name)
         table = {}
