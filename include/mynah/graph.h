@@ -105,6 +105,8 @@ typedef struct mynah_pool2d {
 MYNAH_API mynah_node mynah_max_pool(mynah_graph *g, mynah_node x, const mynah_pool2d *cfg);
 MYNAH_API mynah_node mynah_avg_pool(mynah_graph *g, mynah_node x, const mynah_pool2d *cfg);
 MYNAH_API mynah_node mynah_adaptive_avg_pool(mynah_graph *g, mynah_node x, int out_h, int out_w);
+/* Every pixel becomes factor x factor equal ones, as torch.nn.Upsample(mode="nearest"). x (B,H,W,C) -> (B,fH,fW,C) */
+MYNAH_API mynah_node mynah_upsample_nearest(mynah_graph *g, mynah_node x, int factor);
 
 /* Pointwise on any shape. A unary function is a row of the table in ops/unary.c: name, f, f'; "leaky_relu:0.1" gives its
  * parameter. */
