@@ -261,6 +261,10 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_write(const char *path, c
 /* Copies tensors by name into weights. Fails: NOT_FOUND (names the missing tensor), MISMATCH (names both shapes),
  * NONFINITE. Tensors of the file that the weights lack are an error unless allow_extra. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_load(mynah_weights *w, const mynah_safetensors *f, bool allow_extra);
+/* The same from n tensors in memory, aligned for their types, in any order; more than the weights have is no error. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_fill(mynah_weights *w, const mynah_safetensor *tensors, int n);
+/* SHA-256 over all tensors, each with its name. */
+MYNAH_API void mynah_weights_hash(const mynah_weights *w, char hex[65]);
 /* Fills at most max entries describing w's tensors, for mynah_safetensors_write; returns how many there are. */
 MYNAH_API int mynah_weights_tensors(const mynah_weights *w, mynah_safetensor *out, int max);
 

@@ -59,6 +59,66 @@ MYNAH_API MYNAH_RT int mynah_select_boxes(const mynah_select *s, const mynah_can
 /* Intersection over union, 0 … 1; 0 when both are empty. */
 MYNAH_API MYNAH_RT float mynah_box_iou(const mynah_box *a, const mynah_box *b);
 
+/* ---- detectors ------------------------------------------------------------------------------------------------------- */
+
+typedef struct mynah_detector mynah_detector;
+/* Two kinds of safetensors file: those that mynah writes, and those with ultralytics' names of tensors (classes are '0', '1' …
+ * then). What mynah wrote is run once and compared, see selfcheck.
+ * Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (not a network known here), MISMATCH. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_load(const char *path, mynah_detector **out);
+/* From an ONNX export of YOLO26 (n, s, m, l, x; end-to-end (1,N,6) or raw (1,4+classes,A)), or what load takes. Class names
+ * come from the metadata. Fails: as load; LIMIT. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_import(const char *path, mynah_detector **out);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_save(const mynah_detector *d, const char *path);
+MYNAH_API void mynah_detector_destroy(mynah_detector *d);
+/* Runs a fixed picture again and compares with what came out when the file was written; largest error in px and in score.
+ * Fails: NOT_FOUND (a file without golden numbers), MISMATCH (over MYNAH_DETECTOR_ERROR_PX or _SCORE, or other weights). */
+#define MYNAH_DETECTOR_ERROR_PX 0.02
+#define MYNAH_DETECTOR_ERROR_SCORE 1e-4
+typedef struct mynah_detector_check {
+  int64_t n_numbers;
+  double error_px, error_score;
+} mynah_detector_check;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_selfcheck(const mynah_detector *d, mynah_detector_check *out);
+MYNAH_API char mynah_detector_scale(const mynah_detector *d);             /* n, s, m, l, x */
+MYNAH_API bool mynah_detector_is_end_to_end(const mynah_detector *d);     /* else doubles are suppressed */
+MYNAH_API int mynah_detector_size(const mynah_detector *d);               /* px a side it was made for; 0: not said */
+MYNAH_API int mynah_detector_n_classes(const mynah_detector *d);
+MYNAH_API const char *mynah_detector_class(const mynah_detector *d, int label); /* "person"; "?" when there is none */
+MYNAH_API int mynah_detector_find_class(const mynah_detector *d, const char *name); /* -1: none */
+MYNAH_API int64_t mynah_detector_n_parameters(const mynah_detector *d);
+MYNAH_API void mynah_detector_hash(const mynah_detector *d, char hex[65]); /* of weights and their names */
+
+/* ---- looking ---------------------------------------------------------------------------------------------------------- */
+
+#define MYNAH_DETECT_KEYS(K)                                                                                            \
+  K(INT, size, "imgsz", 0, 0, 8192, "px", "the longer side of the network's input; 0: what the model was made for")    \
+  K(FLOAT, confidence, "conf", 0.25, 0, 1, "", "boxes with lower scores are left out")                                  \
+  K(FLOAT, iou, "iou", 0.7, 0, 1, "", "raw heads: of boxes that overlap by more, the best stays")                       \
+  K(INT, max, "max_det", 300, 1, 10000, "boxes", "boxes of a picture at most")                                          \
+  K(BOOL, is_rect, "rect", true, 0, 0, "", "borders only up to a multiple of 32; false: always square")                 \
+  K(STRING, classes, "classes", "", 0, 0, "", "names or numbers of the classes wanted, with commas; empty: all")
+typedef struct mynah_detect_config {
+  MYNAH_DETECT_KEYS(MYNAH_FIELD_ROW)
+} mynah_detect_config;
+MYNAH_API extern const mynah_config_table mynah_detect_table;
+
+typedef struct mynah_eye mynah_eye;
+/* Fails: NOT_FOUND (a class of that name), NO_MEMORY. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_eye_create(const mynah_detector *d, const mynah_detect_config *c, mynah_eye **out);
+MYNAH_API void mynah_eye_destroy(mynah_eye *e);
+/* Boxes in the picture, best first; they are the eye's and stay until it looks again. The first picture of a new shape makes
+ * the network ready for it (the last eight shapes are kept); later ones allocate nothing when all kernels are our own. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_eye_look(mynah_eye *e, const mynah_image *image, const mynah_box **boxes, int *n);
+/* Where the last look's time went. */
+typedef struct mynah_eye_times {
+  int64_t letterbox_ns, network_ns, select_ns;
+} mynah_eye_times;
+MYNAH_API mynah_eye_times mynah_eye_last_times(const mynah_eye *e);
+
+/* Draws boxes with names and scores into the picture; a class keeps its colour. */
+MYNAH_API void mynah_boxes_draw(mynah_image *image, const mynah_detector *d, const mynah_box *boxes, int n);
+
 #ifdef __cplusplus
 }
 #endif

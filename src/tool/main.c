@@ -9,7 +9,8 @@
 
 const tool_command *const tool_commands[] = {&tool_demo, &tool_import, &tool_data,  &tool_record, &tool_train,
                                              &tool_eval, &tool_bench,  &tool_doctor,
-                                             &tool_selfcheck, &tool_import_policy, &tool_export_policy, NULL};
+                                             &tool_selfcheck, &tool_import_policy, &tool_export_policy, &tool_import_model,
+                                             &tool_detect, NULL};
 
 static void on_signal(int number) {
   (void)number;

@@ -33,6 +33,7 @@ typedef struct tool_command {
 
 extern const tool_command tool_demo, tool_import, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
 extern const tool_command tool_selfcheck, tool_import_policy, tool_export_policy;
+extern const tool_command tool_import_model, tool_detect;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 
 /* A mistake in how a command was typed: exit status 2. */
@@ -56,6 +57,12 @@ const mynah_progress *tool_progress(void);
 void tool_progress_end(void);
 /* Sets how tool_say and progress behave. */
 void tool_output_begin(const tool_args *args);
+
+/* Median and 99th percentile in ms of n times, which are sorted (timing.c). */
+typedef struct tool_percentiles {
+  double p50, p99;
+} tool_percentiles;
+tool_percentiles tool_percentiles_of(int64_t *ns, int64_t n);
 
 /* ---- training, shared by train and demo (train_job.c) ---- */
 
