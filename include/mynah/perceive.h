@@ -119,6 +119,66 @@ MYNAH_API mynah_eye_times mynah_eye_last_times(const mynah_eye *e);
 /* Draws boxes with names and scores into the picture; a class keeps its colour. */
 MYNAH_API void mynah_boxes_draw(mynah_image *image, const mynah_detector *d, const mynah_box *boxes, int n);
 
+/* ---- tracking ---------------------------------------------------------------------------------------------------------- */
+
+#define MYNAH_TRACKER_KEYS(K)                                                                                           \
+  K(FLOAT, high, "track.high", 0.25, 0, 1, "", "boxes of at least this score are matched first")                        \
+  K(FLOAT, low, "track.low", 0.1, 0, 1, "", "and those of at least this to what is left")                               \
+  K(FLOAT, start, "track.start", 0.25, 0, 1, "", "a track begins with a box of at least this score")                    \
+  K(FLOAT, iou, "track.iou", 0.2, 0, 1, "", "a box and a track must overlap by this share")                             \
+  K(FLOAT, max_age_s, "track.age", 1, 0, 60, "s", "a track unseen for longer is forgotten")
+typedef struct mynah_tracker_config {
+  MYNAH_TRACKER_KEYS(MYNAH_FIELD_ROW)
+} mynah_tracker_config;
+MYNAH_API extern const mynah_config_table mynah_tracker_table;
+
+/* A track now: the filtered box, also while the object is hidden. */
+typedef struct mynah_tracked {
+  mynah_box box;
+  float vx, vy;    /* px/s */
+  int64_t seen_ns; /* when last */
+} mynah_tracked;
+typedef struct mynah_tracker mynah_tracker;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_tracker_create(const mynah_tracker_config *c, mynah_tracker **out); /* NULL: defaults */
+MYNAH_API void mynah_tracker_destroy(mynah_tracker *t);
+MYNAH_API MYNAH_RT void mynah_tracker_reset(mynah_tracker *t);
+/* The boxes of a picture taken at this time, later than the one before: box.id becomes the id of its track, or -1. A track has
+ * to be seen twice, or in the first picture. At most 512 boxes and 256 tracks; more are left out. */
+MYNAH_API MYNAH_RT void mynah_tracker_update(mynah_tracker *t, int64_t time_ns, mynah_box *boxes, int n);
+/* Valid until the next update. */
+MYNAH_API MYNAH_RT const mynah_tracked *mynah_tracker_all(const mynah_tracker *t, int *n);
+
+/* ---- slots: tracks as a vector ------------------------------------------------------------------------------------------- */
+
+#define MYNAH_SLOTS_MAX 16
+#define MYNAH_SLOTS_KEYS(K)                                                                                             \
+  K(STRING, slots, "slots", "", 0, 0, "", "CLASS[*COUNT][@ORDER][!], with commas; ORDER: largest, lowest, left, best; !: required") \
+  K(BOOL, has_motion, "slots.motion", false, 0, 0, "", "with conf, vx, vy and age behind valid, cx, cy, w, h")          \
+  K(FLOAT, hold_s, "slots.hold", 0.5, 0, 60, "s", "a slot waits so long for its object before it takes another")
+typedef struct mynah_slots_config {
+  MYNAH_SLOTS_KEYS(MYNAH_FIELD_ROW)
+} mynah_slots_config;
+MYNAH_API extern const mynah_config_table mynah_slots_table;
+
+/* Places for objects in a vector: each holds one track for as long as it lives, so two live slots never swap. Values are
+ * normalised to the picture: cx, cy, w, h in 0 … 1, vx, vy in pictures a second, age in s since it was seen. What is not seen
+ * has valid 0 and keeps its last values. */
+typedef struct mynah_slots mynah_slots;
+/* Classes are looked up in the detector. Fails: INVALID (text that is no list of slots), NOT_FOUND (a class), LIMIT. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_slots_create(const mynah_slots_config *c, const mynah_detector *d, mynah_slots **out);
+/* The same with the classes' names given. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_slots_create_named(const mynah_slots_config *c, const char *const *classes, int n_classes,
+                                                              mynah_slots **out);
+MYNAH_API void mynah_slots_destroy(mynah_slots *s);
+MYNAH_API MYNAH_RT void mynah_slots_reset(mynah_slots *s);
+/* "observation.environment_state" with names obj.cone.0.valid, obj.cone.0.cx … */
+MYNAH_API mynah_feature mynah_slots_feature(const mynah_slots *s);
+/* Shape: out (size of the feature) */
+MYNAH_API MYNAH_RT void mynah_slots_update(mynah_slots *s, const mynah_tracked *tracks, int n, int64_t time_ns, int width, int height,
+                                           float *out);
+/* A required slot has seen nothing for longer than the hold: time for the loop's safe action. */
+MYNAH_API MYNAH_RT bool mynah_slots_is_lost(const mynah_slots *s);
+
 #ifdef __cplusplus
 }
 #endif

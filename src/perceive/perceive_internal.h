@@ -68,4 +68,19 @@ void mynah__detector_run_deinit(mynah__detector_run *r);
 MYNAH_CHECKED mynah_status mynah__detector_recognise(const mynah_safetensor *tensors, int n, mynah_detector **out);
 MYNAH_CHECKED mynah_status mynah__detector_from_onnx(const mynah__onnx *o, mynah_detector **out);
 
+/* ---- assign.c ---- */
+
+#define MYNAH__ASSIGN_ROWS_MAX 256
+#define MYNAH__ASSIGN_COLUMNS_MAX 512
+#define MYNAH__ASSIGN_NEVER 1e6 /* the cost of a pair that may not be; others cost less than half of it */
+typedef struct mynah__assign_room {
+  double u[MYNAH__ASSIGN_ROWS_MAX + 1];
+  double v[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1], least[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1];
+  int row_of[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1], way[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1];
+  bool is_used[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1];
+} mynah__assign_room;
+/* The column of each row, -1 for none, such that as many pairs as may be are made and their sum is least.
+ * Shape: cost (n_rows,n_cols), column_of (n_rows) */
+MYNAH_RT void mynah__assign(mynah__assign_room *m, const double *cost, int n_rows, int n_cols, int *column_of);
+
 #endif
