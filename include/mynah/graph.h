@@ -105,6 +105,8 @@ typedef struct mynah_pool2d {
 MYNAH_API mynah_node mynah_max_pool(mynah_graph *g, mynah_node x, const mynah_pool2d *cfg);
 MYNAH_API mynah_node mynah_avg_pool(mynah_graph *g, mynah_node x, const mynah_pool2d *cfg);
 MYNAH_API mynah_node mynah_adaptive_avg_pool(mynah_graph *g, mynah_node x, int out_h, int out_w);
+/* Every pixel becomes factor x factor equal ones, as torch.nn.Upsample(mode="nearest"). x (B,H,W,C) -> (B,fH,fW,C) */
+MYNAH_API mynah_node mynah_upsample_nearest(mynah_graph *g, mynah_node x, int factor);
 
 /* Pointwise on any shape. A unary function is a row of the table in ops/unary.c: name, f, f'; "leaky_relu:0.1" gives its
  * parameter. */
@@ -259,6 +261,10 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_write(const char *path, c
 /* Copies tensors by name into weights. Fails: NOT_FOUND (names the missing tensor), MISMATCH (names both shapes),
  * NONFINITE. Tensors of the file that the weights lack are an error unless allow_extra. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_load(mynah_weights *w, const mynah_safetensors *f, bool allow_extra);
+/* The same from n tensors in memory, aligned for their types, in any order; more than the weights have is no error. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_fill(mynah_weights *w, const mynah_safetensor *tensors, int n);
+/* SHA-256 over all tensors, each with its name. */
+MYNAH_API void mynah_weights_hash(const mynah_weights *w, char hex[65]);
 /* Fills at most max entries describing w's tensors, for mynah_safetensors_write; returns how many there are. */
 MYNAH_API int mynah_weights_tensors(const mynah_weights *w, mynah_safetensor *out, int max);
 

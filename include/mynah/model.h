@@ -134,6 +134,41 @@ MYNAH_API mynah_node mynah_model_basic_block(mynah_graph *g, const char *prefix,
  * x (B,H,W,C) -> (B,C,2) */
 MYNAH_API mynah_node mynah_model_spatial_softmax(mynah_graph *g, mynah_node x);
 
+/* ---- detection --------------------------------------------------------------------------------------------------- */
+
+#define MYNAH_YOLO26_LAYERS 23
+#define MYNAH_YOLO26_LEVELS 3 /* grids, of cells of 8, 16 and 32 px */
+#define MYNAH_YOLO26_STRIDE 32
+#define MYNAH_YOLO26_CLASSES_MAX 10000
+typedef enum mynah_yolo26_norm {
+  MYNAH_YOLO26_FUSED,  /* filters with biases, as exported: X.conv.weight, X.conv.bias */
+  MYNAH_YOLO26_FROZEN, /* batch norm (eps 1e-3) whose four vectors are buffers; folded into the filters */
+  MYNAH_YOLO26_TRAINED /* batch norm, trained: X.conv.weight, X.bn.weight, bias, running_mean, running_var */
+} mynah_yolo26_norm;
+typedef struct mynah_yolo26_config {
+  char scale; /* n, s, m, l or x */
+  int64_t n_classes;
+  mynah_yolo26_norm norm;
+} mynah_yolo26_config;
+/* The trunk. Weights are named as in ultralytics' files, model.0.conv.weight and so on. x (B,H,W,3) in 0 … 1, H and W
+ * multiples of 32 -> levels (B,H/8,W/8,C), (B,H/16,W/16,C'), (B,H/32,W/32,C''). False: the graph holds the error. */
+typedef struct mynah_yolo26_features {
+  mynah_node layers[MYNAH_YOLO26_LAYERS], levels[MYNAH_YOLO26_LEVELS];
+} mynah_yolo26_features;
+MYNAH_API bool mynah_model_yolo26(mynah_graph *g, mynah_node x, const mynah_yolo26_config *config, mynah_yolo26_features *out);
+/* A head: distances (B,A,4), from a cell's centre left, up, right and down in sizes of its cell; logits (B,A,classes). A cell
+ * after cell of the three grids, row by row. The one-to-many head (model.23.cv2, cv3) names an object many times. */
+typedef struct mynah_yolo26_head {
+  mynah_node distances, logits;
+} mynah_yolo26_head;
+MYNAH_API bool mynah_model_yolo26_head(mynah_graph *g, const mynah_yolo26_features *features, const mynah_yolo26_config *config,
+                                       bool is_one_to_one, mynah_yolo26_head *out);
+/* Corners x1, y1, x2, y2 in px of a picture of this size. distances (B,A,4) -> (B,A,4) */
+MYNAH_API mynah_node mynah_model_yolo26_boxes(mynah_graph *g, mynah_node distances, int64_t height, int64_t width);
+/* Cells of a picture: how many, and centre x, centre y and size of each in px. Shape: out (A,3) */
+MYNAH_API int64_t mynah_yolo26_n_anchors(int64_t height, int64_t width);
+MYNAH_API void mynah_yolo26_anchors(int64_t height, int64_t width, float *out);
+
 /* ---- the U-Net of diffusion policies ------------------------------------------------------------------------------ */
 
 #define MYNAH_UNET_LEVELS_MAX 8

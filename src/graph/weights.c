@@ -162,8 +162,18 @@ static float element(const mynah_safetensor *t, int64_t i) {
   }
 }
 
-static mynah_status tensor_check(const mynah_tensor_info *t, const mynah_safetensors *f) {
-  const mynah_safetensor *from = mynah_safetensors_find(f, t->name);
+/* The tensor of this name among n, the next one first: files often are in the order of the weights. */
+static const mynah_safetensor *find_from(const mynah_safetensor *tensors, int n, int *next, const char *name) {
+  for (int k = 0; k < n; k++) {
+    int i = (*next + k) % n;
+    if (strcmp(tensors[i].name, name) != 0) continue;
+    *next = (i + 1) % n;
+    return &tensors[i];
+  }
+  return NULL;
+}
+
+static mynah_status tensor_check(const mynah_tensor_info *t, const mynah_safetensor *from) {
   char have[MYNAH__SHAPE_TEXT], want[MYNAH__SHAPE_TEXT];
   if (!from) return mynah_fail(MYNAH_NOT_FOUND, "weights: the file has no tensor '%s'", t->name);
   if (!mynah__shape_is(from->shape, t->shape))
@@ -179,16 +189,37 @@ static mynah_status tensor_check(const mynah_tensor_info *t, const mynah_safeten
 }
 
 /* Everything is checked before the first value is replaced. */
-mynah_status mynah_weights_load(mynah_weights *w, const mynah_safetensors *f, bool allow_extra) {
-  for (int i = 0; i < w->n_tensors; i++) MYNAH_TRY(tensor_check(&w->tensors[i], f));
-  for (int i = 0; !allow_extra && i < mynah_safetensors_count(f); i++)
-    if (!mynah_weights_find(w, mynah_safetensors_at(f, i)->name))
-      return mynah_fail(MYNAH_MISMATCH, "weights: the file's tensor '%s' belongs nowhere here",
-                        mynah_safetensors_at(f, i)->name);
+mynah_status mynah_weights_fill(mynah_weights *w, const mynah_safetensor *tensors, int n) {
+  int next = 0;
+  for (int i = 0; i < w->n_tensors; i++)
+    MYNAH_TRY(tensor_check(&w->tensors[i], find_from(tensors, n, &next, w->tensors[i].name)));
   for (int i = 0; i < w->n_tensors; i++) {
     const mynah_tensor_info *t = &w->tensors[i];
-    const mynah_safetensor *from = mynah_safetensors_find(f, t->name);
+    const mynah_safetensor *from = find_from(tensors, n, &next, t->name);
     for (int64_t k = 0; k < t->size; k++) w->data[t->offset + k] = element(from, k);
   }
   return MYNAH_OK;
+}
+
+mynah_status mynah_weights_load(mynah_weights *w, const mynah_safetensors *f, bool allow_extra) {
+  int n = mynah_safetensors_count(f);
+  for (int i = 0; !allow_extra && i < n; i++)
+    if (!mynah_weights_find(w, mynah_safetensors_at(f, i)->name)) {
+      for (int k = 0; k < w->n_tensors; k++) /* a missing tensor says more than one too many */
+        MYNAH_TRY(tensor_check(&w->tensors[k], mynah_safetensors_find(f, w->tensors[k].name)));
+      return mynah_fail(MYNAH_MISMATCH, "weights: the file's tensor '%s' belongs nowhere here",
+                        mynah_safetensors_at(f, i)->name);
+    }
+  return mynah_weights_fill(w, n ? mynah_safetensors_at(f, 0) : NULL, n);
+}
+
+void mynah_weights_hash(const mynah_weights *w, char hex[65]) {
+  mynah_sha256 s;
+  mynah_sha256_init(&s);
+  for (int i = 0; i < w->n_tensors; i++) {
+    const mynah_tensor_info *t = &w->tensors[i];
+    mynah_sha256_update(&s, t->name, strlen(t->name) + 1);
+    mynah_sha256_update(&s, w->data + t->offset, (size_t)t->size * sizeof(float));
+  }
+  mynah_sha256_final(&s, hex);
 }

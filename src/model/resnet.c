@@ -36,13 +36,10 @@ static mynah_node vector(const net *n, const char *prefix, const char *suffix, i
   return mynah_buffer(n->g, name, MYNAH_SHAPE(size), init);
 }
 
-/* w s and beta - mean s with s = gamma / sqrt(var + eps): the convolution and the frozen norm as one, folded. */
 static void fold_norm(const net *n, const char *norm, int64_t size, mynah_node *w, mynah_node *b) {
-  mynah_graph *g = n->g;
-  mynah_node variance = mynah_affine(g, vector(n, norm, "running_var", size, 1), 1, EPSILON);
-  mynah_node scale = mynah_div(g, vector(n, norm, "weight", size, 1), mynah_unary(g, "sqrt", variance));
-  *w = mynah_mul(g, *w, mynah_reshape(g, scale, MYNAH_SHAPE(size, 1, 1, 1)));
-  *b = mynah_sub(g, vector(n, norm, "bias", size, 0), mynah_mul(g, vector(n, norm, "running_mean", size, 0), scale));
+  mynah__norm_vectors v = {vector(n, norm, "weight", size, 1), vector(n, norm, "bias", size, 0),
+                           vector(n, norm, "running_mean", size, 0), vector(n, norm, "running_var", size, 1)};
+  mynah__model_fold_norm(n->g, &v, EPSILON, w, b);
 }
 
 static mynah_node conv_norm(const net *n, const char *prefix, const char *const names[2], mynah_node x, conv_shape s) {

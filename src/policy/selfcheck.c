@@ -74,18 +74,6 @@ static mynah_status predict(const mynah_clone *c, const mynah_json *kept, mynah_
   return status;
 }
 
-/* SHA-256 over the weights, each with its name. */
-static void hash_weights(const mynah_weights *w, char hex[65]) {
-  mynah_sha256 s;
-  mynah_sha256_init(&s);
-  for (int i = 0; i < mynah_weights_n_tensors(w); i++) {
-    const mynah_tensor_info *t = mynah_weights_tensor(w, i);
-    mynah_sha256_update(&s, t->name, strlen(t->name) + 1);
-    mynah_sha256_update(&s, mynah_weights_const_data(w) + t->offset, (size_t)t->size * sizeof(float));
-  }
-  mynah_sha256_final(&s, hex);
-}
-
 static int64_t golden_size(const mynah_policy *p) { return p->common.chunk * mynah_feature_size(&p->action); }
 
 mynah_status mynah__golden_make(const mynah_policy *p, const mynah_weights *w, mynah_json **out) {
@@ -98,7 +86,7 @@ mynah_status mynah__golden_make(const mynah_policy *p, const mynah_weights *w, m
   mynah_clone_destroy(c);
   if (status == MYNAH_OK) {
     mynah_json *j = mynah_json_object();
-    hash_weights(w, hash);
+    mynah_weights_hash(w, hash);
     mynah_json_set(j, "observations", vectors);
     mynah_json_set(j, "chunk", mynah_json_floats(chunk, (size_t)golden_size(p)));
     mynah_json_set(j, "weights_hash", mynah_json_string(hash));
@@ -145,7 +133,7 @@ mynah_status mynah_clone_selfcheck(const mynah_clone *c, mynah_selfcheck *out) {
   if (status == MYNAH_OK) status = compare(p, mynah_json_get(p->golden, "chunk"), chunk, &check);
   mynah_free(chunk);
   MYNAH_TRY(status);
-  hash_weights(mynah_clone_weights(c), hash);
+  mynah_weights_hash(mynah_clone_weights(c), hash);
   if (strcmp(hash, mynah_json_to_string(mynah_json_get(p->golden, "weights_hash"), "")) != 0)
     return mynah_fail(MYNAH_MISMATCH, "selfcheck: the weights are not those that were saved, though the prediction is off by "
                       "%.3g of the range only", check.error);

@@ -28,11 +28,6 @@ static int slowest_first(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-static int by_value(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
 /* Whole predictions, one by one. */
 static mynah_status time_whole(mynah_state *s, int64_t runs, mynah_json *result) {
   int64_t *ns = mynah_calloc((size_t)runs, sizeof *ns);
@@ -42,13 +37,12 @@ static mynah_status time_whole(mynah_state *s, int64_t runs, mynah_json *result)
     mynah_state_run(s);
     if (i >= 0) ns[i] = mynah_now_ns() - start;
   }
-  qsort(ns, (size_t)runs, sizeof *ns, by_value);
-  double p50 = (double)ns[runs / 2] * 1e-6, p99 = (double)ns[runs * 99 / 100] * 1e-6;
+  tool_percentiles p = tool_percentiles_of(ns, runs);
   mynah_json *j = mynah_json_object();
-  mynah_json_set(j, "p50", mynah_json_number(p50));
-  mynah_json_set(j, "p99", mynah_json_number(p99));
+  mynah_json_set(j, "p50", mynah_json_number(p.p50));
+  mynah_json_set(j, "p99", mynah_json_number(p.p99));
   mynah_json_set(result, "ms", j);
-  tool_say("one run: p50 %.4f ms, p99 %.4f ms (%lld runs, one thread)", p50, p99, (long long)runs);
+  tool_say("one run: p50 %.4f ms, p99 %.4f ms (%lld runs, one thread)", p.p50, p.p99, (long long)runs);
   mynah_free(ns);
   return MYNAH_OK;
 }

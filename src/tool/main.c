@@ -7,10 +7,25 @@
 #include <stdio.h>
 #include <string.h>
 
-const tool_command *const tool_commands[] = {&tool_demo, &tool_import, &tool_export, &tool_data,  &tool_record, &tool_train,
-                                             &tool_eval, &tool_bench,  &tool_doctor,
-                                             &tool_dagger, &tool_drift, &tool_selfcheck, &tool_import_policy,
-                                             &tool_export_policy, NULL};
+const tool_command *const tool_commands[] = {
+    &tool_demo,
+    &tool_record,
+    &tool_import,
+    &tool_export,
+    &tool_data,
+    &tool_train,
+    &tool_eval,
+    &tool_bench,
+    &tool_dagger,
+    &tool_drift,
+    &tool_detect,
+    &tool_import_model,
+    &tool_import_policy,
+    &tool_export_policy,
+    &tool_selfcheck,
+    &tool_doctor,
+    NULL,
+};
 
 static void on_signal(int number) {
   (void)number;

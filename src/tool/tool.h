@@ -31,8 +31,8 @@ typedef struct tool_command {
   int (*tables)(const tool_args *args, const mynah_config_table **out);
 } tool_command;
 
-extern const tool_command tool_demo, tool_import, tool_export, tool_data, tool_record, tool_train, tool_eval, tool_bench, tool_doctor;
-extern const tool_command tool_dagger, tool_drift, tool_selfcheck, tool_import_policy, tool_export_policy;
+extern const tool_command tool_demo, tool_record, tool_import, tool_export, tool_data, tool_train, tool_eval, tool_bench;
+extern const tool_command tool_dagger, tool_drift, tool_detect, tool_import_model, tool_import_policy, tool_export_policy, tool_selfcheck, tool_doctor;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 
 /* A mistake in how a command was typed: exit status 2. */
@@ -70,6 +70,11 @@ mynah_json *tool_text_row(const char *const *cells, int n);
 void tool_add_text(mynah_json *list, const char *heading, const char *text);
 /* A row of name, value and help for each key. */
 mynah_json *tool_table_rows(const mynah_config_table *table, const void *config);
+/* Median and 99th percentile in ms of n times, which are sorted (timing.c). */
+typedef struct tool_percentiles {
+  double p50, p99;
+} tool_percentiles;
+tool_percentiles tool_percentiles_of(int64_t *ns, int64_t n);
 
 /* ---- training, shared by train and demo (train_job.c) ---- */
 

@@ -4,6 +4,7 @@
 #define TESTS_LEROBOT_CASE_H
 
 #include "src/policy/policy_internal.h"
+#include "support/formula.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -54,35 +55,12 @@ static inline void assert_near(const char *what, double a, double b, double rela
   if (!(fabs(a - b) <= relative * fabs(b))) fail_msg("%s: %.9g, LeRobot's %.9g", what, a, b);
 }
 
-/* ---- formula weights (../shared/goldens/formula_weights, spec 1) -------------------------------------------------------- */
-
-static inline uint64_t formula_word(const char *name, int64_t i) {
-  uint64_t z = 0xCBF29CE484222325u;
-  for (const char *p = name; *p; p++) z = (z ^ (uint8_t)*p) * 0x100000001B3u;
-  z += (uint64_t)(i + 1) * 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
-
-static inline double formula_unit(const char *name, int64_t i) {
-  return ((double)(int64_t)(formula_word(name, i) >> 40) - 8388608.0) / 8388608.0;
-}
-
-static inline bool ends(const char *text, const char *with) {
-  size_t n = strlen(text), m = strlen(with);
-  return n >= m && strcmp(text + n - m, with) == 0;
-}
+/* ---- formula weights -------------------------------------------------------------------------------------------------- */
 
 static inline void formula_fill(const mynah_tensor_info *t, const char *prefix, const char *sharp, float *out) {
   char name[2 * MYNAH_NAME_MAX];
   snprintf(name, sizeof name, "%s%s", prefix, t->name);
-  double offset = 0, scale = 0.125;
-  if (ends(name, "running_var")) offset = 1, scale = 0.5;
-  else if (t->shape.n_dims >= 2 && strstr(name, "embed")) scale = 1;
-  else if (t->shape.n_dims >= 2) scale = (*sharp && strstr(name, sharp) ? 2 : 1) * sqrt(3.0 / (double)(t->size / t->shape.dims[0]));
-  else if (ends(name, "weight")) offset = 1;
-  for (int64_t i = 0; i < t->size; i++) out[i] = (float)(offset + scale * formula_unit(name, i));
+  formula_tensor(name, t->shape, *sharp && strstr(name, sharp) ? 2 : 1, out);
 }
 
 static inline void formula_weights(mynah_weights *w, const char *prefix, const char *sharp) {
@@ -90,20 +68,6 @@ static inline void formula_weights(mynah_weights *w, const char *prefix, const c
     const mynah_tensor_info *t = mynah_weights_tensor(w, i);
     formula_fill(t, prefix, sharp, mynah_weights_data(w) + t->offset);
   }
-}
-
-/* A picture (H,W,3) of the formula. */
-static inline void formula_image(const char *name, int64_t h, int64_t w, uint8_t *out) {
-  char block[160], pixel[160];
-  snprintf(block, sizeof block, "%.128s:blk", name);
-  snprintf(pixel, sizeof pixel, "%.128s:pix", name);
-  for (int64_t c = 0; c < 3; c++)
-    for (int64_t y = 0; y < h; y++)
-      for (int64_t x = 0; x < w; x++) {
-        uint64_t blk = formula_word(block, (c * ((h + 15) / 16) + y / 16) * ((w + 15) / 16) + x / 16) >> 56;
-        uint64_t pix = formula_word(pixel, (c * h + y) * w + x) >> 56;
-        out[(y * w + x) * 3 + c] = (uint8_t)((3 * blk + pix) >> 2);
-      }
 }
 
 /* ---- a loss ------------------------------------------------------------------------------------------------------------ */

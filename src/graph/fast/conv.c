@@ -100,12 +100,31 @@ static void raster_all(const pack_shape *s, int64_t n_segments, int64_t skip, co
 
 static pack_shape forward_shape(const conv *v) { return (pack_shape){v->o, v->kh, v->kw * v->c}; }
 
-/* w (o,c,kh,kw) -> (kh,kw,c,o), which packs by whole vectors; with frames, a sample's frame behind it is scratch. */
+/* A sample is worked on in strips of output lines, so that what a strip reads and writes, and the function applied to it,
+ * stays in the second-level cache. */
+#define STRIP_FLOATS (24 * 1024)
+static int64_t strip_lines(const conv *v) {
+  int64_t line = v->sh * v->pw * v->c + v->out_w * v->o, n = STRIP_FLOATS / (line > 0 ? line : 1);
+  return n < 1 ? 1 : n > v->out_h ? v->out_h : n;
+}
+static int64_t strip_height(const conv *v, int64_t lines) { return (lines - 1) * v->sh + v->kh; }
+
+/* w (o,c,kh,kw) -> (kh,kw,c,o), which packs by whole vectors; with frames, a strip's frame is scratch. */
 void FAST(conv2d_plan)(const mynah__step *step, mynah__plan *plan) {
   conv v = forward_of(step);
   pack_shape s = forward_shape(&v);
   plan->packed_bytes = (size_t)(FAST(packed_floats)(&s) + v.kh * v.kw * v.c * v.o) * sizeof(float);
-  plan->scratch_bytes = has_frame(&v) ? (size_t)(v.ph * v.pw * v.c) * sizeof(float) : 0;
+  plan->scratch_bytes = has_frame(&v) ? (size_t)(strip_height(&v, strip_lines(&v)) * v.pw * v.c) * sizeof(float) : 0;
+}
+
+/* The lines of the padded x (h,w,c) under output lines first … first+n-1; the frame's sides are zero already. */
+static void frame_strip(const conv *v, const float *x, int64_t first, int64_t n, float *frame) {
+  int64_t row = v->w * v->c, line = first * v->sh - v->top;
+  frame += v->left * v->c;
+  for (int64_t i = 0; i < strip_height(v, n); i++, line++, frame += v->pw * v->c) {
+    if (line >= 0 && line < v->h) memcpy(frame, x + line * row, (size_t)row * sizeof *x);
+    else zero(frame, row);
+  }
 }
 
 void FAST(conv2d_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
@@ -131,18 +150,17 @@ void FAST(conv2d)(const mynah__call *call) {
   const mynah__fast_function *post = step->post ? FAST(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
   epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
-  int64_t sample = v.out_h * v.out_w * v.o;
-  if (has_frame(&v)) zero(frame, v.ph * v.pw * v.c);
-  for (int64_t b = 0; b < v.batch; b++, x += v.h * v.w * v.c, y += sample) {
-    const float *a = x;
-    if (has_frame(&v)) {
-      copy_framed(x, v.h, v.w, v.c, v.top, v.left, v.pw, frame);
-      a = frame;
+  int64_t lines = strip_lines(&v), line = v.out_w * v.o;
+  if (has_frame(&v)) zero(frame, strip_height(&v, lines) * v.pw * v.c);
+  for (int64_t b = 0; b < v.batch; b++, x += v.h * v.w * v.c)
+    for (int64_t first = 0, n; first < v.out_h; first += n, y += n * line) {
+      n = v.out_h - first < lines ? v.out_h - first : lines;
+      const float *a = has_frame(&v) ? frame : x + first * v.sh * v.w * v.c;
+      if (has_frame(&v)) frame_strip(&v, x, first, n, frame);
+      raster r = {n, v.out_w, a, y, v.sh * v.pw * v.c, v.sw * v.c, line, v.o, v.pw * v.c};
+      raster_all(&s, s.n_segments, 0, call->packed, &r, &e);
+      if (post && !is_relu) post->apply(n * line, y, y, (float)step->post_parameters[0]);
     }
-    raster r = {v.out_h, v.out_w, a, y, v.sh * v.pw * v.c, v.sw * v.c, v.out_w * v.o, v.o, v.pw * v.c};
-    raster_all(&s, s.n_segments, 0, call->packed, &r, &e);
-    if (post && !is_relu) post->apply(sample, y, y, (float)step->post_parameters[0]);
-  }
 }
 
 /* ---- data gradient ----------------------------------------------------------------------------------------------- */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Inside perceive: what an ONNX file holds, Python literals, and a detector's parts. */
+#ifndef MYNAH_PERCEIVE_INTERNAL_H
+#define MYNAH_PERCEIVE_INTERNAL_H
+
+#include <mynah/graph.h>
+#include <mynah/model.h>
+#include <mynah/perceive.h>
+
+/* ---- onnx.c ---- */
+
+/* An input or output of the graph; a dimension that is a name is -1. */
+typedef struct mynah__onnx_port {
+  char *name;
+  mynah_shape shape;
+} mynah__onnx_port;
+typedef struct mynah__onnx_note {
+  char *key, *value;
+} mynah__onnx_note;
+/* Weights (initialisers of real numbers, as float32), ports and metadata. */
+typedef struct mynah__onnx {
+  mynah_safetensor *tensors; /* name and data belong to it */
+  mynah__onnx_port *inputs, *outputs;
+  mynah__onnx_note *notes;
+  size_t n_tensors, n_inputs, n_outputs, n_notes, n_nodes;
+  size_t cap_tensors, cap_inputs, cap_outputs, cap_notes;
+} mynah__onnx;
+/* Fails: CORRUPT, LIMIT (too many or too large), UNSUPPORTED (weights in other files), NO_MEMORY. */
+MYNAH_CHECKED mynah_status mynah__onnx_parse(const void *data, size_t size, mynah__onnx **out);
+void mynah__onnx_destroy(mynah__onnx *o);
+const char *mynah__onnx_note_of(const mynah__onnx *o, const char *key); /* NULL: none */
+
+/* ---- literal.c ---- */
+
+typedef struct mynah__names {
+  char **text;
+  int n;
+} mynah__names;
+void mynah__names_deinit(mynah__names *names);
+/* A Python dict {0: 'person', 1: "car"} with the keys 0 … n-1, in any order, or a list of texts. Read, never evaluated.
+ * Fails: CORRUPT (with the place), LIMIT, NO_MEMORY. */
+MYNAH_CHECKED mynah_status mynah__names_parse(const char *text, mynah__names *out);
+/* '0', '1', … */
+MYNAH_CHECKED mynah_status mynah__names_numbered(int64_t n, mynah__names *out);
+
+/* ---- detector.c ---- */
+
+struct mynah_detector {
+  mynah_yolo26_config network;
+  bool is_one_to_one; /* the end-to-end head; else doubles are suppressed */
+  int width, height;  /* of the input it was made for; 0: not said */
+  mynah__names names;
+  mynah_weights *weights;
+  mynah_json *golden; /* NULL: none */
+};
+/* The graph for pictures of one size: input "image" (1,H,W,3) u8; outputs "boxes" (1,A,4), "scores" (1,A,classes). */
+MYNAH_CHECKED mynah_status mynah__detector_describe(const mynah_detector *d, int height, int width, mynah_graph **out);
+/* One size, ready to run. */
+typedef struct mynah__detector_run {
+  int height, width;
+  mynah_program *program;
+  mynah_binding *binding;
+  mynah_state *state;
+} mynah__detector_run;
+MYNAH_CHECKED mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah__detector_run *out);
+void mynah__detector_run_deinit(mynah__detector_run *r);
+/* From tensors named as ultralytics names them; names are taken over on success. Fails: UNSUPPORTED (another network). */
+MYNAH_CHECKED mynah_status mynah__detector_recognise(const mynah_safetensor *tensors, int n, mynah_detector **out);
+MYNAH_CHECKED mynah_status mynah__detector_from_onnx(const mynah__onnx *o, mynah_detector **out);
+
+/* ---- assign.c ---- */
+
+#define MYNAH__ASSIGN_ROWS_MAX 256
+#define MYNAH__ASSIGN_COLUMNS_MAX 512
+#define MYNAH__ASSIGN_NEVER 1e6 /* the cost of a pair that may not be; others cost less than half of it */
+typedef struct mynah__assign_room {
+  double u[MYNAH__ASSIGN_ROWS_MAX + 1];
+  double v[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1], least[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1];
+  int row_of[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1], way[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1];
+  bool is_used[MYNAH__ASSIGN_ROWS_MAX + MYNAH__ASSIGN_COLUMNS_MAX + 1];
+} mynah__assign_room;
+/* The column of each row, -1 for none, such that as many pairs as may be are made and their sum is least.
+ * Shape: cost (n_rows,n_cols), column_of (n_rows) */
+MYNAH_RT void mynah__assign(mynah__assign_room *m, const double *cost, int n_rows, int n_cols, int *column_of);
+
+#endif
