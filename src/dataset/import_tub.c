@@ -45,7 +45,7 @@ static mynah_status take_record(import *m, const mynah_json *j, int64_t index) {
   if (!mynah_json_is_number(angle) || !mynah_json_is_number(throttle) || !picture[0] ||
       strlen(picture) >= sizeof r.picture)
     return mynah__ingest_skip(m->in, "record", r.index, "lacks cam/image_array, user/angle or user/throttle"), MYNAH_OK;
-  if (bsearch(&r.index, m->deleted, m->n_deleted, sizeof *m->deleted, by_value))
+  if (m->n_deleted > 0 && bsearch(&r.index, m->deleted, m->n_deleted, sizeof *m->deleted, by_value))
     return MYNAH_OK; /* the driver threw it away */
   int64_t ms = mynah_json_to_integer(mynah_json_get(j, "_timestamp_ms"),
                                      mynah_json_to_integer(mynah_json_get(j, "milliseconds"), -1));

@@ -73,8 +73,9 @@ static double step_of(const lint *l, const lint_column *c, int64_t t, int k) {
 }
 
 static int step_bin(double step) {
-  int bin = (int)(4 * log2(fabs(step))) + LINT_STEP_BINS / 2;
-  return step == 0 || bin < 0 ? 0 : bin >= LINT_STEP_BINS ? LINT_STEP_BINS - 1 : bin;
+  if (step == 0) return 0;
+  double bin = 4 * log2(fabs(step)) + LINT_STEP_BINS / 2.0;
+  return bin < 0 ? 0 : bin >= LINT_STEP_BINS ? LINT_STEP_BINS - 1 : (int)bin;
 }
 
 static void add_value(lint_column *c, float v) {

@@ -393,7 +393,7 @@ static mynah_status make_room(const mynah__leaf *l, mynah__column *c, int64_t n)
 /* n values, one after the other, to the end of the column. */
 static bool read_plain(reader *r, const mynah__leaf *l, int64_t n, mynah__column *c) {
   size_t width = (size_t)l->width;
-  uint8_t *to = c->values + (size_t)c->n_values * width;
+  uint8_t *to = width ? c->values + (size_t)c->n_values * width : NULL;
   if (l->type == BOOLEAN) {
     if ((n + 7) / 8 > r->end - r->at) return false;
     for (int64_t i = 0; i < n; i++) to[i] = r->at[i / 8] >> (i % 8) & 1;

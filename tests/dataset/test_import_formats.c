@@ -3,6 +3,8 @@
  */
 #include "dataset_case.h"
 
+#include "src/dataset/video.h"
+
 #include <math.h>
 #include <sys/stat.h>
 
@@ -235,13 +237,14 @@ static void test_lerobot(void **state) {
                                       "lerobot_v30_video"};
   for (int k = 0; k < 4; k++) {
     mynah_json *expected;
-    mynah_dataset *d = open_golden("lerobot", names[k], &expected, 0);
+    bool has_decoder = mynah__video_is_supported();
+    mynah_dataset *d = open_golden("lerobot", names[k], &expected, k == 3 && !has_decoder);
     const mynah_json *frames = mynah_json_get(expected, "frames"), *lengths = mynah_json_get(expected, "lengths"),
                      *tasks = mynah_json_get(expected, "tasks");
     assert_int_equal(mynah_dataset_n_episodes(d), mynah_json_size(lengths));
     assert_true(mynah_dataset_rate_hz(d) == mynah_json_to_number(mynah_json_get(expected, "fps"), 0));
     bool has_camera = mynah_dataset_find(d, "observation.images.top") != NULL;
-    assert_int_equal(has_camera, k >= 2);
+    assert_int_equal(has_camera, k == 2 || (k == 3 && has_decoder));
     size_t at = 0;
     double off = 0; /* the sums of the video are those before it was encoded: 1.5 grey levels in the mean */
     for (size_t e = 0; e < mynah_json_size(lengths); e++) {
@@ -294,9 +297,10 @@ static void test_g1(void **state) {
   case_ok(import("lerobot", path, "", &r));
   assert_int_equal(r.n_episodes, 100);
   assert_int_equal(r.n_frames, 35965);
-  assert_int_equal(r.n_skipped, 95); /* of 100 videos 5 are there */
-  assert_non_null(
-      strstr(mynah_json_to_string(mynah_json_get(mynah_json_at(r.skipped, 0), "why"), ""), "video is missing"));
+  assert_int_equal(r.n_skipped, mynah__video_is_supported() ? 95 : 1); /* of 100 videos 5 are there */
+  if (r.n_skipped > 1)
+    assert_non_null(
+        strstr(mynah_json_to_string(mynah_json_get(mynah_json_at(r.skipped, 0), "why"), ""), "video is missing"));
   mynah_json_destroy(r.skipped);
   case_ok(mynah_dataset_open(out, MYNAH_OPEN_READ, &d));
   snprintf(stats, sizeof stats, "%s/meta/episodes_stats.jsonl", path);
