@@ -206,7 +206,7 @@ static mynah_status find_noise(lint *l, int64_t i, int k) {
     double a = step_of(l, c, t, k), b = step_of(l, c, t + 1, k);
     alternating += a * b;
     squares += (a * a + b * b) / 2;
-    l->scratch[t - 1] = (int64_t)(fabs(b - a) / lint_range(c) * 1e12);
+    l->scratch[t - 1] = isfinite(b - a) ? (int64_t)(fabs(b - a) / lint_range(c) * 1e12) : 0;
   }
   qsort(l->scratch, (size_t)l->n - 2, sizeof *l->scratch, lint_by_value);
   double noise = (double)l->scratch[(l->n - 2) / 2] * 1e-12 * lint_range(c) / 0.6745 / sqrt(6), mean = c->sum / c->n;
@@ -224,6 +224,7 @@ static void add_lags(lint *l, lint_pair *p) {
     for (int64_t t = lag < 0 ? -lag : 0; t < l->n && t + lag < l->n; t++) {
       double x = (double)l->x[t * l->n_columns + p->action] - mean_a;
       double y = (double)l->x[(t + lag) * l->n_columns + p->state] - mean_s;
+      if (!isfinite(x * y)) continue;
       p->product[lag + l->n_lags] += x * y;
       p->actions[lag + l->n_lags] += x * x;
       p->states[lag + l->n_lags] += y * y;
