@@ -17,7 +17,8 @@ static double mix(double x, double y, double w, bool is_angle) {
   return x + w * step;
 }
 
-static mynah_status take_vector(mynah_dataset *from, int64_t i, const mynah_feature *f, const frame_at *at, uint8_t *out) {
+static mynah_status take_vector(mynah_dataset *from, int64_t i, const mynah_feature *f, const frame_at *at,
+                                uint8_t *out) {
   size_t bytes = mynah_feature_bytes(f);
   bool is_mixed = at->weight > 0 && (f->dtype == MYNAH_F32 || f->dtype == MYNAH_F64);
   MYNAH_TRY(mynah_dataset_read_raw(from, i, f->name, is_mixed || at->weight < 0.5 ? at->a : at->b, 1, out));
@@ -44,7 +45,8 @@ static mynah_status take_vector(mynah_dataset *from, int64_t i, const mynah_feat
 }
 
 /* d->picture holds one picture at a time, so each goes to a place of its own. */
-static mynah_status take_picture(mynah_dataset *from, int64_t i, int feature, int64_t t, mynah_str *out, bool *is_encoded) {
+static mynah_status take_picture(mynah_dataset *from, int64_t i, int feature, int64_t t, mynah_str *out,
+                                 bool *is_encoded) {
   mynah_codec codec;
   size_t bytes;
   MYNAH_TRY(mynah__read_picture(from, &from->episodes[i], feature, t, &codec, &bytes));
@@ -69,7 +71,8 @@ static mynah_status copy_frame(copier *c, const frame_at *at, int64_t time_ns) {
   for (int k = 0; k < c->to->n_features; k++) {
     const mynah_feature *f = &c->from->features[c->map[k]];
     if (f->is_image) {
-      MYNAH_TRY(take_picture(c->from, c->i, c->map[k], at->weight < 0.5 ? at->a : at->b, &c->pictures[k], &is_encoded[k]));
+      MYNAH_TRY(
+          take_picture(c->from, c->i, c->map[k], at->weight < 0.5 ? at->a : at->b, &c->pictures[k], &is_encoded[k]));
       v[k] = (mynah_value){c->pictures[k].data, c->pictures[k].length, 0};
     } else {
       MYNAH_TRY(take_vector(c->from, c->i, f, at, c->values[k]));
@@ -106,13 +109,14 @@ static mynah_status copy_frames(copier *c, const mynah__copy *how) {
   return status;
 }
 
-mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map, const mynah__copy *how,
-                                 int64_t *id) {
+mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
+                                 const mynah__copy *how, int64_t *id) {
   copier c = {.from = from, .to = to, .i = i, .map = map};
   mynah_episode info = from->episodes[i];
   mynah_status status = MYNAH_OK;
   for (int k = 0; k < to->n_features && status == MYNAH_OK; k++)
-    if (!to->features[k].is_image && !(c.values[k] = mynah_calloc(2, mynah_feature_bytes(&to->features[k])))) status = MYNAH_NO_MEMORY;
+    if (!to->features[k].is_image && !(c.values[k] = mynah_calloc(2, mynah_feature_bytes(&to->features[k]))))
+      status = MYNAH_NO_MEMORY;
   if (status == MYNAH_OK) status = mynah_episode_begin(to, &info);
   if (status == MYNAH_OK) status = copy_frames(&c, how);
   if (status == MYNAH_OK) status = mynah_episode_seal(to, id);
@@ -124,7 +128,8 @@ mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *
   return status;
 }
 
-/* ---- into a new file ----------------------------------------------------------------------------------------------- */
+/* ---- into a new file -----------------------------------------------------------------------------------------------
+ */
 
 /* The features to keep, in their order there; "": all. Shape: map, out (MYNAH__MAX_FEATURES) */
 static mynah_status choose_features(const mynah_dataset *d, const char *names, mynah_feature *out, int *map, int *n) {
@@ -215,7 +220,8 @@ static mynah_status copy_all(mynah_dataset *const *from, int n, const mynah_copy
   return status;
 }
 
-mynah_status mynah_dataset_copy(mynah_dataset *const *from, int n, const mynah_copy_options *options, const char *out_path) {
+mynah_status mynah_dataset_copy(mynah_dataset *const *from, int n, const mynah_copy_options *options,
+                                const char *out_path) {
   mynah__import_file file;
   MYNAH_TRY(mynah__import_begin(out_path, &file));
   return mynah__import_end(&file, copy_all(from, n, options, &file));

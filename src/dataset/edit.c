@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- a change, whole or not at all --------------------------------------------------------------------------------- */
+/* ---- a change, whole or not at all ---------------------------------------------------------------------------------
+ */
 
 /* The version that is there, so that it can be named later. */
 static mynah_status save_before(mynah_dataset *d) {
@@ -57,14 +58,16 @@ mynah_status mynah_dataset_set_deleted(mynah_dataset *d, const int64_t *ids, int
 }
 
 mynah_status mynah_dataset_set_success(mynah_dataset *d, const int64_t *ids, int64_t n, int success) {
-  if (success < -1 || success > 1) return mynah_fail(MYNAH_INVALID, "success must be 1, 0 or -1 (unknown), not %d", success);
+  if (success < -1 || success > 1)
+    return mynah_fail(MYNAH_INVALID, "success must be 1, 0 or -1 (unknown), not %d", success);
   return change_each(d, ids, n, set_success, &success);
 }
 
 mynah_status mynah_dataset_vacuum(mynah_dataset *d, int64_t *n_removed) {
-  static const char *const steps[] = {"DELETE FROM block WHERE episode IN (SELECT id FROM episode WHERE is_deleted=1)",
-                                      "DELETE FROM picture WHERE episode IN (SELECT id FROM episode WHERE is_deleted=1)",
-                                      "DELETE FROM episode WHERE is_deleted=1"};
+  static const char *const steps[] = {
+      "DELETE FROM block WHERE episode IN (SELECT id FROM episode WHERE is_deleted=1)",
+      "DELETE FROM picture WHERE episode IN (SELECT id FROM episode WHERE is_deleted=1)",
+      "DELETE FROM episode WHERE is_deleted=1"};
   int64_t n = 0;
   MYNAH_TRY(begin(d));
   mynah_status status = mynah__sql_number(d, "SELECT count(*) FROM episode WHERE is_deleted=1", &n);
@@ -78,7 +81,8 @@ mynah_status mynah_dataset_vacuum(mynah_dataset *d, int64_t *n_removed) {
   return status;
 }
 
-/* ---- tags: a note {"ID":["good","valid"]} -------------------------------------------------------------------------- */
+/* ---- tags: a note {"ID":["good","valid"]} --------------------------------------------------------------------------
+ */
 
 static mynah_status load_tags(mynah_dataset *d) {
   mynah_str text = {0};
@@ -162,7 +166,8 @@ mynah_status mynah_dataset_tag(mynah_dataset *d, const int64_t *ids, int64_t n, 
   return end(d, tag_each(d, ids, n, &(tagging){tag, is_on}));
 }
 
-/* ---- split --------------------------------------------------------------------------------------------------------- */
+/* ---- split ---------------------------------------------------------------------------------------------------------
+ */
 
 static const char *const part_names[] = {"train", "valid", "test"};
 
@@ -182,8 +187,8 @@ static bool is_alike(const mynah_episode *a, const mynah_episode *b, mynah_split
   }
 }
 
-/* Within each group a seeded permutation: the first ones test, the next validate. Groups follow each other in one count,
- * so that small ones too get their share: episode k of the set validates where k·share passes a whole number. */
+/* Within each group a seeded permutation: the first ones test, the next validate. Groups follow each other in one
+ * count, so that small ones too get their share: episode k of the set validates where k·share passes a whole number. */
 static void assign_parts(const mynah_dataset *d, const mynah_split_config *c, int8_t *parts) {
   int64_t n = (int64_t)d->n_episodes, done = 0, group = 0;
   memset(parts, -1, (size_t)n);
@@ -193,7 +198,8 @@ static void assign_parts(const mynah_dataset *d, const mynah_split_config *c, in
     for (int64_t i = first; i < n; i++) size += is_alike(&d->episodes[first], &d->episodes[i], c->by);
     for (int64_t i = first, at = 0; i < n; i++) {
       if (!is_alike(&d->episodes[first], &d->episodes[i], c->by)) continue;
-      double k = (double)(done + (int64_t)mynah_rng_permute((uint64_t)at++, (uint64_t)size, c->seed * 1000003u + (uint64_t)group));
+      double k = (double)(done + (int64_t)mynah_rng_permute((uint64_t)at++, (uint64_t)size,
+                                                            c->seed * 1000003u + (uint64_t)group));
       bool is_test = floor((k + 1) * c->test + 0.5) > floor(k * c->test + 0.5);
       double share = c->test < 1 ? c->valid / (1 - c->test) : 0, j = k - floor(k * c->test + 0.5);
       bool is_valid = floor((j + 1) * share + 0.5) > floor(j * share + 0.5);
@@ -214,7 +220,8 @@ mynah_status mynah_dataset_split(mynah_dataset *d, const mynah_split_config *c, 
   mynah_status status = begin(d);
   if (status == MYNAH_OK) {
     for (size_t i = 0; i < d->n_episodes && status == MYNAH_OK; i++) {
-      for (int p = 0; p < 3 && status == MYNAH_OK; p++) status = put_tag(d, d->episodes[i].id, part_names[p], parts[i] == p);
+      for (int p = 0; p < 3 && status == MYNAH_OK; p++)
+        status = put_tag(d, d->episodes[i].id, part_names[p], parts[i] == p);
       n[parts[i]]++;
     }
     if (status == MYNAH_OK) status = save_tags(d);
@@ -225,7 +232,8 @@ mynah_status mynah_dataset_split(mynah_dataset *d, const mynah_split_config *c, 
   return status;
 }
 
-/* ---- features and frames ------------------------------------------------------------------------------------------- */
+/* ---- features and frames -------------------------------------------------------------------------------------------
+ */
 
 mynah_status mynah_dataset_rename_feature(mynah_dataset *d, const char *from, const char *to) {
   int i = mynah_feature_find(d->features, d->n_features, from);
@@ -248,7 +256,8 @@ mynah_status mynah_dataset_trim(mynah_dataset *d, int64_t id, int64_t first, int
   int64_t i = 0, made;
   const mynah_json *tags;
   while (i < (int64_t)d->n_episodes && d->episodes[i].id != id) i++;
-  if (i == (int64_t)d->n_episodes) return mynah_fail(MYNAH_NOT_FOUND, "%s: there is no episode %lld", d->path, (long long)id);
+  if (i == (int64_t)d->n_episodes)
+    return mynah_fail(MYNAH_NOT_FOUND, "%s: there is no episode %lld", d->path, (long long)id);
   int64_t n = d->episodes[i].n_frames;
   if (last < 0) last += n;
   if (first < 0 || last >= n || first > last)

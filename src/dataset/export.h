@@ -9,7 +9,8 @@
 
 /* Writes what is in d to `path`, which is not there yet and takes its place when all is written. */
 typedef mynah_status (*mynah__export_work)(mynah_dataset *d, const char *path, const mynah_progress *progress);
-mynah_status mynah__export_run(mynah_dataset *d, const char *out_path, const mynah_progress *progress, mynah__export_work work);
+mynah_status mynah__export_run(mynah_dataset *d, const char *out_path, const mynah_progress *progress,
+                               mynah__export_work work);
 mynah_status mynah__put_bytes(FILE *file, const char *path, const void *data, size_t n);
 /* Closes and syncs; a failure of either is not swallowed. */
 mynah_status mynah__close_file(FILE *file, const char *path, mynah_status status);

@@ -45,10 +45,12 @@ static mynah_status put_picture(mynah_dataset *d, const char *folder, int64_t e,
   mynah_str png = {0};
   const mynah_feature *f = &d->features[feature];
   mynah_status status = MYNAH_OK;
-  if (codec == MYNAH_CODEC_RAW) status = mynah_png_encode(&(mynah_image){d->picture, (int)f->dims[1], (int)f->dims[0]}, &png);
+  if (codec == MYNAH_CODEC_RAW)
+    status = mynah_png_encode(&(mynah_image){d->picture, (int)f->dims[1], (int)f->dims[0]}, &png);
   FILE *file = status == MYNAH_OK ? fopen(path, "wbx") : NULL;
   if (status == MYNAH_OK && !file) status = mynah_fail_errno(path, "cannot make");
-  if (status == MYNAH_OK) status = mynah__put_bytes(file, path, png.data ? png.data : (char *)d->picture, png.data ? png.length : bytes);
+  if (status == MYNAH_OK)
+    status = mynah__put_bytes(file, path, png.data ? png.data : (char *)d->picture, png.data ? png.length : bytes);
   if (file && fclose(file) != 0 && status == MYNAH_OK) status = mynah_fail_errno(path, "cannot be written");
   mynah_str_deinit(&png);
   return status;
@@ -68,7 +70,8 @@ static mynah_status put_frame(mynah_dataset *d, const char *folder, int64_t e, i
     }
     MYNAH_TRY(mynah__read_block(d, &d->episodes[e], i, t, &b));
     const uint8_t *row = b->data + (size_t)(t - b->start) * mynah_feature_bytes(f);
-    for (int64_t k = 0; k < mynah_feature_size(f); k++) put_number(s, f->dtype, row + (size_t)k * mynah_dtype_bytes(f->dtype));
+    for (int64_t k = 0; k < mynah_feature_size(f); k++)
+      put_number(s, f->dtype, row + (size_t)k * mynah_dtype_bytes(f->dtype));
   }
   mynah_str_append(s, "\n", 1);
   return s->is_failed ? MYNAH_NO_MEMORY : MYNAH_OK;
@@ -89,12 +92,15 @@ static mynah_status work(mynah_dataset *d, const char *folder, const mynah_progr
       if (status == MYNAH_OK) status = mynah__put_bytes(file, path, s.data, s.length);
       s.length = 0;
     }
-    if (status == MYNAH_OK && mynah_is_interrupted()) status = mynah_fail(MYNAH_INTERRUPTED, "export: interrupted; nothing is left");
+    if (status == MYNAH_OK && mynah_is_interrupted())
+      status = mynah_fail(MYNAH_INTERRUPTED, "export: interrupted; nothing is left");
     mynah_progress_tell(progress, "export", (double)e + 1, (double)d->n_episodes, "episodes", "");
   }
   mynah_str_deinit(&s);
   return mynah__close_file(file, path, status);
 }
 
-static mynah_status run(mynah_dataset *d, const char *out_path, const mynah_progress *progress) { return mynah__export_run(d, out_path, progress, work); }
+static mynah_status run(mynah_dataset *d, const char *out_path, const mynah_progress *progress) {
+  return mynah__export_run(d, out_path, progress, work);
+}
 const mynah_exporter mynah__export_csv = {"csv", "a folder: frames.csv, a row a frame, and the pictures", run};

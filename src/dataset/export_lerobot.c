@@ -22,7 +22,8 @@ typedef struct export {
   int64_t *file_of; /* (episodes) */
   int64_t *task_of; /* (episodes) */
   mynah_json *tasks;
-} export;
+}
+export;
 
 static mynah_status make_path(const export *x, const char *name, char out[MYNAH_PATH_MAX]) {
   char folder[MYNAH_PATH_MAX];
@@ -31,7 +32,8 @@ static mynah_status make_path(const export *x, const char *name, char out[MYNAH_
   return mynah_make_dirs(folder);
 }
 
-/* ---- data ---------------------------------------------------------------------------------------------------------------- */
+/* ---- data
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static mynah_status describe_fields(export *x) {
   static const mynah__pq_kind kinds[MYNAH_DTYPE_COUNT] = {MYNAH__PQ_F32, MYNAH__PQ_F64,  MYNAH__PQ_I64, MYNAH__PQ_I32,
@@ -40,7 +42,11 @@ static mynah_status describe_fields(export *x) {
     const mynah_feature *f = &x->d->features[i];
     int64_t size = mynah_feature_size(f);
     mynah__pq_field *g = &x->fields[x->n_fields++];
-    *g = (mynah__pq_field){.kind = kinds[f->dtype], .size = size, .shape = f->is_image ? MYNAH__PQ_PICTURE : size == 1 ? MYNAH__PQ_ONE : MYNAH__PQ_LIST};
+    *g = (mynah__pq_field){.kind = kinds[f->dtype],
+                           .size = size,
+                           .shape = f->is_image ? MYNAH__PQ_PICTURE
+                                    : size == 1 ? MYNAH__PQ_ONE
+                                                : MYNAH__PQ_LIST};
     MYNAH_TRY(mynah_copy_text(g->name, sizeof g->name, f->name));
   }
   for (int k = 0; k < N_OWN; k++) {
@@ -80,7 +86,10 @@ static mynah_status put_picture(export *x, int64_t e, int feature, int64_t t, in
 
 /* LeRobot counts time from the episode's first frame. */
 static mynah_status put_own(export *x, int64_t e, int which, int64_t t, int64_t before, mynah_str *s) {
-  int64_t times[2], whole = which == FRAME_INDEX ? t : which == EPISODE_INDEX ? e : which == INDEX ? before + t : x->task_of[e];
+  int64_t times[2], whole = which == FRAME_INDEX     ? t
+                            : which == EPISODE_INDEX ? e
+                            : which == INDEX         ? before + t
+                                                     : x->task_of[e];
   if (which != TIMESTAMP) return mynah_str_append(s, &whole, 8), MYNAH_OK;
   MYNAH_TRY(mynah_dataset_read_times(x->d, e, 0, 1, &times[0]));
   MYNAH_TRY(mynah_dataset_read_times(x->d, e, t, 1, &times[1]));
@@ -114,7 +123,8 @@ static mynah_status put_column(export *x, int64_t e, int column, int part, int64
 static mynah_status put_episode(export *x, int64_t e, int64_t before, mynah_str *s) {
   char name[64], path[MYNAH_PATH_MAX];
   if (!x->is_open) {
-    snprintf(name, sizeof name, "data/chunk-%03lld/file-%03lld.parquet", (long long)(x->n_files / 1000), (long long)(x->n_files % 1000));
+    snprintf(name, sizeof name, "data/chunk-%03lld/file-%03lld.parquet", (long long)(x->n_files / 1000),
+             (long long)(x->n_files % 1000));
     MYNAH_TRY(make_path(x, name, path));
     MYNAH_TRY(mynah__pq_create(path, x->fields, x->n_fields, &x->data));
     x->is_open = true;
@@ -122,7 +132,8 @@ static mynah_status put_episode(export *x, int64_t e, int64_t before, mynah_str 
   }
   x->file_of[e] = x->n_files - 1;
   for (int i = 0; i < x->n_fields; i++)
-    for (int part = 0; part < (x->fields[i].shape == MYNAH__PQ_PICTURE ? 2 : 1); part++) MYNAH_TRY(put_column(x, e, i, part, before, s));
+    for (int part = 0; part < (x->fields[i].shape == MYNAH__PQ_PICTURE ? 2 : 1); part++)
+      MYNAH_TRY(put_column(x, e, i, part, before, s));
   mynah__pq_end_group(&x->data, x->d->episodes[e].n_frames);
   if (x->data.offset < FILE_BYTES) return MYNAH_OK;
   x->is_open = false;
@@ -134,7 +145,8 @@ static mynah_status put_data(export *x, const mynah_progress *progress) {
   mynah_status status = MYNAH_OK;
   int64_t before = 0;
   for (int64_t e = 0; e < (int64_t)x->d->n_episodes && status == MYNAH_OK; e++) {
-    status = mynah_is_interrupted() ? mynah_fail(MYNAH_INTERRUPTED, "export: interrupted; nothing is left") : put_episode(x, e, before, &s);
+    status = mynah_is_interrupted() ? mynah_fail(MYNAH_INTERRUPTED, "export: interrupted; nothing is left")
+                                    : put_episode(x, e, before, &s);
     before += x->d->episodes[e].n_frames;
     mynah_progress_tell(progress, "export", (double)e + 1, (double)x->d->n_episodes, "episodes", "");
   }
@@ -142,7 +154,8 @@ static mynah_status put_data(export *x, const mynah_progress *progress) {
   return x->is_open ? mynah__pq_close(&x->data, NULL, NULL, status) : status;
 }
 
-/* ---- meta ---------------------------------------------------------------------------------------------------------------- */
+/* ---- meta
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static mynah_status find_tasks(export *x) {
   for (size_t e = 0; e < x->d->n_episodes; e++) {
@@ -163,13 +176,17 @@ static mynah_status put_whole(mynah__pq_writer *w, int field, int64_t n_rows, my
 
 /* pandas finds the tasks as the index of the table. */
 static mynah_status put_tasks(const export *x) {
-  static const mynah__pq_field fields[2] = {{"task_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1}, {"__index_level_0__", MYNAH__PQ_TEXT, MYNAH__PQ_ONE, 1}};
-  static const char pandas[] =
-      "{\"index_columns\": [\"__index_level_0__\"], \"column_indexes\": [{\"name\": null, \"field_name\": null, \"pandas_type\": \"unicode\", "
-      "\"numpy_type\": \"object\", \"metadata\": {\"encoding\": \"UTF-8\"}}], \"columns\": [{\"name\": \"task_index\", \"field_name\": \"task_index\", "
-      "\"pandas_type\": \"int64\", \"numpy_type\": \"int64\", \"metadata\": null}, {\"name\": null, \"field_name\": \"__index_level_0__\", "
-      "\"pandas_type\": \"unicode\", \"numpy_type\": \"object\", \"metadata\": null}], \"creator\": {\"library\": \"mynah\", \"version\": \"0\"}, "
-      "\"pandas_version\": \"2.2.0\"}";
+  static const mynah__pq_field fields[2] = {{"task_index", MYNAH__PQ_I64, MYNAH__PQ_ONE, 1},
+                                            {"__index_level_0__", MYNAH__PQ_TEXT, MYNAH__PQ_ONE, 1}};
+  static const char pandas[] = "{\"index_columns\": [\"__index_level_0__\"], \"column_indexes\": [{\"name\": null, "
+                               "\"field_name\": null, \"pandas_type\": \"unicode\", "
+                               "\"numpy_type\": \"object\", \"metadata\": {\"encoding\": \"UTF-8\"}}], \"columns\": "
+                               "[{\"name\": \"task_index\", \"field_name\": \"task_index\", "
+                               "\"pandas_type\": \"int64\", \"numpy_type\": \"int64\", \"metadata\": null}, {\"name\": "
+                               "null, \"field_name\": \"__index_level_0__\", "
+                               "\"pandas_type\": \"unicode\", \"numpy_type\": \"object\", \"metadata\": null}], "
+                               "\"creator\": {\"library\": \"mynah\", \"version\": \"0\"}, "
+                               "\"pandas_version\": \"2.2.0\"}";
   char path[MYNAH_PATH_MAX];
   mynah__pq_writer w;
   mynah_str s = {0};
@@ -212,7 +229,8 @@ static mynah_status put_episodes(const export *x) {
     int64_t before = 0;
     for (int64_t e = 0; e < n; e++) {
       const mynah_episode *a = &x->d->episodes[e];
-      int64_t values[N] = {e, 0, a->n_frames, x->file_of[e] / 1000, x->file_of[e] % 1000, before, before + a->n_frames, 0, 0};
+      int64_t values[N] = {e, 0, a->n_frames, x->file_of[e] / 1000, x->file_of[e] % 1000, before, before + a->n_frames,
+                           0, 0};
       if (k == 1) mynah__pq_put_text(&s, a->task, strlen(a->task));
       else mynah_str_append(&s, &values[k], 8);
       before += a->n_frames;
@@ -260,13 +278,16 @@ static mynah_status save(const export *x, const char *name, mynah_json *j) {
 }
 
 static mynah_status put_info(const export *x) {
-  static const char *const dtypes[MYNAH_DTYPE_COUNT] = {"float32", "float64", "int64", "int32", "int32", "bool", "float32"};
+  static const char *const dtypes[MYNAH_DTYPE_COUNT] = {"float32", "float64", "int64",  "int32",
+                                                        "int32",   "bool",    "float32"};
   mynah_json *j = mynah_json_object(), *features = mynah_json_object(), *splits = mynah_json_object();
   const mynah_dataset *d = x->d;
   char train[32];
   for (int i = 0; i < d->n_features; i++)
-    mynah_json_set(features, d->features[i].name, feature_json(d->features[i].is_image ? "image" : dtypes[d->features[i].dtype], &d->features[i]));
-  for (int k = 0; k < N_OWN; k++) mynah_json_set(features, own_names[k], feature_json(k == TIMESTAMP ? "float32" : "int64", NULL));
+    mynah_json_set(features, d->features[i].name,
+                   feature_json(d->features[i].is_image ? "image" : dtypes[d->features[i].dtype], &d->features[i]));
+  for (int k = 0; k < N_OWN; k++)
+    mynah_json_set(features, own_names[k], feature_json(k == TIMESTAMP ? "float32" : "int64", NULL));
   snprintf(train, sizeof train, "0:%zu", d->n_episodes);
   mynah_json_set(splits, "train", mynah_json_string(train));
   mynah_json_set(j, "codebase_version", mynah_json_string("v3.0"));
@@ -277,7 +298,9 @@ static mynah_status put_info(const export *x) {
   mynah_json_set(j, "chunks_size", mynah_json_integer(1000));
   mynah_json_set(j, "data_files_size_in_mb", mynah_json_integer(100));
   mynah_json_set(j, "video_files_size_in_mb", mynah_json_integer(200));
-  mynah_json_set(j, "fps", d->rate_hz == (double)(int64_t)d->rate_hz ? mynah_json_integer((int64_t)d->rate_hz) : mynah_json_number(d->rate_hz));
+  mynah_json_set(j, "fps",
+                 d->rate_hz == (double)(int64_t)d->rate_hz ? mynah_json_integer((int64_t)d->rate_hz)
+                                                           : mynah_json_number(d->rate_hz));
   mynah_json_set(j, "splits", splits);
   mynah_json_set(j, "data_path", mynah_json_string("data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"));
   mynah_json_set(j, "video_path", mynah_json_null());
@@ -348,5 +371,7 @@ static mynah_status work(mynah_dataset *d, const char *folder, const mynah_progr
   return status;
 }
 
-static mynah_status run(mynah_dataset *d, const char *out_path, const mynah_progress *progress) { return mynah__export_run(d, out_path, progress, work); }
+static mynah_status run(mynah_dataset *d, const char *out_path, const mynah_progress *progress) {
+  return mynah__export_run(d, out_path, progress, work);
+}
 const mynah_exporter mynah__export_lerobot = {"lerobot", "a LeRobot v3.0 data set, pictures in its data files", run};

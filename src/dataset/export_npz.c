@@ -28,7 +28,8 @@ static mynah_status put(npz *z, const void *data, size_t n) {
 /* The local header has the sizes; the checksum is filled in at the end. */
 static mynah_status begin(npz *z, const char *name, const char *descr, const char *shape, uint64_t bytes) {
   char text[512] = "\x93NUMPY\x01", head[30] = "PK\x03\x04\x14";
-  int n = snprintf(text + 10, sizeof text - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
+  int n =
+      snprintf(text + 10, sizeof text - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
   int padded = (10 + n + 1 + 63) / 64 * 64;
   memset(text + 10 + n, ' ', (size_t)(padded - 10 - n - 1));
   text[padded - 1] = '\n';
@@ -60,7 +61,8 @@ static mynah_status end(npz *z) {
   mynah_str_append(&z->directory, entry, sizeof entry);
   mynah_str_append(&z->directory, z->name, name);
   z->n_entries++;
-  if (fseeko(z->file, (off_t)z->start + 14, SEEK_SET) != 0 || fwrite(crc, 1, 4, z->file) != 4 || fseeko(z->file, 0, SEEK_END) != 0)
+  if (fseeko(z->file, (off_t)z->start + 14, SEEK_SET) != 0 || fwrite(crc, 1, 4, z->file) != 4 ||
+      fseeko(z->file, 0, SEEK_END) != 0)
     return mynah_fail_errno(z->path, "cannot be written");
   return MYNAH_OK;
 }
@@ -102,10 +104,12 @@ static mynah_status put_feature(npz *z, mynah_dataset *d, int feature) {
   char shape[160];
   int64_t n = mynah_dataset_n_frames(d);
   int used = snprintf(shape, sizeof shape, "%lld,", (long long)n);
-  for (int i = 0; f && i < f->n_dims; i++) used += snprintf(shape + used, sizeof shape - (size_t)used, " %lld,", (long long)f->dims[i]);
+  for (int i = 0; f && i < f->n_dims; i++)
+    used += snprintf(shape + used, sizeof shape - (size_t)used, " %lld,", (long long)f->dims[i]);
   const char *type = !f ? "<i8" : f->is_image ? "|u1" : types[f->dtype];
   if (!type) return mynah_fail(MYNAH_UNSUPPORTED, "%s: '%s' has a type that NumPy lacks", d->path, f->name);
-  MYNAH_TRY(begin(z, f ? f->name : "time_ns", type, shape, (uint64_t)n * (f ? mynah_feature_bytes(f) : sizeof(int64_t))));
+  MYNAH_TRY(
+      begin(z, f ? f->name : "time_ns", type, shape, (uint64_t)n * (f ? mynah_feature_bytes(f) : sizeof(int64_t))));
   for (int64_t e = 0; e < (int64_t)d->n_episodes; e++) {
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "export: interrupted; nothing is left");
     MYNAH_TRY(put_frames(z, d, feature, e));
@@ -141,5 +145,7 @@ static mynah_status work(mynah_dataset *d, const char *path, const mynah_progres
   return status;
 }
 
-static mynah_status run(mynah_dataset *d, const char *out_path, const mynah_progress *progress) { return mynah__export_run(d, out_path, progress, work); }
+static mynah_status run(mynah_dataset *d, const char *out_path, const mynah_progress *progress) {
+  return mynah__export_run(d, out_path, progress, work);
+}
 const mynah_exporter mynah__export_npz = {"npz", "NumPy arrays over all frames, with episode_ends", run};

@@ -24,15 +24,18 @@ mynah_status mynah_exporter_find(const char *name, const mynah_exporter **out) {
     return MYNAH_OK;
   }
   const char *near = mynah_nearest(name, names, N_EXPORTERS);
-  return mynah_fail(MYNAH_NOT_FOUND, "there is no format '%s' to export to%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
-                    near ? "'?" : "");
+  return mynah_fail(MYNAH_NOT_FOUND, "there is no format '%s' to export to%s%s%s", name, near ? "; did you mean '" : "",
+                    near ? near : "", near ? "'?" : "");
 }
 
-mynah_status mynah__export_run(mynah_dataset *d, const char *out_path, const mynah_progress *progress, mynah__export_work work) {
+mynah_status mynah__export_run(mynah_dataset *d, const char *out_path, const mynah_progress *progress,
+                               mynah__export_work work) {
   char part[MYNAH_PATH_MAX];
   if (!out_path[0]) return mynah_fail(MYNAH_INVALID, "an export needs a path");
-  if (mynah_file_exists(out_path)) return mynah_fail(MYNAH_BUSY, "%s: exists already: remove it or choose another name", out_path);
-  if (snprintf(part, sizeof part, "%s.part", out_path) >= (int)sizeof part) return mynah_fail(MYNAH_INVALID, "%s: is too long", out_path);
+  if (mynah_file_exists(out_path))
+    return mynah_fail(MYNAH_BUSY, "%s: exists already: remove it or choose another name", out_path);
+  if (snprintf(part, sizeof part, "%s.part", out_path) >= (int)sizeof part)
+    return mynah_fail(MYNAH_INVALID, "%s: is too long", out_path);
   if (mynah_dataset_n_episodes(d) == 0) return mynah_fail(MYNAH_INVALID, "%s: has no episodes", d->path);
   MYNAH_TRY(mynah_remove_tree(part));
   mynah_status status = work(d, part, progress);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* HDF5: import of robomimic (data/demo_N, mask/NAME becomes tags), ALOHA and ACT (a file an episode), Minari (episode_N);
- * export as robomimic.
- * The only file that knows libhdf5. Nothing outside the file is followed: no external links, storage or plug-ins. */
+/* HDF5: import of robomimic (data/demo_N, mask/NAME becomes tags), ALOHA and ACT (a file an episode), Minari
+ * (episode_N); export as robomimic. The only file that knows libhdf5. Nothing outside the file is followed: no external
+ * links, storage or plug-ins. */
 #include "export.h"
 #include "ingest.h"
 
@@ -46,14 +46,15 @@ typedef struct layout {
   double rate_hz;
   const char *expert;
 } layout;
-static const layout robomimic = {"robomimic", "data", "demo_", 20, "human"}, minari = {"minari", "/", "episode_", 10, ""},
-                    aloha = {"aloha", "/", "", 50, "human"};
+static const layout robomimic = {"robomimic", "data", "demo_", 20, "human"},
+                    minari = {"minari", "/", "episode_", 10, ""}, aloha = {"aloha", "/", "", 50, "human"};
 
 static mynah_status broken(const import *m, const char *what, const char *name) {
   return mynah_fail(MYNAH_CORRUPT, "%s: %s '%.80s'", m->in->path, what, name);
 }
 
-/* ---- one dataset -------------------------------------------------------------------------------------------------------- */
+/* ---- one dataset
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void close_fields(import *m) {
   for (int i = 0; i < m->n_fields; i++) {
@@ -68,12 +69,18 @@ static bool read_type(field *f) {
   hid_t stored = H5Dget_type(f->set);
   H5T_class_t kind = H5Tget_class(stored);
   bool is_signed = kind == H5T_INTEGER && H5Tget_sign(stored) == H5T_SGN_2;
-  f->type = kind == H5T_INTEGER || kind == H5T_FLOAT || kind == H5T_ENUM ? H5Tget_native_type(stored, H5T_DIR_ASCEND) : -1;
+  f->type =
+      kind == H5T_INTEGER || kind == H5T_FLOAT || kind == H5T_ENUM ? H5Tget_native_type(stored, H5T_DIR_ASCEND) : -1;
   H5Tclose(stored);
   if (f->type < 0) return false;
   char text[8];
   size_t bytes = H5Tget_size(f->type);
-  snprintf(text, sizeof text, "<%c%d", kind == H5T_FLOAT ? 'f' : kind == H5T_ENUM ? 'b' : is_signed ? 'i' : 'u', (int)(bytes & 15));
+  snprintf(text, sizeof text, "<%c%d",
+           kind == H5T_FLOAT  ? 'f'
+           : kind == H5T_ENUM ? 'b'
+           : is_signed        ? 'i'
+                              : 'u',
+           (int)(bytes & 15));
   if (mynah__item_parse("", text, &f->item) == MYNAH_OK) return true;
   H5Tclose(f->type);
   return false;
@@ -90,7 +97,8 @@ static bool read_shape(field *f) {
   f->n_dims = is_good ? n : 0;
   f->row_bytes = (size_t)f->item.bytes;
   for (int i = 0; i < n && is_good; i++) {
-    is_good = dims[i] >= 1 && dims[i] <= MAX_FRAMES && (i == 0 || mynah_mul_size(f->row_bytes, (size_t)dims[i], &f->row_bytes));
+    is_good = dims[i] >= 1 && dims[i] <= MAX_FRAMES &&
+              (i == 0 || mynah_mul_size(f->row_bytes, (size_t)dims[i], &f->row_bytes));
     f->dims[i] = (int64_t)dims[i];
   }
   return is_good && f->row_bytes <= MYNAH__MAX_PICTURE_BYTES;
@@ -99,7 +107,8 @@ static bool read_shape(field *f) {
 /* Datasets that are no arrays of numbers are left out. */
 static mynah_status add_field(import *m, hid_t group, const char *link, const char *name) {
   field f = {.first = -1};
-  if (m->n_fields == MAX_FIELDS) return mynah_fail(MYNAH_LIMIT, "%s: an episode has over %d arrays", m->in->path, MAX_FIELDS);
+  if (m->n_fields == MAX_FIELDS)
+    return mynah_fail(MYNAH_LIMIT, "%s: an episode has over %d arrays", m->in->path, MAX_FIELDS);
   if (strlen(name) >= sizeof f.name) return MYNAH_OK;
   snprintf(f.name, sizeof f.name, "%s", name);
   f.set = H5Dopen2(group, link, H5P_DEFAULT);
@@ -126,7 +135,8 @@ static mynah_status walk(import *m, hid_t group, const char *prefix, int depth) 
     H5O_info_t object;
     ssize_t n = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, link, sizeof link, H5P_DEFAULT);
     if (n <= 0 || (size_t)n >= sizeof link) continue;
-    if (H5Lget_info(group, link, &what, H5P_DEFAULT) < 0 || what.type != H5L_TYPE_HARD) continue; /* links lead elsewhere */
+    if (H5Lget_info(group, link, &what, H5P_DEFAULT) < 0 || what.type != H5L_TYPE_HARD)
+      continue; /* links lead elsewhere */
     if (H5Oget_info_by_name(group, link, &object, H5P_DEFAULT) < 0) return broken(m, "cannot open", link);
     if (snprintf(name, sizeof name, "%s%s%s", prefix, prefix[0] ? "/" : "", link) >= MYNAH_NAME_MAX) continue;
     if (strcmp(name, "next_obs") == 0 || strcmp(name, "infos") == 0) continue;
@@ -162,12 +172,14 @@ static mynah_status read_row(const import *m, field *f, int64_t t, const uint8_t
   return MYNAH_OK;
 }
 
-/* ---- features ----------------------------------------------------------------------------------------------------------- */
+/* ---- features
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static int64_t count_frames(const import *m) {
   for (int i = 0; i < m->n_fields; i++) {
     char name[MYNAH_NAME_MAX];
-    if (mynah__map_name(m->config->map, m->fields[i].name, false, name) == MYNAH_OK && strcmp(name, "action") == 0) return m->fields[i].dims[0];
+    if (mynah__map_name(m->config->map, m->fields[i].name, false, name) == MYNAH_OK && strcmp(name, "action") == 0)
+      return m->fields[i].dims[0];
   }
   return 0;
 }
@@ -180,7 +192,8 @@ static mynah_status add_blob_field(import *m, field *f) {
   int width, height;
   MYNAH_TRY(mynah__map_name(m->config->map, f->name, true, name));
   MYNAH_TRY(read_row(m, f, 0, &row));
-  if (!name[0] || m->in->n == MYNAH__MAX_FEATURES || !mynah__picture_size(row, f->row_bytes, &codec, &width, &height)) return MYNAH_OK;
+  if (!name[0] || m->in->n == MYNAH__MAX_FEATURES || !mynah__picture_size(row, f->row_bytes, &codec, &width, &height))
+    return MYNAH_OK;
   snprintf(m->names[m->in->n], MYNAH_NAME_MAX, "%s", f->name);
   m->is_blob[m->in->n] = true;
   m->in->features[m->in->n++] = mynah_feature_image(name, height, width);
@@ -192,12 +205,14 @@ static mynah_status find_features(import *m, int64_t n_frames) {
     field *f = &m->fields[i];
     static const int64_t one = 1;
     int at;
-    if (f->dims[0] != n_frames && f->dims[0] != n_frames + 1) continue; /* Minari keeps the observation after the last action */
+    if (f->dims[0] != n_frames && f->dims[0] != n_frames + 1)
+      continue; /* Minari keeps the observation after the last action */
     if (strstr(f->name, "images/") && f->n_dims == 2) {
       MYNAH_TRY(add_blob_field(m, f));
       continue;
     }
-    MYNAH_TRY(mynah__ingest_field(m->in, m->config->map, f->name, &f->item, f->n_dims > 1 ? f->n_dims - 1 : 1, f->n_dims > 1 ? f->dims + 1 : &one, &at));
+    MYNAH_TRY(mynah__ingest_field(m->in, m->config->map, f->name, &f->item, f->n_dims > 1 ? f->n_dims - 1 : 1,
+                                  f->n_dims > 1 ? f->dims + 1 : &one, &at));
     if (at >= 0) snprintf(m->names[at], MYNAH_NAME_MAX, "%s", f->name);
   }
   return MYNAH_OK;
@@ -213,7 +228,8 @@ static mynah_status match_features(import *m) {
     const mynah_feature *want = &m->in->features[k];
     if (!f) return broken(m, "an episode lacks", m->names[k]);
     size_t n = f->row_bytes / (size_t)f->item.bytes;
-    bool fits = m->is_blob[k] || (n == (size_t)mynah_feature_size(want) && (want->is_image ? f->item.bytes == 1 : f->item.dtype == want->dtype));
+    bool fits = m->is_blob[k] || (n == (size_t)mynah_feature_size(want) &&
+                                  (want->is_image ? f->item.bytes == 1 : f->item.dtype == want->dtype));
     if (!fits) return broken(m, "another shape or type than in the first episode has", m->names[k]);
   }
   return MYNAH_OK;
@@ -231,7 +247,8 @@ static mynah_status fetch(void *context, int64_t t, mynah_value *values, bool *i
   return MYNAH_OK;
 }
 
-/* ---- attributes and masks ------------------------------------------------------------------------------------------------ */
+/* ---- attributes and masks
+ * ------------------------------------------------------------------------------------------------ */
 
 /* A text attribute, at most 64 KiB; "" when there is none. */
 static void read_text(hid_t object, const char *name, mynah_str *out) {
@@ -277,7 +294,8 @@ static bool is_masked(hid_t masks, const char *name, const char *episode) {
   bool is_found = false, is_fixed = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 && each < 256;
   char *text = is_fixed && n > 0 && n < 10000000 ? mynah_calloc((size_t)n, each) : NULL;
   if (text && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) >= 0)
-    for (hssize_t i = 0; i < n && !is_found; i++) is_found = strlen(episode) <= each && strncmp(text + (size_t)i * each, episode, each) == 0;
+    for (hssize_t i = 0; i < n && !is_found; i++)
+      is_found = strlen(episode) <= each && strncmp(text + (size_t)i * each, episode, each) == 0;
   mynah_free(text);
   H5Sclose(space);
   H5Tclose(type);
@@ -302,7 +320,8 @@ static void read_masks(import *m, const char *episode, int64_t id) {
   H5Gclose(masks);
 }
 
-/* ---- episodes -------------------------------------------------------------------------------------------------------------- */
+/* ---- episodes
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static mynah_status load_episode(import *m, hid_t group, int64_t number, const char *name) {
   MYNAH_TRY(walk(m, group, "", 0));
@@ -347,7 +366,8 @@ static int by_value(const void *a, const void *b) {
 }
 
 /* The numbers N of names PREFIXnTAIL, ascending. */
-static mynah_status add_number(int64_t **numbers, size_t *n, size_t *capacity, const char *name, const char *prefix, const char *tail) {
+static mynah_status add_number(int64_t **numbers, size_t *n, size_t *capacity, const char *name, const char *prefix,
+                               const char *tail) {
   char *end;
   size_t head = strlen(prefix);
   if (strncmp(name, prefix, head) != 0 || name[head] < '0' || name[head] > '9') return MYNAH_OK;
@@ -393,7 +413,8 @@ static mynah_status read_files(import *m, const char *folder) {
   size_t n_names, n = 0, capacity = 0;
   MYNAH_TRY(mynah_list_dir(folder, &names, &n_names));
   mynah_status status = MYNAH_OK;
-  for (size_t i = 0; i < n_names && status == MYNAH_OK; i++) status = add_number(&numbers, &n, &capacity, names[i], "episode_", ".hdf5");
+  for (size_t i = 0; i < n_names && status == MYNAH_OK; i++)
+    status = add_number(&numbers, &n, &capacity, names[i], "episode_", ".hdf5");
   mynah_names_free(names, n_names);
   if (n > 0) qsort(numbers, n, sizeof *numbers, by_value);
   for (size_t i = 0; i < n && status == MYNAH_OK; i++) {
@@ -440,8 +461,8 @@ static mynah_status work(mynah__ingest *in, void *context) {
   return status;
 }
 
-static mynah_status run(const layout *l, const char *path, const char *out_path, const void *config, const mynah_progress *progress,
-                        mynah_import_report *report) {
+static mynah_status run(const layout *l, const char *path, const char *out_path, const void *config,
+                        const mynah_progress *progress, mynah_import_report *report) {
   import *m = mynah_calloc(1, sizeof *m);
   if (!m) return MYNAH_NO_MEMORY;
   m->config = config;
@@ -456,20 +477,24 @@ static mynah_status run(const layout *l, const char *path, const char *out_path,
   return status;
 }
 
-#define RUN(name)                                                                                                        \
-  static mynah_status run_##name(const char *path, const char *out_path, const void *config, const mynah_progress *progress, \
-                                 mynah_import_report *report) {                                                          \
-    return run(&name, path, out_path, config, progress, report);                                                         \
+#define RUN(name)                                                                               \
+  static mynah_status run_##name(const char *path, const char *out_path, const void *config,    \
+                                 const mynah_progress *progress, mynah_import_report *report) { \
+    return run(&name, path, out_path, config, progress, report);                                \
   }
 RUN(robomimic)
 RUN(aloha)
 RUN(minari)
 
-const mynah_importer mynah__import_robomimic = {"robomimic", "robomimic HDF5 (data/demo_N; masks become tags)", &mynah__array_table, run_robomimic};
-const mynah_importer mynah__import_aloha = {"aloha", "ALOHA and ACT HDF5 (episode_N.hdf5 in a folder)", &mynah__array_table, run_aloha};
-const mynah_importer mynah__import_minari = {"minari", "Minari HDF5 (a dataset's folder, or main_data.hdf5)", &mynah__array_table, run_minari};
+const mynah_importer mynah__import_robomimic = {"robomimic", "robomimic HDF5 (data/demo_N; masks become tags)",
+                                                &mynah__array_table, run_robomimic};
+const mynah_importer mynah__import_aloha = {"aloha", "ALOHA and ACT HDF5 (episode_N.hdf5 in a folder)",
+                                            &mynah__array_table, run_aloha};
+const mynah_importer mynah__import_minari = {"minari", "Minari HDF5 (a dataset's folder, or main_data.hdf5)",
+                                             &mynah__array_table, run_minari};
 
-/* ---- export as robomimic ------------------------------------------------------------------------------------------------- */
+/* ---- export as robomimic
+ * ------------------------------------------------------------------------------------------------- */
 
 /* "obs/top_image", "obs/state", "actions", "rewards", "dones". */
 static void their_name(const mynah_feature *f, char *out, size_t size) {
@@ -477,18 +502,23 @@ static void their_name(const mynah_feature *f, char *out, size_t size) {
   if (strcmp(name, "action") == 0) snprintf(out, size, "actions");
   else if (strcmp(name, "next.reward") == 0) snprintf(out, size, "rewards");
   else if (strcmp(name, "next.done") == 0) snprintf(out, size, "dones");
-  else if (f->is_image) snprintf(out, size, "obs/%s_image", strncmp(name, "observation.images.", 19) == 0 ? name + 19 : name);
+  else if (f->is_image)
+    snprintf(out, size, "obs/%s_image", strncmp(name, "observation.images.", 19) == 0 ? name + 19 : name);
   else snprintf(out, size, "obs/%s", strncmp(name, "observation.", 12) == 0 ? name + 12 : name);
 }
 
-static mynah_status cannot_write(const mynah_dataset *d, const char *what) { return mynah_fail(MYNAH_IO, "%s: '%s' cannot be written", d->path, what); }
+static mynah_status cannot_write(const mynah_dataset *d, const char *what) {
+  return mynah_fail(MYNAH_IO, "%s: '%s' cannot be written", d->path, what);
+}
 
 /* Rows from … of a dataset that is being written. */
-static bool put_rows(hid_t set, hid_t type, int n_dims, const hsize_t *dims, hsize_t from, hsize_t n, const void *data) {
+static bool put_rows(hid_t set, hid_t type, int n_dims, const hsize_t *dims, hsize_t from, hsize_t n,
+                     const void *data) {
   hsize_t start[MYNAH_MAX_DIMS + 1] = {from}, count[MYNAH_MAX_DIMS + 1] = {n};
   for (int i = 1; i < n_dims; i++) count[i] = dims[i];
   hid_t file = H5Dget_space(set), memory = H5Screate_simple(n_dims, count, NULL);
-  bool is_done = H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 && H5Dwrite(set, type, memory, file, H5P_DEFAULT, data) >= 0;
+  bool is_done = H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+                 H5Dwrite(set, type, memory, file, H5P_DEFAULT, data) >= 0;
   H5Sclose(file);
   H5Sclose(memory);
   return is_done;
@@ -496,7 +526,8 @@ static bool put_rows(hid_t set, hid_t type, int n_dims, const hsize_t *dims, hsi
 
 /* Pictures go in chunks of one, deflated; vectors whole. */
 static mynah_status put_feature(mynah_dataset *d, hid_t group, int64_t e, int feature) {
-  const hid_t types[MYNAH_DTYPE_COUNT] = {H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE, H5T_NATIVE_INT64, H5T_NATIVE_INT32, H5T_NATIVE_UINT8, H5T_NATIVE_UINT8, -1};
+  const hid_t types[MYNAH_DTYPE_COUNT] = {
+      H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE, H5T_NATIVE_INT64, H5T_NATIVE_INT32, H5T_NATIVE_UINT8, H5T_NATIVE_UINT8, -1};
   const mynah_feature *f = &d->features[feature];
   int64_t n = d->episodes[e].n_frames;
   char name[MYNAH_NAME_MAX + 16];
@@ -507,7 +538,8 @@ static mynah_status put_feature(mynah_dataset *d, hid_t group, int64_t e, int fe
   if (type < 0) return mynah_fail(MYNAH_UNSUPPORTED, "%s: '%s' has a type that HDF5 lacks", d->path, f->name);
   for (int i = 0; i < f->n_dims; i++) dims[i + 1] = chunk[i + 1] = (hsize_t)f->dims[i];
   their_name(f, name, sizeof name);
-  hid_t space = H5Screate_simple(n_dims, dims, NULL), how = H5Pcreate(H5P_DATASET_CREATE), links = H5Pcreate(H5P_LINK_CREATE);
+  hid_t space = H5Screate_simple(n_dims, dims, NULL), how = H5Pcreate(H5P_DATASET_CREATE),
+        links = H5Pcreate(H5P_LINK_CREATE);
   H5Pset_create_intermediate_group(links, 1);
   if (f->is_image) {
     H5Pset_chunk(how, n_dims, chunk);
@@ -524,7 +556,8 @@ static mynah_status put_feature(mynah_dataset *d, hid_t group, int64_t e, int fe
       if (!put_rows(set, type, n_dims, dims, (hsize_t)t++, 1, p.data)) status = cannot_write(d, name);
       mynah_image_deinit(&p);
     } else if ((status = mynah__read_block(d, &d->episodes[e], feature, t, &b)) == MYNAH_OK) {
-      if (!put_rows(set, type, n_dims, dims, (hsize_t)b->start, (hsize_t)b->count, b->data)) status = cannot_write(d, name);
+      if (!put_rows(set, type, n_dims, dims, (hsize_t)b->start, (hsize_t)b->count, b->data))
+        status = cannot_write(d, name);
       t = b->start + b->count;
     }
   }
@@ -566,8 +599,10 @@ static mynah_status put_episode(mynah_dataset *d, hid_t data, int64_t e) {
     if (H5Lexists(group, what, H5P_DEFAULT) > 0) continue;
     ends[n - 1] = k ? d->episodes[e].success == 1 : 1;
     hid_t space = H5Screate_simple(1, &rows, NULL);
-    hid_t set = H5Dcreate2(group, what, k ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    if (set < 0 || H5Dwrite(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, ends) < 0) status = cannot_write(d, what);
+    hid_t set =
+        H5Dcreate2(group, what, k ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (set < 0 || H5Dwrite(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, ends) < 0)
+      status = cannot_write(d, what);
     if (set >= 0) H5Dclose(set);
     H5Sclose(space);
   }
@@ -609,19 +644,23 @@ static mynah_status put_masks(mynah_dataset *d, hid_t file) {
 static mynah_status export_work(mynah_dataset *d, const char *path, const mynah_progress *progress) {
   char text[256];
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  if (!mynah_dataset_find(d, "action")) return mynah_fail(MYNAH_INVALID, "%s: robomimic needs a feature 'action'", d->path);
+  if (!mynah_dataset_find(d, "action"))
+    return mynah_fail(MYNAH_INVALID, "%s: robomimic needs a feature 'action'", d->path);
   hid_t file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
   if (file < 0) return mynah_fail(MYNAH_IO, "%s: cannot be made", path);
   hid_t data = H5Gcreate2(file, "data", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   mynah_status status = MYNAH_OK;
   for (int64_t e = 0; e < (int64_t)d->n_episodes && status == MYNAH_OK; e++) {
-    status = mynah_is_interrupted() ? mynah_fail(MYNAH_INTERRUPTED, "export: interrupted; nothing is left") : put_episode(d, data, e);
+    status = mynah_is_interrupted() ? mynah_fail(MYNAH_INTERRUPTED, "export: interrupted; nothing is left")
+                                    : put_episode(d, data, e);
     mynah_progress_tell(progress, "export", (double)e + 1, (double)d->n_episodes, "episodes", "");
   }
   int64_t total = mynah_dataset_n_frames(d);
   snprintf(text, sizeof text, "{\"env_name\": \"%.100s\", \"type\": 1, \"env_kwargs\": {\"control_freq\": %.9g}}",
            strpbrk(d->robot, "\"\\") || strlen(d->robot) > 100 ? "" : d->robot, d->rate_hz);
-  if (status == MYNAH_OK && (!put_attribute(data, "total", H5T_NATIVE_INT64, &total) || !put_text(data, "env_args", text))) status = cannot_write(d, "data");
+  if (status == MYNAH_OK &&
+      (!put_attribute(data, "total", H5T_NATIVE_INT64, &total) || !put_text(data, "env_args", text)))
+    status = cannot_write(d, "data");
   if (status == MYNAH_OK) status = put_masks(d, file);
   H5Gclose(data);
   if (H5Fclose(file) < 0 && status == MYNAH_OK) status = mynah_fail(MYNAH_IO, "%s: cannot be written", path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Import of CSV: a header, a row a frame. Columns NAME.ELEMENT, NAME[3] or NAME_3 side by side are one feature; episode,
- * time_s or time_ns, task are understood; a column of picture files is a camera. */
+/* Import of CSV: a header, a row a frame. Columns NAME.ELEMENT, NAME[3] or NAME_3 side by side are one feature;
+ * episode, time_s or time_ns, task are understood; a column of picture files is a camera. */
 #include "ingest.h"
 
 #include <math.h>
@@ -57,7 +57,8 @@ static size_t stem_length(const char *name) {
   const char *dot = strrchr(name, '.');
   for (size_t i = 0; i < 3; i++) {
     size_t head = strlen(heads[i]);
-    if (strncmp(name, heads[i], head) == 0 && (i > 0 || strchr(".[", name[head]))) return head + strcspn(name + head, ".[");
+    if (strncmp(name, heads[i], head) == 0 && (i > 0 || strchr(".[", name[head])))
+      return head + strcspn(name + head, ".[");
   }
   if (n > 0 && name[n - 1] == ']' && strrchr(name, '[')) return (size_t)(strrchr(name, '[') - name);
   while (k > 0 && name[k - 1] >= '0' && name[k - 1] <= '9') k--;
@@ -67,14 +68,16 @@ static size_t stem_length(const char *name) {
 
 static bool is_picture_name(const char *text) {
   size_t n = strlen(text);
-  return n > 4 && (strcmp(text + n - 4, ".jpg") == 0 || strcmp(text + n - 4, ".png") == 0 || strcmp(text + n - 4, "jpeg") == 0);
+  return n > 4 &&
+         (strcmp(text + n - 4, ".jpg") == 0 || strcmp(text + n - 4, ".png") == 0 || strcmp(text + n - 4, "jpeg") == 0);
 }
 
 /* The picture lies beside the file or below it. */
 static mynah_status load_picture(const import *m, const char *name, char **data, size_t *bytes) {
   char folder[MYNAH_PATH_MAX], path[MYNAH_PATH_MAX];
   const char *slash = strrchr(m->in->path, '/');
-  if (!mynah_path_is_inside(name)) return mynah_fail(MYNAH_INVALID, "%s: the picture '%.80s' is not below its folder", m->in->path, name);
+  if (!mynah_path_is_inside(name))
+    return mynah_fail(MYNAH_INVALID, "%s: the picture '%.80s' is not below its folder", m->in->path, name);
   snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - m->in->path) : 1, slash ? m->in->path : ".");
   MYNAH_TRY(mynah_path_join(path, sizeof path, folder, name));
   return mynah_file_read(path, MAX_PICTURE_BYTES, data, bytes);
@@ -102,7 +105,9 @@ static mynah_status add_vector(import *m, int k, int *end) {
   char stem[MYNAH_TEXT_MAX];
   size_t n = stem_length(m->header[k]);
   snprintf(stem, sizeof stem, "%.*s", (int)(n < sizeof stem ? n : sizeof stem - 1), m->header[k]);
-  for (*end = k + 1; *end < m->n_columns && stem_length(m->header[*end]) == n && strncmp(m->header[*end], stem, n) == 0;) ++*end;
+  for (*end = k + 1;
+       *end < m->n_columns && stem_length(m->header[*end]) == n && strncmp(m->header[*end], stem, n) == 0;)
+    ++*end;
   int64_t size = *end - k;
   int at;
   MYNAH_TRY(mynah__ingest_field(m->in, m->config->map, stem, &number, 1, &size, &at));
@@ -112,7 +117,8 @@ static mynah_status add_vector(import *m, int k, int *end) {
     if (at < 0 || size == 1) continue;
     char *names = m->in->features[at].names;
     size_t used = strlen(names);
-    snprintf(names + used, sizeof m->in->features[at].names - used, "%s%.*s", i > k ? "," : "", (int)strcspn(element, "]"), element);
+    snprintf(names + used, sizeof m->in->features[at].names - used, "%s%.*s", i > k ? "," : "",
+             (int)strcspn(element, "]"), element);
   }
   return MYNAH_OK;
 }
@@ -121,7 +127,8 @@ static mynah_status read_header(import *m) {
   static const struct {
     const char *name;
     double scale;
-  } times[] = {{"time_ns", 1}, {"timestamp_ns", 1}, {"time_ms", 1e6}, {"timestamp_ms", 1e6}, {"time_s", 1e9}, {"time", 1e9}, {"timestamp", 1e9}};
+  } times[] = {{"time_ns", 1},  {"timestamp_ns", 1}, {"time_ms", 1e6},  {"timestamp_ms", 1e6},
+               {"time_s", 1e9}, {"time", 1e9},       {"timestamp", 1e9}};
   m->n_columns = split_line(m->rows[0], m->header);
   m->episode = m->time = m->task = -1;
   for (int k = 0; k < m->n_columns; k++) {
@@ -147,27 +154,31 @@ static mynah_status read_header(import *m) {
   return status;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------------------------- */
+/* ---- rows
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static mynah_status take_number(const import *m, int64_t line, int k, double *out) {
   char *end;
   *out = strtod(m->fields[k], &end);
   if (end != m->fields[k] && *end == 0) return MYNAH_OK;
-  return mynah_fail(MYNAH_CORRUPT, "%s: line %lld: '%.40s' in '%.40s' is no number", m->in->path, (long long)line, m->fields[k], m->header[k]);
+  return mynah_fail(MYNAH_CORRUPT, "%s: line %lld: '%.40s' in '%.40s' is no number", m->in->path, (long long)line,
+                    m->fields[k], m->header[k]);
 }
 
 static mynah_status fetch(void *context, int64_t t, mynah_value *values, bool *is_encoded, int64_t *time_ns) {
   import *m = context;
   int64_t line = (int64_t)m->from + t + 1;
   if (split_line(m->rows[m->from + (size_t)t], m->fields) != m->n_columns)
-    return mynah_fail(MYNAH_CORRUPT, "%s: line %lld has another number of fields than the header", m->in->path, (long long)line);
+    return mynah_fail(MYNAH_CORRUPT, "%s: line %lld has another number of fields than the header", m->in->path,
+                      (long long)line);
   for (int k = 0; k < m->n_columns; k++) {
     double v;
     int f = m->columns[k].feature;
     if (k == m->time) {
       MYNAH_TRY(take_number(m, line, k, &v));
       char *end;
-      *time_ns = m->time_scale == 1 ? strtoll(m->fields[k], &end, 10) : llround(fmax(-9e18, fmin(9e18, v * m->time_scale)));
+      *time_ns =
+          m->time_scale == 1 ? strtoll(m->fields[k], &end, 10) : llround(fmax(-9e18, fmin(9e18, v * m->time_scale)));
     }
     if (f < 0) continue;
     if (!m->in->features[f].is_image) {
@@ -241,4 +252,6 @@ static mynah_status run(const char *path, const char *out_path, const void *conf
   return status;
 }
 
-const mynah_importer mynah__import_csv = {"csv", "CSV with a header: action.x, observation.state[0], episode, time_s, picture files", &mynah__array_table, run};
+const mynah_importer mynah__import_csv = {
+    "csv", "CSV with a header: action.x, observation.state[0], episode, time_s, picture files", &mynah__array_table,
+    run};

@@ -10,20 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEROBOT_KEYS(K)                                                                                                    \
-  K(STRING, map, "map", "", 0, 0, "", MYNAH__MAP_HELP)                                                                     \
-  K(CHOICE, cameras, "cameras", "auto", 0, 0, "auto|need|none",                                                            \
-    "auto: cameras whose videos are all there; need: episodes without a video are left out; none: no cameras")             \
-  K(CHOICE, codec, "codec", "jpeg", 0, 0, "jpeg|png|raw", "how frames of videos are kept")                                 \
+#define LEROBOT_KEYS(K)                                                                                        \
+  K(STRING, map, "map", "", 0, 0, "", MYNAH__MAP_HELP)                                                         \
+  K(CHOICE, cameras, "cameras", "auto", 0, 0, "auto|need|none",                                                \
+    "auto: cameras whose videos are all there; need: episodes without a video are left out; none: no cameras") \
+  K(CHOICE, codec, "codec", "jpeg", 0, 0, "jpeg|png|raw", "how frames of videos are kept")                     \
   K(INT, jpeg_quality, "jpeg.quality", 95, 1, 100, "", "of codec=jpeg")
 
 typedef struct lerobot_config {
 #define LEROBOT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   LEROBOT_KEYS(LEROBOT_FIELD)
 } lerobot_config;
-#define LEROBOT_ROW(type, field, name, value, low, high, unit, help) MYNAH_KEY_OF(lerobot_config, type, field, name, value, low, high, unit, help)
+#define LEROBOT_ROW(type, field, name, value, low, high, unit, help) \
+  MYNAH_KEY_OF(lerobot_config, type, field, name, value, low, high, unit, help)
 static const mynah_key lerobot_keys[] = {LEROBOT_KEYS(LEROBOT_ROW)};
-static const mynah_config_table lerobot_table = {"lerobot", lerobot_keys, sizeof lerobot_keys / sizeof *lerobot_keys, sizeof(lerobot_config)};
+static const mynah_config_table lerobot_table = {"lerobot", lerobot_keys, sizeof lerobot_keys / sizeof *lerobot_keys,
+                                                 sizeof(lerobot_config)};
 enum { CAMERAS_AUTO, CAMERAS_NEED, CAMERAS_NONE };
 
 #define MAX_EPISODES 10000000
@@ -34,7 +36,7 @@ typedef struct run_of_rows {
   size_t file;
 } run_of_rows;
 
-typedef struct source { /* of a feature */
+typedef struct source {     /* of a feature */
   char key[MYNAH_NAME_MAX]; /* its name there */
   int leaf;                 /* in the open file; −1: a video */
   bool is_video;
@@ -69,12 +71,16 @@ typedef struct import {
   const run_of_rows *at;
 } import;
 
-/* ---- meta ---------------------------------------------------------------------------------------------------------------- */
+/* ---- meta
+ * ---------------------------------------------------------------------------------------------------------------- */
 
-static mynah_status join(const import *m, char *out, const char *name) { return mynah_path_join(out, MYNAH_PATH_MAX, m->in->path, name); }
+static mynah_status join(const import *m, char *out, const char *name) {
+  return mynah_path_join(out, MYNAH_PATH_MAX, m->in->path, name);
+}
 
 static mynah_status put_task(import *m, int64_t index, const char *text, size_t n) {
-  if (index < 0 || index > 1000000) return mynah_fail(MYNAH_CORRUPT, "%s: task number %lld", m->in->path, (long long)index);
+  if (index < 0 || index > 1000000)
+    return mynah_fail(MYNAH_CORRUPT, "%s: task number %lld", m->in->path, (long long)index);
   size_t before = m->n_tasks;
   MYNAH_TRY(mynah_grow((void **)&m->tasks, &m->cap_tasks, (size_t)index + 1, sizeof *m->tasks));
   if ((size_t)index >= before) {
@@ -114,12 +120,14 @@ static mynah_status read_task_table(import *m, const char *path) {
   MYNAH_TRY(mynah__parquet_open(path, &p));
   int i = mynah__parquet_find(&p, "task_index", NULL), t = mynah__parquet_find(&p, "__index_level_0__", NULL);
   if (t < 0) t = mynah__parquet_find(&p, "task", NULL);
-  mynah_status status = i < 0 || t < 0 || p.leaves[t].width != 0 ? mynah_fail(MYNAH_UNSUPPORTED, "%s: has no tasks", path) : MYNAH_OK;
+  mynah_status status =
+      i < 0 || t < 0 || p.leaves[t].width != 0 ? mynah_fail(MYNAH_UNSUPPORTED, "%s: has no tasks", path) : MYNAH_OK;
   for (size_t g = 0; g < p.n_groups && status == MYNAH_OK; g++) {
     status = mynah__parquet_read(&p, g, i, &index);
     if (status == MYNAH_OK) status = mynah__parquet_read(&p, g, t, &task);
     for (int64_t k = 0; status == MYNAH_OK && k < index.n_values && k < task.n_values; k++)
-      status = put_task(m, mynah__column_integer(&p.leaves[i], &index, k), (const char *)task.texts[k].data, task.texts[k].bytes);
+      status = put_task(m, mynah__column_integer(&p.leaves[i], &index, k), (const char *)task.texts[k].data,
+                        task.texts[k].bytes);
     mynah__column_deinit(&index);
     mynah__column_deinit(&task);
   }
@@ -133,17 +141,20 @@ static mynah_status read_meta(import *m) {
   MYNAH_TRY(mynah_json_load(path, &m->info));
   const char *version = mynah_json_to_string(mynah_json_get(m->info, "codebase_version"), "");
   m->is_v3 = strncmp(version, "v3.", 3) == 0;
-  if (!m->is_v3 && strncmp(version, "v2.", 3) != 0) return mynah_fail(MYNAH_UNSUPPORTED, "%s: version '%.20s' (v2.0, v2.1, v3.0 can be read)", path, version);
+  if (!m->is_v3 && strncmp(version, "v2.", 3) != 0)
+    return mynah_fail(MYNAH_UNSUPPORTED, "%s: version '%.20s' (v2.0, v2.1, v3.0 can be read)", path, version);
   m->fps = mynah_json_to_number(mynah_json_get(m->info, "fps"), 0);
   if (!(m->fps > 0 && m->fps < 1e6)) return mynah_fail(MYNAH_CORRUPT, "%s: says no rate", path);
   m->n_episodes = mynah_json_to_integer(mynah_json_get(m->info, "total_episodes"), 0);
-  if (m->n_episodes < 0 || m->n_episodes > MAX_EPISODES) return mynah_fail(MYNAH_CORRUPT, "%s: total_episodes makes no sense", path);
+  if (m->n_episodes < 0 || m->n_episodes > MAX_EPISODES)
+    return mynah_fail(MYNAH_CORRUPT, "%s: total_episodes makes no sense", path);
   MYNAH_TRY(join(m, path, m->is_v3 ? "meta/tasks.parquet" : "meta/tasks.jsonl"));
   if (!mynah_file_exists(path)) return MYNAH_OK;
   return m->is_v3 ? read_task_table(m, path) : read_task_lines(m, path);
 }
 
-/* ---- features ------------------------------------------------------------------------------------------------------------ */
+/* ---- features
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* ["a","b"], [["a","b"]] or {"motors":["a","b"]} as "a,b", when there are as many as elements. */
 static void take_names(const mynah_json *names, mynah_feature *f) {
@@ -177,14 +188,17 @@ static mynah_status add_feature(import *m, const char *key, const mynah_json *j)
   int at;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if (strcmp(dtype, types[i][0]) == 0) code = types[i][1];
-  if (!code || n < 1 || n > MYNAH_MAX_DIMS || (is_camera(dtype) && (m->config->cameras == CAMERAS_NONE || n != 3))) return MYNAH_OK;
+  if (!code || n < 1 || n > MYNAH_MAX_DIMS || (is_camera(dtype) && (m->config->cameras == CAMERAS_NONE || n != 3)))
+    return MYNAH_OK;
   for (size_t i = 0; i < n; i++) dims[i] = mynah_json_to_integer(mynah_json_at(shape, i), -1);
-  if (is_camera(dtype) && dims[0] == 3 && dims[2] != 3) dims[0] = dims[1], dims[1] = dims[2], dims[2] = 3; /* channels first */
+  if (is_camera(dtype) && dims[0] == 3 && dims[2] != 3)
+    dims[0] = dims[1], dims[1] = dims[2], dims[2] = 3; /* channels first */
   MYNAH_TRY(mynah__item_parse(key, code, &item));
   MYNAH_TRY(mynah__ingest_field(m->in, m->config->map, key, &item, (int)n, dims, &at));
   if (at < 0) return MYNAH_OK;
   MYNAH_TRY(mynah_copy_text(m->sources[at].key, sizeof m->sources[at].key, key));
-  if (strchr(key, '/') || strstr(key, "..")) return mynah_fail(MYNAH_INVALID, "%s: the feature '%s' cannot be in a path", m->in->path, key);
+  if (strchr(key, '/') || strstr(key, ".."))
+    return mynah_fail(MYNAH_INVALID, "%s: the feature '%s' cannot be in a path", m->in->path, key);
   m->sources[at].is_video = strcmp(dtype, "video") == 0;
   if (!is_camera(dtype)) take_names(mynah_json_get(j, "names"), &m->in->features[at]);
   return MYNAH_OK;
@@ -197,7 +211,8 @@ static mynah_status read_features(import *m) {
   return MYNAH_OK;
 }
 
-/* ---- data files ---------------------------------------------------------------------------------------------------------- */
+/* ---- data files
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* FOLDER/chunk-NNN/NAME.parquet, in order. */
 static mynah_status list_files(import *m, const char *folder) {
@@ -207,7 +222,8 @@ static mynah_status list_files(import *m, const char *folder) {
   MYNAH_TRY(mynah_list_dir(top, &chunks, &n_chunks));
   mynah_status status = MYNAH_OK;
   for (size_t i = 0; i < n_chunks && status == MYNAH_OK; i++) {
-    if (strncmp(chunks[i], "chunk-", 6) != 0 || mynah_path_join(below, sizeof below, top, chunks[i]) != MYNAH_OK) continue;
+    if (strncmp(chunks[i], "chunk-", 6) != 0 || mynah_path_join(below, sizeof below, top, chunks[i]) != MYNAH_OK)
+      continue;
     status = mynah_list_dir(below, &names, &n);
     for (size_t k = 0; status == MYNAH_OK && k < n; k++) {
       size_t length = strlen(names[k]);
@@ -242,7 +258,8 @@ static mynah_status open_file(import *m, size_t file) {
     s->leaf = s->is_video ? -1 : mynah__parquet_find(&m->open, s->key, m->in->features[i].is_image ? "bytes" : NULL);
     if (s->leaf < 0 && !s->is_video) return mynah_fail(MYNAH_CORRUPT, "%s: has no column '%s'", m->files[file], s->key);
     if (s->leaf >= 0 && (m->open.leaves[s->leaf].width == 0) != m->in->features[i].is_image)
-      return mynah_fail(MYNAH_UNSUPPORTED, "%s: the column '%s' is of another type than info.json says", m->files[file], s->key);
+      return mynah_fail(MYNAH_UNSUPPORTED, "%s: the column '%s' is of another type than info.json says", m->files[file],
+                        s->key);
   }
   return MYNAH_OK;
 }
@@ -255,7 +272,9 @@ static mynah_status add_runs(import *m, size_t file) {
   int64_t row = 0;
   for (size_t g = 0; g < m->open.n_groups; g++) {
     MYNAH_TRY(mynah__parquet_read(&m->open, g, leaf, &ids));
-    mynah_status status = ids.n_values == ids.n_rows ? MYNAH_OK : mynah_fail(MYNAH_CORRUPT, "%s: rows without an episode", m->files[file]);
+    mynah_status status = ids.n_values == ids.n_rows
+                              ? MYNAH_OK
+                              : mynah_fail(MYNAH_CORRUPT, "%s: rows without an episode", m->files[file]);
     for (int64_t i = 0; i < ids.n_values && status == MYNAH_OK; i++, row++) {
       int64_t e = mynah__column_integer(&m->open.leaves[leaf], &ids, i);
       run_of_rows *last = m->n_runs > 0 ? &m->runs[m->n_runs - 1] : NULL;
@@ -281,14 +300,16 @@ static mynah_status find_runs(import *m) {
   return MYNAH_OK;
 }
 
-/* ---- videos --------------------------------------------------------------------------------------------------------------- */
+/* ---- videos
+ * --------------------------------------------------------------------------------------------------------------- */
 
 /* v3.0: meta/episodes says which video an episode is in, and from when. */
 static mynah_status read_places(import *m, const mynah__parquet *p, size_t group, int feature) {
   static const char *const what[] = {"chunk_index", "file_index", "from_timestamp"};
   mynah__column c = {0}, ids = {0};
   int id = mynah__parquet_find(p, "episode_index", NULL);
-  mynah_status status = id < 0 ? mynah_fail(MYNAH_CORRUPT, "%s: has no episode_index", p->path) : mynah__parquet_read(p, group, id, &ids);
+  mynah_status status =
+      id < 0 ? mynah_fail(MYNAH_CORRUPT, "%s: has no episode_index", p->path) : mynah__parquet_read(p, group, id, &ids);
   for (int k = 0; k < 3 && status == MYNAH_OK; k++) {
     char name[MYNAH_NAME_MAX + 40];
     snprintf(name, sizeof name, "videos/%s/%s", m->sources[feature].key, what[k]);
@@ -311,7 +332,8 @@ static mynah_status read_places(import *m, const mynah__parquet *p, size_t group
 
 static mynah_status find_places(import *m) {
   size_t n_data = m->n_files, total;
-  if (!mynah_mul_size((size_t)m->n_episodes + 1, (size_t)m->in->n, &total)) return mynah_fail(MYNAH_LIMIT, "%s: too large", m->in->path);
+  if (!mynah_mul_size((size_t)m->n_episodes + 1, (size_t)m->in->n, &total))
+    return mynah_fail(MYNAH_LIMIT, "%s: too large", m->in->path);
   if (!(m->places = mynah_calloc(total, sizeof *m->places))) return MYNAH_NO_MEMORY;
   if (!m->is_v3) return MYNAH_OK;
   mynah_status status = list_files(m, "meta/episodes");
@@ -357,14 +379,15 @@ static mynah_status check_videos(import *m) {
     bool is_dropped = false;
     if (!m->sources[i].is_video) continue;
     if (!mynah__video_is_supported()) {
-      snprintf(why, sizeof why, "%s: left out: this build cannot decode videos", m->sources[i].key);
+      snprintf(why, sizeof why, "%s: left out: mynah-video, which decodes, is not there", m->sources[i].key);
       mynah__ingest_skip(m->in, "episode", -1, why);
       is_dropped = true;
     }
     for (size_t k = 0; k < m->n_runs && !is_dropped && m->config->cameras == CAMERAS_AUTO; k++) {
       int64_t e = m->runs[k].episode;
       if (e >= 0 && e < m->n_episodes && video_path(m, i, e, path) == MYNAH_OK && mynah_file_exists(path)) continue;
-      snprintf(why, sizeof why, "its video is missing: brought in without %s (cameras=need leaves such episodes out)", m->sources[i].key);
+      snprintf(why, sizeof why, "its video is missing: brought in without %s (cameras=need leaves such episodes out)",
+               m->sources[i].key);
       mynah__ingest_skip(m->in, "episode", e, why);
       n_missing++;
     }
@@ -373,7 +396,8 @@ static mynah_status check_videos(import *m) {
   return MYNAH_OK;
 }
 
-/* ---- frames ---------------------------------------------------------------------------------------------------------------- */
+/* ---- frames
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 /* The row group that holds a row of the open file. */
 static mynah_status open_group(import *m, int64_t row) {
@@ -429,9 +453,11 @@ static mynah_status fetch(void *context, int64_t t, mynah_value *values, bool *i
       MYNAH_TRY(video_path(m, i, m->at->episode, path));
       double from_s = m->places[m->at->episode * m->in->n + i].from_s;
       if (!(from_s >= 0 && from_s < 1e7)) return mynah_fail(MYNAH_CORRUPT, "%s: begins at %g s", path, from_s);
-      MYNAH_TRY(mynah__video_read(&s->video, path, llround(from_s * m->fps) + t, (int)f->dims[1], (int)f->dims[0], m->in->values[i]));
+      MYNAH_TRY(mynah__video_read(&s->video, path, llround(from_s * m->fps) + t, (int)f->dims[1], (int)f->dims[0],
+                                  m->in->values[i]));
     } else if (f->is_image) {
-      if (s->column.starts[row + 1] - s->column.starts[row] != 1) return mynah_fail(MYNAH_CORRUPT, "%s: '%s' lacks a picture", m->open.path, s->key);
+      if (s->column.starts[row + 1] - s->column.starts[row] != 1)
+        return mynah_fail(MYNAH_CORRUPT, "%s: '%s' lacks a picture", m->open.path, s->key);
       int64_t at = s->column.starts[row];
       values[i] = (mynah_value){s->column.texts[at].data, s->column.texts[at].bytes, 0};
       is_encoded[i] = true;
@@ -531,4 +557,5 @@ static mynah_status run(const char *path, const char *out_path, const void *conf
   return status;
 }
 
-const mynah_importer mynah__import_lerobot = {"lerobot", "LeRobot data sets v2.0, v2.1, v3.0 (Parquet, pictures, videos)", &lerobot_table, run};
+const mynah_importer mynah__import_lerobot = {
+    "lerobot", "LeRobot data sets v2.0, v2.1, v3.0 (Parquet, pictures, videos)", &lerobot_table, run};

@@ -19,7 +19,8 @@ typedef struct import {
   double time_scale;
 } import;
 
-/* ---- episodes -------------------------------------------------------------------------------------------------------- */
+/* ---- episodes
+ * -------------------------------------------------------------------------------------------------------- */
 
 static mynah_status add_end(import *m, size_t *capacity, int64_t end) {
   int64_t before = m->n_episodes > 0 ? m->ends[m->n_episodes - 1] : 0;
@@ -49,7 +50,8 @@ static mynah_status find_episodes(import *m) {
   return m->n_episodes > 0 && m->ends[m->n_episodes - 1] == m->n_frames ? MYNAH_OK : add_end(m, &capacity, m->n_frames);
 }
 
-/* ---- fields ---------------------------------------------------------------------------------------------------------- */
+/* ---- fields
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static mynah_status find_frames(import *m) {
   for (size_t i = 0; i < m->z.n; i++) {
@@ -70,7 +72,8 @@ static mynah_status find_fields(import *m) {
     static const int64_t one = 1;
     int at = -1;
     if (rows == m->n_frames || has_last)
-      MYNAH_TRY(mynah__ingest_field(m->in, m->config->map, a->name, &a->item, a->n_dims > 1 ? a->n_dims - 1 : 1, a->n_dims > 1 ? a->dims + 1 : &one, &at));
+      MYNAH_TRY(mynah__ingest_field(m->in, m->config->map, a->name, &a->item, a->n_dims > 1 ? a->n_dims - 1 : 1,
+                                    a->n_dims > 1 ? a->dims + 1 : &one, &at));
     if (at < 0) continue;
     m->array_of[at] = (int)i;
     m->has_last[at] = has_last;
@@ -87,7 +90,8 @@ static mynah_status fetch(void *context, int64_t t, mynah_value *values, bool *i
   for (int i = 0; i < m->in->n; i++) {
     const mynah__npy *a = &m->z.arrays[m->array_of[i]];
     int64_t row = m->from + t + (m->has_last[i] ? m->episode : 0);
-    mynah__items_convert(&a->item, a->data + (size_t)row * a->row_bytes, a->row_bytes / (size_t)a->item.bytes, m->in->values[i]);
+    mynah__items_convert(&a->item, a->data + (size_t)row * a->row_bytes, a->row_bytes / (size_t)a->item.bytes,
+                         m->in->values[i]);
   }
   if (!m->times) return MYNAH_OK;
   if (m->time_scale == 1) *time_ns = mynah__npy_integer(m->times, m->from + t);
@@ -107,7 +111,8 @@ static mynah_status work(mynah__ingest *in, void *context) {
   MYNAH_TRY(find_episodes(m));
   MYNAH_TRY(find_fields(m));
   const mynah__npy *rate = mynah__npz_find(&m->z, "rate_hz");
-  MYNAH_TRY(mynah__ingest_create_arrays(in, m->config, rate && rate->n_dims == 0 ? mynah__item_number(&rate->item, rate->data) : 0, "import npz"));
+  MYNAH_TRY(mynah__ingest_create_arrays(
+      in, m->config, rate && rate->n_dims == 0 ? mynah__item_number(&rate->item, rate->data) : 0, "import npz"));
   mynah_episode info = mynah__episode_of(m->config, "");
   for (; m->episode < m->n_episodes; m->from = m->ends[m->episode++])
     MYNAH_TRY(mynah__ingest_episode(in, &info, m->episode, m->ends[m->episode] - m->from, fetch, m));
@@ -126,4 +131,5 @@ static mynah_status run(const char *path, const char *out_path, const void *conf
   return status;
 }
 
-const mynah_importer mynah__import_npz = {"npz", "NumPy .npz files (obs, acts, episode_ends …; also of `imitation`)", &mynah__array_table, run};
+const mynah_importer mynah__import_npz = {"npz", "NumPy .npz files (obs, acts, episode_ends …; also of `imitation`)",
+                                          &mynah__array_table, run};

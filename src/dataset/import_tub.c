@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Import of Donkeycar tubs: version 2 (manifest.json, catalogues of one record a line) and version 1 (record_N.json). */
+/* Import of Donkeycar tubs: version 2 (manifest.json, catalogues of one record a line) and version 1 (record_N.json).
+ */
 #include "ingest.h"
 
 #include <ctype.h>
@@ -33,16 +34,21 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static int by_index(const void *a, const void *b) { return by_value(&((const record *)a)->index, &((const record *)b)->index); }
+static int by_index(const void *a, const void *b) {
+  return by_value(&((const record *)a)->index, &((const record *)b)->index);
+}
 
 static mynah_status take_record(import *m, const mynah_json *j, int64_t index) {
   const char *picture = mynah_json_to_string(mynah_json_get(j, "cam/image_array"), "");
   const mynah_json *angle = mynah_json_get(j, "user/angle"), *throttle = mynah_json_get(j, "user/throttle");
   record r = {.index = mynah_json_to_integer(mynah_json_get(j, "_index"), index), .time_ns = -1};
-  if (!mynah_json_is_number(angle) || !mynah_json_is_number(throttle) || !picture[0] || strlen(picture) >= sizeof r.picture)
+  if (!mynah_json_is_number(angle) || !mynah_json_is_number(throttle) || !picture[0] ||
+      strlen(picture) >= sizeof r.picture)
     return mynah__ingest_skip(m->in, "record", r.index, "lacks cam/image_array, user/angle or user/throttle"), MYNAH_OK;
-  if (bsearch(&r.index, m->deleted, m->n_deleted, sizeof *m->deleted, by_value)) return MYNAH_OK; /* the driver threw it away */
-  int64_t ms = mynah_json_to_integer(mynah_json_get(j, "_timestamp_ms"), mynah_json_to_integer(mynah_json_get(j, "milliseconds"), -1));
+  if (m->n_deleted > 0 && bsearch(&r.index, m->deleted, m->n_deleted, sizeof *m->deleted, by_value))
+    return MYNAH_OK; /* the driver threw it away */
+  int64_t ms = mynah_json_to_integer(mynah_json_get(j, "_timestamp_ms"),
+                                     mynah_json_to_integer(mynah_json_get(j, "milliseconds"), -1));
   if (ms >= 0 && ms < INT64_MAX / 1000000) r.time_ns = ms * 1000000;
   r.angle = mynah_json_to_number(angle, 0);
   r.throttle = mynah_json_to_number(throttle, 0);
@@ -54,13 +60,15 @@ static mynah_status take_record(import *m, const mynah_json *j, int64_t index) {
   return MYNAH_OK;
 }
 
-/* ---- version 2 -------------------------------------------------------------------------------------------------------- */
+/* ---- version 2
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* A bad line, as a killed recorder leaves, is reported and left out. */
 static mynah_status read_catalog(import *m, const char *name) {
   char path[MYNAH_PATH_MAX], *text;
   size_t length;
-  if (!mynah_path_is_inside(name)) return mynah_fail(MYNAH_INVALID, "%s: the catalogue '%.80s' is not inside it", m->in->path, name);
+  if (!mynah_path_is_inside(name))
+    return mynah_fail(MYNAH_INVALID, "%s: the catalogue '%.80s' is not inside it", m->in->path, name);
   MYNAH_TRY(mynah_path_join(path, sizeof path, m->in->path, name));
   MYNAH_TRY(mynah_file_read(path, MAX_FILE_BYTES, &text, &length));
   char *rest = text;
@@ -108,7 +116,8 @@ static mynah_status read_manifest(import *m, const char *path) {
   return status;
 }
 
-/* ---- version 1 -------------------------------------------------------------------------------------------------------- */
+/* ---- version 1
+ * -------------------------------------------------------------------------------------------------------- */
 
 static mynah_status read_records(import *m) {
   char **names, path[MYNAH_PATH_MAX];
@@ -134,13 +143,15 @@ static mynah_status read_records(import *m) {
   return status;
 }
 
-/* ---- frames ----------------------------------------------------------------------------------------------------------- */
+/* ---- frames
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static mynah_status load_picture(import *m, const record *r, size_t *bytes) {
   char name[160], path[MYNAH_PATH_MAX];
   mynah_free(m->blob);
   m->blob = NULL;
-  if (!mynah_path_is_inside(r->picture)) return mynah_fail(MYNAH_INVALID, "%s: the picture '%s' is not inside it", m->in->path, r->picture);
+  if (!mynah_path_is_inside(r->picture))
+    return mynah_fail(MYNAH_INVALID, "%s: the picture '%s' is not inside it", m->in->path, r->picture);
   snprintf(name, sizeof name, "images/%s", r->picture);
   MYNAH_TRY(mynah_path_join(path, sizeof path, m->in->path, name));
   if (!mynah_file_exists(path)) MYNAH_TRY(mynah_path_join(path, sizeof path, m->in->path, r->picture));
@@ -169,7 +180,8 @@ static mynah_status check_pictures(import *m) {
     mynah_status status = load_picture(m, &m->records[i], &bytes);
     if (status == MYNAH_OK && !mynah__picture_size(m->blob, bytes, &codec, &width, &height))
       status = mynah_fail(MYNAH_CORRUPT, "the picture '%s' is neither JPEG nor PNG", m->records[i].picture);
-    if (status == MYNAH_OK && m->in->n == 0) m->in->features[m->in->n++] = mynah_feature_image("observation.images.front", height, width);
+    if (status == MYNAH_OK && m->in->n == 0)
+      m->in->features[m->in->n++] = mynah_feature_image("observation.images.front", height, width);
     if (status == MYNAH_OK && (m->in->features[0].dims[0] != height || m->in->features[0].dims[1] != width))
       status = mynah_fail(MYNAH_MISMATCH, "the picture '%s' has another size than the first", m->records[i].picture);
     if (status == MYNAH_OK) m->records[kept++] = m->records[i];

@@ -8,10 +8,11 @@
 
 #define MAX_SKIPPED 1000 /* listed; further ones are counted */
 
-/* ---- one import ---------------------------------------------------------------------------------------------------- */
+/* ---- one import ----------------------------------------------------------------------------------------------------
+ */
 
-mynah_status mynah__ingest_run(const char *path, const char *out_path, const mynah_progress *progress, mynah__ingest_work work,
-                               void *context, mynah_import_report *report) {
+mynah_status mynah__ingest_run(const char *path, const char *out_path, const mynah_progress *progress,
+                               mynah__ingest_work work, void *context, mynah_import_report *report) {
   mynah__ingest *in = mynah_calloc(1, sizeof *in);
   if (!in) return MYNAH_NO_MEMORY;
   in->path = path;
@@ -22,7 +23,8 @@ mynah_status mynah__ingest_run(const char *path, const char *out_path, const myn
   if (status == MYNAH_OK) status = work(in, context);
   if (status == MYNAH_OK && in->report.n_frames == 0) {
     const mynah_json *why = mynah_json_get(mynah_json_at(in->report.skipped, 0), "why");
-    status = mynah_fail(MYNAH_CORRUPT, "%s: no episode could be read%s%s", path, why ? "; first: " : "", mynah_json_to_string(why, ""));
+    status = mynah_fail(MYNAH_CORRUPT, "%s: no episode could be read%s%s", path, why ? "; first: " : "",
+                        mynah_json_to_string(why, ""));
   }
   status = mynah__import_end(&in->file, status);
   for (int i = 0; i < in->n; i++) mynah_free(in->values[i]);
@@ -52,8 +54,8 @@ void mynah__ingest_skip(mynah__ingest *in, const char *key, int64_t number, cons
 }
 
 bool mynah__ingest_is_bad(mynah_status status) {
-  return status == MYNAH_CORRUPT || status == MYNAH_MISMATCH || status == MYNAH_UNSUPPORTED || status == MYNAH_NONFINITE ||
-         status == MYNAH_NOT_FOUND || status == MYNAH_INVALID || status == MYNAH_LIMIT;
+  return status == MYNAH_CORRUPT || status == MYNAH_MISMATCH || status == MYNAH_UNSUPPORTED ||
+         status == MYNAH_NONFINITE || status == MYNAH_NOT_FOUND || status == MYNAH_INVALID || status == MYNAH_LIMIT;
 }
 
 static mynah_status add_frames(mynah__ingest *in, int64_t n, mynah__fetch fetch, void *context) {
@@ -86,7 +88,8 @@ mynah_status mynah__ingest_episode(mynah__ingest *in, const mynah_episode *info,
   return MYNAH_OK;
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------------------------------
+ */
 
 /* "ours:theirs,…"; true when `theirs` is in it. */
 static bool find_in_map(const char *map, const char *theirs, char *out, size_t size) {
@@ -103,14 +106,38 @@ static bool find_in_map(const char *map, const char *theirs, char *out, size_t s
 static bool starts(const char *text, const char *head) { return strncmp(text, head, strlen(head)) == 0; }
 
 /* What other programs call actions, observations, rewards, ends; "" is left out. */
-static const char *const known[][2] = {
-    {"action", "action"},  {"actions", "action"},    {"acts", "action"},  {"obs", "observation.state"},
-    {"state", "observation.state"}, {"observations", "observation.state"}, {"observation", "observation.state"},
-    {"qpos", "observation.state"},  {"observations/qpos", "observation.state"}, {"reward", "next.reward"}, {"rewards", "next.reward"},
-    {"rews", "next.reward"}, {"done", "next.done"},  {"dones", "next.done"}, {"terminations", "next.done"}, {"truncations", "next.truncated"},
-    {"states", ""}, {"next_obs", ""}, {"infos", ""}, {"info", ""}, {"terminal", ""}, {"indices", ""}, {"timestamp", ""}, {"time_ns", ""},
-    {"time", ""}, {"episode", ""}, {"episode_ends", ""}, {"episode_index", ""}, {"episode_starts", ""}, {"frame_index", ""}, {"index", ""},
-    {"task_index", ""}};
+static const char *const known[][2] = {{"action", "action"},
+                                       {"actions", "action"},
+                                       {"acts", "action"},
+                                       {"obs", "observation.state"},
+                                       {"state", "observation.state"},
+                                       {"observations", "observation.state"},
+                                       {"observation", "observation.state"},
+                                       {"qpos", "observation.state"},
+                                       {"observations/qpos", "observation.state"},
+                                       {"reward", "next.reward"},
+                                       {"rewards", "next.reward"},
+                                       {"rews", "next.reward"},
+                                       {"done", "next.done"},
+                                       {"dones", "next.done"},
+                                       {"terminations", "next.done"},
+                                       {"truncations", "next.truncated"},
+                                       {"states", ""},
+                                       {"next_obs", ""},
+                                       {"infos", ""},
+                                       {"info", ""},
+                                       {"terminal", ""},
+                                       {"indices", ""},
+                                       {"timestamp", ""},
+                                       {"time_ns", ""},
+                                       {"time", ""},
+                                       {"episode", ""},
+                                       {"episode_ends", ""},
+                                       {"episode_index", ""},
+                                       {"episode_starts", ""},
+                                       {"frame_index", ""},
+                                       {"index", ""},
+                                       {"task_index", ""}};
 
 mynah_status mynah__map_name(const char *map, const char *theirs, bool is_image, char out[MYNAH_NAME_MAX]) {
   char name[2 * MYNAH_NAME_MAX];
@@ -125,15 +152,19 @@ mynah_status mynah__map_name(const char *map, const char *theirs, bool is_image,
     size_t n = strlen(rest);
     if (is_image && n > 6 && strcmp(rest + n - 6, "_image") == 0) n -= 6;
     if (n >= MYNAH_NAME_MAX) return mynah_fail(MYNAH_LIMIT, "the name '%.40s…' is too long", theirs);
-    snprintf(name, sizeof name, "%s%.*s", is_ours ? "" : is_image ? "observation.images." : "observation.", (int)n, rest);
+    snprintf(name, sizeof name, "%s%.*s",
+             is_ours    ? ""
+             : is_image ? "observation.images."
+                        : "observation.",
+             (int)n, rest);
   }
   for (char *p = name; *p; p++)
     if (*p == '/') *p = '.';
   return mynah_copy_text(out, MYNAH_NAME_MAX, name);
 }
 
-mynah_status mynah__ingest_field(mynah__ingest *in, const char *map, const char *theirs, const mynah__item *type, int n_dims,
-                                 const int64_t *dims, int *index) {
+mynah_status mynah__ingest_field(mynah__ingest *in, const char *map, const char *theirs, const mynah__item *type,
+                                 int n_dims, const int64_t *dims, int *index) {
   bool is_image = n_dims == 3 && dims[2] == 3 && type->kind == 'u' && type->bytes == 1;
   char name[MYNAH_NAME_MAX];
   int64_t size = 1;
@@ -141,10 +172,13 @@ mynah_status mynah__ingest_field(mynah__ingest *in, const char *map, const char 
   MYNAH_TRY(mynah__map_name(map, theirs, is_image, name));
   if (!name[0]) return MYNAH_OK;
   for (int i = 0; i < n_dims; i++)
-    if (dims[i] < 1 || __builtin_mul_overflow(size, dims[i], &size)) return mynah_fail(MYNAH_LIMIT, "%s: '%s' has an impossible shape", in->path, theirs);
-  if (in->n == MYNAH__MAX_FEATURES) return mynah_fail(MYNAH_LIMIT, "%s: has over %d features: map= leaves some out", in->path, MYNAH__MAX_FEATURES);
+    if (dims[i] < 1 || __builtin_mul_overflow(size, dims[i], &size))
+      return mynah_fail(MYNAH_LIMIT, "%s: '%s' has an impossible shape", in->path, theirs);
+  if (in->n == MYNAH__MAX_FEATURES)
+    return mynah_fail(MYNAH_LIMIT, "%s: has over %d features: map= leaves some out", in->path, MYNAH__MAX_FEATURES);
   if (mynah_feature_find(in->features, in->n, name) >= 0)
-    return mynah_fail(MYNAH_INVALID, "%s: '%s' and another field become '%s': map= names one otherwise", in->path, theirs, name);
+    return mynah_fail(MYNAH_INVALID, "%s: '%s' and another field become '%s': map= names one otherwise", in->path,
+                      theirs, name);
   mynah_feature *f = &in->features[in->n];
   *f = is_image ? mynah_feature_image(name, dims[0], dims[1]) : mynah_feature_vector(name, size, "", "");
   if (!is_image) f->dtype = type->dtype;
@@ -154,13 +188,14 @@ mynah_status mynah__ingest_field(mynah__ingest *in, const char *map, const char 
   return MYNAH_OK;
 }
 
-/* ---- settings that several have ------------------------------------------------------------------------------------- */
+/* ---- settings that several have -------------------------------------------------------------------------------------
+ */
 
-#define ARRAY_KEYS(K)                                                                                                      \
-  K(FLOAT, rate_hz, "rate_hz", 0, 0, 100000, "Hz", "control rate; 0: what the file says, else 10")                         \
-  K(STRING, map, "map", "", 0, 0, "", MYNAH__MAP_HELP)                                                                     \
-  K(STRING, task, "task", "", 0, 0, "", "what was done, in words, where the file does not say")                            \
-  K(CHOICE, codec, "codec", "png", 0, 0, "jpeg|png|raw", "how raw pictures are kept; png and raw keep every bit")          \
+#define ARRAY_KEYS(K)                                                                                             \
+  K(FLOAT, rate_hz, "rate_hz", 0, 0, 100000, "Hz", "control rate; 0: what the file says, else 10")                \
+  K(STRING, map, "map", "", 0, 0, "", MYNAH__MAP_HELP)                                                            \
+  K(STRING, task, "task", "", 0, 0, "", "what was done, in words, where the file does not say")                   \
+  K(CHOICE, codec, "codec", "png", 0, 0, "jpeg|png|raw", "how raw pictures are kept; png and raw keep every bit") \
   K(INT, jpeg_quality, "jpeg.quality", 95, 1, 100, "", "of codec=jpeg")
 #define ARRAY_ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(mynah__array_config, type, field, name, value, low, high, unit, help)
@@ -168,10 +203,13 @@ static const mynah_key array_keys[] = {ARRAY_KEYS(ARRAY_ROW)};
 const mynah_config_table mynah__array_table = {"import", array_keys, sizeof array_keys / sizeof *array_keys,
                                                sizeof(mynah__array_config)};
 
-mynah_status mynah__ingest_create_arrays(mynah__ingest *in, const mynah__array_config *c, double rate_hz, const char *source) {
+mynah_status mynah__ingest_create_arrays(mynah__ingest *in, const mynah__array_config *c, double rate_hz,
+                                         const char *source) {
   if (mynah_feature_find(in->features, in->n, "action") < 0)
     return mynah_fail(MYNAH_NOT_FOUND, "%s: has no actions: map=action:NAME says which field they are", in->path);
-  return mynah__ingest_create(in, &(mynah_dataset_config){.rate_hz = c->rate_hz > 0 ? c->rate_hz : rate_hz > 0 ? rate_hz : 10,
+  return mynah__ingest_create(in, &(mynah_dataset_config){.rate_hz = c->rate_hz > 0 ? c->rate_hz
+                                                                     : rate_hz > 0  ? rate_hz
+                                                                                    : 10,
                                                           .source = source,
                                                           .robot = in->robot,
                                                           .codec = (mynah_codec)c->codec,

@@ -10,8 +10,9 @@ mynah_status mynah__item_parse(const char *where, const char *text, mynah__item 
   static const struct {
     const char *name;
     mynah_dtype dtype;
-  } known[] = {{"f2", MYNAH_F32}, {"f4", MYNAH_F32}, {"f8", MYNAH_F64}, {"i1", MYNAH_I32}, {"i2", MYNAH_I32}, {"i4", MYNAH_I32},
-               {"i8", MYNAH_I64}, {"u1", MYNAH_U8},  {"u2", MYNAH_I32}, {"u4", MYNAH_I64}, {"b1", MYNAH_BOOL}};
+  } known[] = {{"f2", MYNAH_F32}, {"f4", MYNAH_F32}, {"f8", MYNAH_F64}, {"i1", MYNAH_I32},
+               {"i2", MYNAH_I32}, {"i4", MYNAH_I32}, {"i8", MYNAH_I64}, {"u1", MYNAH_U8},
+               {"u2", MYNAH_I32}, {"u4", MYNAH_I64}, {"b1", MYNAH_BOOL}};
   for (size_t i = 0; strlen(text) == 3 && strchr("<>|=", text[0]) && i < sizeof known / sizeof *known; i++) {
     if (strcmp(text + 1, known[i].name) != 0) continue;
     *out = (mynah__item){text[1], text[2] - '0', known[i].dtype, text[0] == '>' && text[2] > '1'};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What is wrong with demonstrations, said before training: two passes over the episodes, then a look at all together. */
+/* What is wrong with demonstrations, said before training: two passes over the episodes, then a look at all together.
+ */
 #include "lint.h"
 
 #include <math.h>
@@ -24,8 +25,8 @@ const char *mynah_severity_name(mynah_severity s) {
   return (unsigned)s < 3 ? names[s] : "";
 }
 
-mynah_status lint_note(lint *l, mynah_lint_kind kind, mynah_severity severity, int64_t episode, int64_t first, int64_t last,
-                       const char *format, ...) {
+mynah_status lint_note(lint *l, mynah_lint_kind kind, mynah_severity severity, int64_t episode, int64_t first,
+                       int64_t last, const char *format, ...) {
   mynah_lint_report *r = l->report;
   if (severity > r->worst) r->worst = severity;
   r->n_found++;
@@ -61,7 +62,8 @@ const char *lint_column_name(const lint *l, int column) {
   const mynah_feature *f = &l->d->features[c->feature];
   const char *part;
   int n = name_part(f->names, c->element, &part);
-  snprintf(text, sizeof text, "%s[%d]%s%.*s%s", f->name, c->element, n ? " (" : "", n > 60 ? 60 : n, part, n ? ")" : "");
+  snprintf(text, sizeof text, "%s[%d]%s%.*s%s", f->name, c->element, n ? " (" : "", n > 60 ? 60 : n, part,
+           n ? ")" : "");
   return text;
 }
 
@@ -125,7 +127,8 @@ static mynah_status set_up(lint *l) {
 
 static mynah_status load_episode(lint *l, int64_t i) {
   size_t n = (size_t)l->d->episodes[i].n_frames, total;
-  if (!mynah_mul_size(n, (size_t)l->n_columns + 1, &total)) return mynah_fail(MYNAH_LIMIT, "%s: an episode is too long", l->d->path);
+  if (!mynah_mul_size(n, (size_t)l->n_columns + 1, &total))
+    return mynah_fail(MYNAH_LIMIT, "%s: an episode is too long", l->d->path);
   MYNAH_TRY(mynah_grow((void **)&l->x, &l->cap_x, total, sizeof *l->x));
   MYNAH_TRY(mynah_grow((void **)&l->times, &l->cap_times, n, sizeof *l->times));
   MYNAH_TRY(mynah_grow((void **)&l->scratch, &l->cap_scratch, n, sizeof *l->scratch));
@@ -182,7 +185,8 @@ static void gather_common(lint *l) {
       if ((int)f->kind != kind || f->episode < 0) continue;
       char text[sizeof f->advice];
       memcpy(text, f->advice, sizeof text);
-      snprintf(f->advice, sizeof f->advice, "%lld times, first in episode %lld: %.250s", (long long)l->n_of_kind[kind], (long long)f->episode, text);
+      snprintf(f->advice, sizeof f->advice, "%lld times, first in episode %lld: %.250s", (long long)l->n_of_kind[kind],
+               (long long)f->episode, text);
       f->episode = -1;
       f->frames[0] = 0;
       f->frames[1] = mynah_dataset_n_frames(l->d) - 1;
@@ -216,7 +220,7 @@ mynah_status mynah_dataset_lint(mynah_dataset *d, const mynah_lint_config *confi
   mynah_status status = set_up(l);
   if (status == MYNAH_OK) status = look(l, parts, progress);
   if (status == MYNAH_OK) gather_common(l);
-  void *const blocks[] = {l->columns, l->pairs, l->x, l->times, l->scratch, l->signatures, l->samples,
+  void *const blocks[] = {l->columns,        l->pairs,        l->x,     l->times, l->scratch, l->signatures, l->samples,
                           l->sample_episode, l->sample_frame, l->grams, l};
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mynah_free(blocks[i]);
   if (status != MYNAH_OK) {

@@ -53,8 +53,8 @@ typedef struct lint {
 } lint;
 
 /* Notes a finding; episode −1: the whole set. The format says what was found and what to do. */
-mynah_status lint_note(lint *l, mynah_lint_kind kind, mynah_severity severity, int64_t episode, int64_t first, int64_t last,
-                       const char *format, ...) MYNAH_PRINTF(7, 8);
+mynah_status lint_note(lint *l, mynah_lint_kind kind, mynah_severity severity, int64_t episode, int64_t first,
+                       int64_t last, const char *format, ...) MYNAH_PRINTF(7, 8);
 /* "observation.state[2] (yaw_rate)" in storage of this function. */
 const char *lint_column_name(const lint *l, int column);
 double lint_range(const lint_column *c);

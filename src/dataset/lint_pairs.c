@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GRAM 4           /* rows in a series that make a copy: one alone may well come twice */
+#define GRAM 4 /* rows in a series that make a copy: one alone may well come twice */
 #define MANY_EPISODES 3000
 #define NEIGHBOURS 5
 
-/* ---- what is kept ------------------------------------------------------------------------------------------------- */
+/* ---- what is kept -------------------------------------------------------------------------------------------------
+ */
 
 /* FNV-1a over 32-bit words, mixed. */
 static uint64_t hash_rows(const float *x, size_t n) {
@@ -31,8 +32,8 @@ mynah_status lint_keep(lint *l, int64_t i) {
     if (memcmp(&l->x[(size_t)t * width], &l->x[(size_t)(t + 1) * width], width * sizeof *l->x) != 0)
       l->grams[l->n_grams++] = (lint_gram){hash_rows(&l->x[(size_t)t * width], GRAM * width), i};
   for (int s = 0; s < LINT_SIGNATURE; s++)
-    memcpy(&l->signatures[((size_t)i * LINT_SIGNATURE + (size_t)s) * width], &l->x[(size_t)(s * (l->n - 1) / (LINT_SIGNATURE - 1)) * width],
-           width * sizeof *l->x);
+    memcpy(&l->signatures[((size_t)i * LINT_SIGNATURE + (size_t)s) * width],
+           &l->x[(size_t)(s * (l->n - 1) / (LINT_SIGNATURE - 1)) * width], width * sizeof *l->x);
   for (int64_t t = i % l->stride; t < l->n; t += l->stride) {
     size_t n = (size_t)l->n_samples;
     MYNAH_TRY(mynah_grow((void **)&l->samples, &l->cap_samples, (n + 1) * width + 1, sizeof *l->samples));
@@ -46,7 +47,8 @@ mynah_status lint_keep(lint *l, int64_t i) {
   return MYNAH_OK;
 }
 
-/* ---- copies ------------------------------------------------------------------------------------------------------- */
+/* ---- copies -------------------------------------------------------------------------------------------------------
+ */
 
 static int by_hash(const void *a, const void *b) {
   const lint_gram *x = a, *y = b;
@@ -104,7 +106,8 @@ static mynah_status note_copies(lint *l, const int64_t *twin, const int8_t *part
     int a = parts ? parts[i] : -1, b = parts ? parts[twin[i]] : -1;
     if (a < 0 || b < 0 || a == b || a > 2 || b > 2) continue;
     MYNAH_TRY(lint_note(l, MYNAH_LINT_LEAKAGE, MYNAH_SEVERITY_ERROR, i, 0, last,
-                        "is in '%s', its copy %lld in '%s': scores there would flatter; delete one, or split anew", names[a], other, names[b]));
+                        "is in '%s', its copy %lld in '%s': scores there would flatter; delete one, or split anew",
+                        names[a], other, names[b]));
   }
   return MYNAH_OK;
 }
@@ -120,7 +123,8 @@ mynah_status lint_duplicates(lint *l, const int8_t *parts) {
   return status;
 }
 
-/* ---- near states, far actions ------------------------------------------------------------------------------------- */
+/* ---- near states, far actions -------------------------------------------------------------------------------------
+ */
 
 /* Mean squared difference in standard deviations, of what is seen or of what is done. */
 static double distance(const lint *l, const double *scale, int64_t a, int64_t b, bool of_actions) {
@@ -150,7 +154,8 @@ static void find_near(const lint *l, const double *scale, int64_t a, near_ones *
     double d = distance(l, scale, a, b, false);
     if (!(d < out->seen[NEIGHBOURS - 1])) continue;
     int at = NEIGHBOURS - 1;
-    for (; at > 0 && out->seen[at - 1] > d; at--) out->seen[at] = out->seen[at - 1], out->place[at] = out->place[at - 1];
+    for (; at > 0 && out->seen[at - 1] > d; at--)
+      out->seen[at] = out->seen[at - 1], out->place[at] = out->place[at - 1];
     out->seen[at] = d;
     out->place[at] = b;
   }
@@ -161,7 +166,8 @@ static int by_double(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* The least difference in action to any near one, and to as many at random: where those are alike, states do not decide. */
+/* The least difference in action to any near one, and to as many at random: where those are alike, states do not
+ * decide. */
 static bool states_decide(const lint *l, const double *scale, const near_ones *near, double *work) {
   int64_t n = l->n_samples;
   for (int64_t a = 0; a < n; a++) {
@@ -170,7 +176,8 @@ static bool states_decide(const lint *l, const double *scale, const near_ones *n
     for (int i = 0; i < NEIGHBOURS; i++) {
       int64_t other = (int64_t)mynah_rng_below(&r, (uint64_t)n);
       if (near[a].place[i] >= 0) work[a] = fmin(work[a], distance(l, scale, a, near[a].place[i], true));
-      if (l->sample_episode[other] != l->sample_episode[a]) work[n + a] = fmin(work[n + a], distance(l, scale, a, other, true));
+      if (l->sample_episode[other] != l->sample_episode[a])
+        work[n + a] = fmin(work[n + a], distance(l, scale, a, other, true));
     }
   }
   qsort(work, (size_t)n, sizeof *work, by_double);
@@ -191,9 +198,10 @@ static mynah_status note_conflicts(lint *l, const double *scale, const near_ones
       last = l->sample_frame[to];
     }
     if (n_far < 4 || (double)n_far < 0.3 * (double)n_near) continue;
-    MYNAH_TRY(lint_note(l, MYNAH_LINT_CONFLICT, MYNAH_SEVERITY_WARNING, episode, first, last,
-                        "acts otherwise than episode %lld in the same states (%.0f%% of the near ones): keep one way of doing it",
-                        (long long)l->d->episodes[other].id, 100.0 * (double)n_far / (double)n_near));
+    MYNAH_TRY(lint_note(
+        l, MYNAH_LINT_CONFLICT, MYNAH_SEVERITY_WARNING, episode, first, last,
+        "acts otherwise than episode %lld in the same states (%.0f%% of the near ones): keep one way of doing it",
+        (long long)l->d->episodes[other].id, 100.0 * (double)n_far / (double)n_near));
   }
   return MYNAH_OK;
 }

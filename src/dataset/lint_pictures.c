@@ -83,9 +83,10 @@ static mynah_status check(lint *l, int64_t i, int feature) {
                         "%s sees nothing but black or white (%lld stretches): trim or delete, look at the camera", name,
                         (long long)blank.n_found));
   if (frozen.n_found > 0 && !(blank.n_found > 0 && blank.best <= frozen.best && frozen.best_end <= blank.best_end))
-    MYNAH_TRY(lint_note(l, MYNAH_LINT_FROZEN_CAMERA, MYNAH_SEVERITY_ERROR, i, frozen.best, frozen.best_end - 1,
-                        "%s repeats one picture while the robot moves (%lld stretches): trim or delete, look at the camera",
-                        name, (long long)frozen.n_found));
+    MYNAH_TRY(
+        lint_note(l, MYNAH_LINT_FROZEN_CAMERA, MYNAH_SEVERITY_ERROR, i, frozen.best, frozen.best_end - 1,
+                  "%s repeats one picture while the robot moves (%lld stretches): trim or delete, look at the camera",
+                  name, (long long)frozen.n_found));
   return MYNAH_OK;
 }
 
@@ -98,7 +99,8 @@ static mynah_status read_small(lint *l, int64_t i, const char *name, int64_t t, 
   MYNAH_TRY(mynah_dataset_read_image(l->d, i, name, t, SIDE, SIDE, &p));
   mynah_image_resample(&p, 0, 0, p.width, p.height, &small);
   mynah_image_deinit(&p);
-  for (int k = 0; k < SIDE * SIDE; k++) out[k] = (uint8_t)((colours[3 * k] + colours[3 * k + 1] + colours[3 * k + 2]) / 3);
+  for (int k = 0; k < SIDE * SIDE; k++)
+    out[k] = (uint8_t)((colours[3 * k] + colours[3 * k + 1] + colours[3 * k + 2]) / 3);
   return MYNAH_OK;
 }
 

@@ -26,7 +26,8 @@ static mynah_status check_rate(lint *l, int64_t i, double usual) {
   if (l->n < MIN_FRAMES) return MYNAH_OK;
   if (is_off(usual, nominal, l->c->drift_share))
     return lint_note(l, MYNAH_LINT_RATE_DRIFT, MYNAH_SEVERITY_WARNING, i, 0, l->n - 1,
-                     "frames come at %.4g Hz, the file says %.4g Hz: resample, or correct the rate", 1e9 / usual, l->d->rate_hz);
+                     "frames come at %.4g Hz, the file says %.4g Hz: resample, or correct the rate", 1e9 / usual,
+                     l->d->rate_hz);
   if (third < 2 * MIN_FRAMES) return MYNAH_OK;
   double early = median_step(l, 0, third), late = median_step(l, l->n - 1 - third, third);
   if (!is_off(early, late, l->c->drift_share)) return MYNAH_OK;
@@ -53,15 +54,18 @@ mynah_status lint_times(lint *l, int64_t i) {
                         (double)(l->times[back - 1] - l->times[back]) * 1e-9, (long long)n_back));
   else if (n_same > 0)
     MYNAH_TRY(lint_note(l, MYNAH_LINT_TIME_REVERSAL, MYNAH_SEVERITY_WARNING, i, same - 1, same,
-                        "two frames have one time (%lld times): the clock is too coarse, or frames were doubled", (long long)n_same));
+                        "two frames have one time (%lld times): the clock is too coarse, or frames were doubled",
+                        (long long)n_same));
   if (n_gaps > 0)
-    MYNAH_TRY(lint_note(l, MYNAH_LINT_TIME_GAP, MYNAH_SEVERITY_WARNING, i, widest - 1, widest,
-                        "%.4g s without a frame where %.4g s are usual (%lld gaps): trim or delete the episode, or resample",
-                        (double)(l->times[widest] - l->times[widest - 1]) * 1e-9, usual * 1e-9, (long long)n_gaps));
+    MYNAH_TRY(
+        lint_note(l, MYNAH_LINT_TIME_GAP, MYNAH_SEVERITY_WARNING, i, widest - 1, widest,
+                  "%.4g s without a frame where %.4g s are usual (%lld gaps): trim or delete the episode, or resample",
+                  (double)(l->times[widest] - l->times[widest - 1]) * 1e-9, usual * 1e-9, (long long)n_gaps));
   return check_rate(l, i, usual);
 }
 
-/* ---- first pass: each column -------------------------------------------------------------------------------------- */
+/* ---- first pass: each column --------------------------------------------------------------------------------------
+ */
 
 static double step_of(const lint *l, const lint_column *c, int64_t t, int k) {
   double step = (double)l->x[t * l->n_columns + k] - (double)l->x[(t - 1) * l->n_columns + k];
@@ -69,8 +73,9 @@ static double step_of(const lint *l, const lint_column *c, int64_t t, int k) {
 }
 
 static int step_bin(double step) {
-  int bin = (int)(4 * log2(fabs(step))) + LINT_STEP_BINS / 2;
-  return step == 0 || bin < 0 ? 0 : bin >= LINT_STEP_BINS ? LINT_STEP_BINS - 1 : bin;
+  if (step == 0) return 0;
+  double bin = 4 * log2(fabs(step)) + LINT_STEP_BINS / 2.0;
+  return bin < 0 ? 0 : bin >= LINT_STEP_BINS ? LINT_STEP_BINS - 1 : (int)bin;
 }
 
 static void add_value(lint_column *c, float v) {
@@ -102,12 +107,14 @@ mynah_status lint_gather(lint *l, int64_t i) {
     }
     if (n_bad > 0)
       MYNAH_TRY(lint_note(l, MYNAH_LINT_NONFINITE, MYNAH_SEVERITY_ERROR, i, first, first,
-                          "%s is not a finite number (%lld frames): trim or delete the episode", lint_column_name(l, k), (long long)n_bad));
+                          "%s is not a finite number (%lld frames): trim or delete the episode", lint_column_name(l, k),
+                          (long long)n_bad));
   }
   return MYNAH_OK;
 }
 
-/* ---- second pass: motion ------------------------------------------------------------------------------------------ */
+/* ---- second pass: motion ------------------------------------------------------------------------------------------
+ */
 
 static bool is_watched(const lint_column *c) { return (c->is_state || c->is_action) && lint_range(c) > 0; }
 
@@ -133,7 +140,8 @@ static int64_t end_of_rest(const lint *l, int64_t first) {
       float v = l->x[t * l->n_columns + k];
       low[k] = fminf(low[k], v);
       high[k] = fmaxf(high[k], v);
-      if (is_watched(&l->columns[k]) && (double)(high[k] - low[k]) > l->c->idle_share * lint_range(&l->columns[k])) return t;
+      if (is_watched(&l->columns[k]) && (double)(high[k] - low[k]) > l->c->idle_share * lint_range(&l->columns[k]))
+        return t;
     }
   return l->n;
 }
@@ -182,9 +190,11 @@ static mynah_status find_jumps(lint *l, int64_t i, int k) {
   if (n_found == 0) return MYNAH_OK;
   double step = step_of(l, c, worst, k);
   bool is_turn = fabs(fabs(step) - TWO_PI) < 0.3;
-  return lint_note(l, MYNAH_LINT_JUMP, MYNAH_SEVERITY_WARNING, i, worst - 1, worst, "%s jumps by %.4g, %.3g of its range (%lld times): %s",
-                   lint_column_name(l, k), step, fabs(step) / lint_range(c), (long long)n_found,
-                   is_turn ? "an angle that wraps? say so where it is described" : "split the episode there, or delete it");
+  return lint_note(l, MYNAH_LINT_JUMP, MYNAH_SEVERITY_WARNING, i, worst - 1, worst,
+                   "%s jumps by %.4g, %.3g of its range (%lld times): %s", lint_column_name(l, k), step,
+                   fabs(step) / lint_range(c), (long long)n_found,
+                   is_turn ? "an angle that wraps? say so where it is described"
+                           : "split the episode there, or delete it");
 }
 
 /* White noise of deviation s makes differences that alternate (correlation −1/2) and second ones of deviation s√6. */
@@ -196,7 +206,7 @@ static mynah_status find_noise(lint *l, int64_t i, int k) {
     double a = step_of(l, c, t, k), b = step_of(l, c, t + 1, k);
     alternating += a * b;
     squares += (a * a + b * b) / 2;
-    l->scratch[t - 1] = (int64_t)(fabs(b - a) / lint_range(c) * 1e12);
+    l->scratch[t - 1] = isfinite(b - a) ? (int64_t)(fabs(b - a) / lint_range(c) * 1e12) : 0;
   }
   qsort(l->scratch, (size_t)l->n - 2, sizeof *l->scratch, lint_by_value);
   double noise = (double)l->scratch[(l->n - 2) / 2] * 1e-12 * lint_range(c) / 0.6745 / sqrt(6), mean = c->sum / c->n;
@@ -214,6 +224,7 @@ static void add_lags(lint *l, lint_pair *p) {
     for (int64_t t = lag < 0 ? -lag : 0; t < l->n && t + lag < l->n; t++) {
       double x = (double)l->x[t * l->n_columns + p->action] - mean_a;
       double y = (double)l->x[(t + lag) * l->n_columns + p->state] - mean_s;
+      if (!isfinite(x * y)) continue;
       p->product[lag + l->n_lags] += x * y;
       p->actions[lag + l->n_lags] += x * x;
       p->states[lag + l->n_lags] += y * y;
@@ -230,7 +241,8 @@ mynah_status lint_motion(lint *l, int64_t i) {
   return MYNAH_OK;
 }
 
-/* ---- the set as a whole ------------------------------------------------------------------------------------------- */
+/* ---- the set as a whole -------------------------------------------------------------------------------------------
+ */
 
 mynah_status lint_columns(lint *l) {
   int64_t last = mynah_dataset_n_frames(l->d) - 1;
@@ -240,8 +252,8 @@ mynah_status lint_columns(lint *l) {
     double share = fmax(c->min != 0 ? c->n_at_min : 0, c->max != 0 ? c->n_at_max : 0) / c->n;
     if (c->n == 0) continue;
     if (lint_range(c) <= 1e-9 * fabs(c->max))
-      MYNAH_TRY(lint_note(l, MYNAH_LINT_CONSTANT, severity, -1, 0, last, "%s is always %.6g: leave it out (data select)",
-                          lint_column_name(l, k), c->max));
+      MYNAH_TRY(lint_note(l, MYNAH_LINT_CONSTANT, severity, -1, 0, last,
+                          "%s is always %.6g: leave it out (data select)", lint_column_name(l, k), c->max));
     else if (lint_is_continuous(c) && share > l->c->saturated_share)
       MYNAH_TRY(lint_note(l, MYNAH_LINT_SATURATED, severity, -1, 0, last,
                           "%s sits at the end of its range (%.4g … %.4g) in %.0f%% of the frames: is it clipped?",
@@ -269,9 +281,10 @@ mynah_status lint_lag(lint *l) {
     if (peak < 0.8 || 1 - peak > 0.5 * (1 - zero) || (!is_late && !is_early)) continue;
     char name[MYNAH_NAME_MAX + 96];
     MYNAH_TRY(mynah_copy_text(name, sizeof name, lint_column_name(l, p->action)));
-    MYNAH_TRY(lint_note(l, MYNAH_LINT_LAG, MYNAH_SEVERITY_WARNING, -1, 0, last, "%s %s %s by %d frames (%.3g s, correlation %.2f): %s",
-                        lint_column_name(l, p->state), is_late ? "follows" : "runs ahead of", name, abs(lag), abs(lag) / l->d->rate_hz,
-                        peak, is_late ? "a slow robot or late states: shift the actions" : "actions were stored late: shift them"));
+    MYNAH_TRY(lint_note(
+        l, MYNAH_LINT_LAG, MYNAH_SEVERITY_WARNING, -1, 0, last, "%s %s %s by %d frames (%.3g s, correlation %.2f): %s",
+        lint_column_name(l, p->state), is_late ? "follows" : "runs ahead of", name, abs(lag), abs(lag) / l->d->rate_hz,
+        peak, is_late ? "a slow robot or late states: shift the actions" : "actions were stored late: shift them"));
   }
   return MYNAH_OK;
 }
@@ -283,7 +296,8 @@ mynah_status lint_lengths(lint *l) {
   for (size_t i = 0; i < n; i++) l->scratch[i] = l->d->episodes[i].n_frames;
   qsort(l->scratch, n, sizeof *l->scratch, lint_by_value);
   double middle = (double)l->scratch[n / 2];
-  for (size_t i = 0; i < n; i++) l->scratch[i] = (int64_t)(1e6 * fabs(log((double)l->d->episodes[i].n_frames / middle)));
+  for (size_t i = 0; i < n; i++)
+    l->scratch[i] = (int64_t)(1e6 * fabs(log((double)l->d->episodes[i].n_frames / middle)));
   qsort(l->scratch, n, sizeof *l->scratch, lint_by_value);
   double least = fmax(log(2), 5 * 1.4826e-6 * (double)l->scratch[n / 2]);
   for (size_t i = 0; i < n; i++) {
@@ -291,7 +305,8 @@ mynah_status lint_lengths(lint *l) {
     if (fabs(log((double)frames / middle)) < least) continue;
     MYNAH_TRY(lint_note(l, MYNAH_LINT_LENGTH_OUTLIER, MYNAH_SEVERITY_WARNING, (int64_t)i, 0, frames - 1,
                         "%lld frames where %.0f are usual: %s", (long long)frames, middle,
-                        (double)frames < middle ? "was it broken off? delete it" : "is it several, or does it wait? split or trim it"));
+                        (double)frames < middle ? "was it broken off? delete it"
+                                                : "is it several, or does it wait? split or trim it"));
   }
   return MYNAH_OK;
 }

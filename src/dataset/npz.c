@@ -26,9 +26,12 @@ static uint64_t little(const uint8_t *p, int n) {
   return v;
 }
 
-static mynah_status damaged(const char *path, const char *what) { return mynah_fail(MYNAH_CORRUPT, "%s: damaged: %s", path, what); }
+static mynah_status damaged(const char *path, const char *what) {
+  return mynah_fail(MYNAH_CORRUPT, "%s: damaged: %s", path, what);
+}
 
-/* ---- arrays ---------------------------------------------------------------------------------------------------------- */
+/* ---- arrays
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* The text after 'KEY': in the header's Python literal. */
 static const char *find_key(const char *header, const char *key) {
@@ -77,14 +80,17 @@ static mynah_status parse_npy(const char *path, const uint8_t *data, size_t size
   memcpy(header, data + head, length);
   header[length] = 0;
   const char *type = find_key(header, "descr"), *order = find_key(header, "fortran_order");
-  if (!type || !order || *type != '\'') return mynah_fail(MYNAH_UNSUPPORTED, "%s: '%s' is no plain array", path, a->name);
+  if (!type || !order || *type != '\'')
+    return mynah_fail(MYNAH_UNSUPPORTED, "%s: '%s' is no plain array", path, a->name);
   snprintf(descr, sizeof descr, "%.*s", (int)(strcspn(type + 1, "'") & 15), type + 1);
   *is_object = strchr(descr, 'O') || strchr(descr, 'U') || strchr(descr, 'S');
   if (*is_object) return MYNAH_OK;
   MYNAH_TRY(mynah__item_parse(path, descr, &a->item));
   MYNAH_TRY(read_shape(path, find_key(header, "shape"), a, &n));
-  if (n > size / (size_t)a->item.bytes || n * (size_t)a->item.bytes != size - head - length) return damaged(path, "an array's size is not that of its shape");
-  a->row_bytes = a->n_dims > 0 && a->dims[0] > 0 ? n / (size_t)a->dims[0] * (size_t)a->item.bytes : (size_t)a->item.bytes;
+  if (n > size / (size_t)a->item.bytes || n * (size_t)a->item.bytes != size - head - length)
+    return damaged(path, "an array's size is not that of its shape");
+  a->row_bytes =
+      a->n_dims > 0 && a->dims[0] > 0 ? n / (size_t)a->dims[0] * (size_t)a->item.bytes : (size_t)a->item.bytes;
   if (!(a->data = mynah_alloc(size - head - length + 1))) return MYNAH_NO_MEMORY;
   if (strncmp(order, "True", 4) == 0) to_c_order(a, data + head + length, a->data, n);
   else memcpy(a->data, data + head + length, size - head - length);
@@ -92,10 +98,14 @@ static mynah_status parse_npy(const char *path, const uint8_t *data, size_t size
   return MYNAH_OK;
 }
 
-/* ---- the zip file ----------------------------------------------------------------------------------------------------- */
+/* ---- the zip file
+ * ----------------------------------------------------------------------------------------------------- */
 
 static mynah_status inflate_entry(const char *path, const zip_entry *e, const uint8_t *packed, uint8_t *out) {
-  z_stream s = {.next_in = (Bytef *)(uintptr_t)packed, .avail_in = (uInt)e->packed, .next_out = out, .avail_out = (uInt)e->unpacked};
+  z_stream s = {.next_in = (Bytef *)(uintptr_t)packed,
+                .avail_in = (uInt)e->packed,
+                .next_out = out,
+                .avail_out = (uInt)e->unpacked};
   if (inflateInit2(&s, -15) != Z_OK) return MYNAH_NO_MEMORY;
   int code = inflate(&s, Z_FINISH);
   size_t left = s.avail_out;
@@ -105,15 +115,19 @@ static mynah_status inflate_entry(const char *path, const zip_entry *e, const ui
 
 static mynah_status take_array(const char *path, const uint8_t *zip, size_t n, const zip_entry *e, mynah__npz *out) {
   if (e->packed >= MAX_BYTES || e->unpacked >= MAX_BYTES || e->unpacked / DEFLATE_RATIO > e->packed + 1)
-    return mynah_fail(MYNAH_LIMIT, "%s: an array of over %llu MiB, or one that cannot be packed so small", path, (unsigned long long)(MAX_BYTES >> 20));
-  if (e->offset > n || n - e->offset < 30 || little(zip + e->offset, 4) != 0x04034b50) return damaged(path, "an array is not where it is said to be");
+    return mynah_fail(MYNAH_LIMIT, "%s: an array of over %llu MiB, or one that cannot be packed so small", path,
+                      (unsigned long long)(MAX_BYTES >> 20));
+  if (e->offset > n || n - e->offset < 30 || little(zip + e->offset, 4) != 0x04034b50)
+    return damaged(path, "an array is not where it is said to be");
   size_t start = e->offset + 30 + (size_t)little(zip + e->offset + 26, 2) + (size_t)little(zip + e->offset + 28, 2);
   if (start > n || e->packed > n - start) return damaged(path, "an array is cut");
-  if (e->method != 0 && e->method != 8) return mynah_fail(MYNAH_UNSUPPORTED, "%s: compression %d cannot be read", path, e->method);
+  if (e->method != 0 && e->method != 8)
+    return mynah_fail(MYNAH_UNSUPPORTED, "%s: compression %d cannot be read", path, e->method);
   if (e->method == 0 && e->packed != e->unpacked) return damaged(path, "a stored array has two sizes");
   MYNAH_TRY(mynah_grow((void **)&out->arrays, &out->capacity, out->n + 1, sizeof *out->arrays));
   mynah__npy a = {0};
-  snprintf(a.name, sizeof a.name, "%.*s", (int)(e->name_length - 4 < sizeof a.name - 1 ? e->name_length - 4 : sizeof a.name - 1), e->name);
+  snprintf(a.name, sizeof a.name, "%.*s",
+           (int)(e->name_length - 4 < sizeof a.name - 1 ? e->name_length - 4 : sizeof a.name - 1), e->name);
   const uint8_t *data = zip + start;
   uint8_t *unpacked = NULL;
   mynah_status status = MYNAH_OK;
@@ -121,7 +135,8 @@ static mynah_status take_array(const char *path, const uint8_t *zip, size_t n, c
     data = unpacked = mynah_alloc((size_t)e->unpacked + 1);
     status = unpacked ? inflate_entry(path, e, zip + start, unpacked) : MYNAH_NO_MEMORY;
   }
-  if (status == MYNAH_OK && crc32(0, data, (uInt)e->unpacked) != e->crc) status = damaged(path, "an array's checksum is wrong");
+  if (status == MYNAH_OK && crc32(0, data, (uInt)e->unpacked) != e->crc)
+    status = damaged(path, "an array's checksum is wrong");
   bool is_object = false;
   if (status == MYNAH_OK) status = parse_npy(path, data, (size_t)e->unpacked, &a, &is_object);
   mynah_free(unpacked);
@@ -137,8 +152,10 @@ static mynah_status read_entry(const char *path, const uint8_t *zip, size_t n, s
   if (n - *at < 46 || little(p, 4) != 0x02014b50) return damaged(path, "its directory");
   size_t name = (size_t)little(p + 28, 2), extra = (size_t)little(p + 30, 2), comment = (size_t)little(p + 32, 2);
   if (n - *at - 46 < name + extra + comment) return damaged(path, "its directory is cut");
-  *e = (zip_entry){(const char *)p + 46, name, (int)little(p + 10, 2), (uint32_t)little(p + 16, 4), little(p + 20, 4),
-                   little(p + 24, 4), little(p + 42, 4)};
+  *e = (zip_entry){(const char *)p + 46,   name,
+                   (int)little(p + 10, 2), (uint32_t)little(p + 16, 4),
+                   little(p + 20, 4),      little(p + 24, 4),
+                   little(p + 42, 4)};
   uint64_t *const wide[] = {&e->unpacked, &e->packed, &e->offset};
   for (size_t k = 0; k + 4 <= extra;) { /* zip64: what does not fit 32 bits stands here, in this order */
     const uint8_t *x = p + 46 + name + k;

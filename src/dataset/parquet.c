@@ -13,9 +13,12 @@ enum { PLAIN = 0, PLAIN_DICTIONARY = 2, RLE = 3, RLE_DICTIONARY = 8, BYTE_STREAM
 #define MAX_VALUES ((int64_t)1 << 26) /* of a column of a row group: a run of equal ones takes few bytes */
 #define MAX_FOOTER_BYTES ((size_t)64 << 20)
 
-static mynah_status damaged(const mynah__parquet *p, const char *what) { return mynah_fail(MYNAH_CORRUPT, "%s: damaged: %s", p->path, what); }
+static mynah_status damaged(const mynah__parquet *p, const char *what) {
+  return mynah_fail(MYNAH_CORRUPT, "%s: damaged: %s", p->path, what);
+}
 
-/* ---- Thrift's compact protocol ------------------------------------------------------------------------------------------ */
+/* ---- Thrift's compact protocol
+ * ------------------------------------------------------------------------------------------ */
 
 typedef struct reader {
   const uint8_t *at, *end;
@@ -98,7 +101,8 @@ static void skip_value(reader *r, int type, int depth) {
   if (r->at > r->end) r->is_bad = true;
 }
 
-/* ---- the footer ---------------------------------------------------------------------------------------------------------- */
+/* ---- the footer
+ * ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct element { /* of the schema, depth first */
   int type, width, repetition, n_children;
@@ -260,7 +264,8 @@ int mynah__parquet_find(const mynah__parquet *p, const char *top, const char *la
   return -1;
 }
 
-/* ---- pages --------------------------------------------------------------------------------------------------------------- */
+/* ---- pages
+ * --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct page {
   int kind, encoding; /* 0 data, 2 dictionary, 3 data of version 2 */
@@ -291,15 +296,18 @@ static mynah_status read_page_head(const mynah__parquet *p, reader *r, page *g) 
     else if ((id == 5 || id == 7 || id == 8) && type == T_STRUCT) read_page_part(r, id, g);
     else skip_value(r, type, 0);
   }
-  if (r->is_bad || g->packed < 0 || g->packed > r->end - r->at || g->unpacked < 0 || g->n_values < 0 || g->definition_bytes < 0 ||
-      g->repetition_bytes < 0 || g->definition_bytes > g->packed || g->repetition_bytes > g->packed - g->definition_bytes)
+  if (r->is_bad || g->packed < 0 || g->packed > r->end - r->at || g->unpacked < 0 || g->n_values < 0 ||
+      g->definition_bytes < 0 || g->repetition_bytes < 0 || g->definition_bytes > g->packed ||
+      g->repetition_bytes > g->packed - g->definition_bytes)
     return damaged(p, "a page");
-  if (g->unpacked > MAX_PAGE_BYTES || g->n_values > MAX_VALUES) return mynah_fail(MYNAH_LIMIT, "%s: a page is too large", p->path);
+  if (g->unpacked > MAX_PAGE_BYTES || g->n_values > MAX_VALUES)
+    return mynah_fail(MYNAH_LIMIT, "%s: a page is too large", p->path);
   return MYNAH_OK;
 }
 
 /* The page's bytes, unpacked, into a page of the column's; levels of version 2 are never packed. */
-static mynah_status unpack_page(const mynah__parquet *p, int codec, const uint8_t *data, const page *g, mynah__column *c, reader *out) {
+static mynah_status unpack_page(const mynah__parquet *p, int codec, const uint8_t *data, const page *g,
+                                mynah__column *c, reader *out) {
   static const char *const names[] = {"", "snappy", "gzip", NULL, NULL, NULL, "zstd"};
   size_t levels = (size_t)(g->definition_bytes + g->repetition_bytes), n = (size_t)g->unpacked;
   if (codec < 0 || codec > 6 || !names[codec])
@@ -335,7 +343,8 @@ static bool read_hybrid(reader *r, int width, int64_t n, uint32_t *out) {
     uint64_t bits = 0;
     int have = 0;
     uint64_t total = (head >> 1) * 8;
-    if ((head >> 1) > (uint64_t)(r->end - r->at) + 1 || (head >> 1) * (uint64_t)width > (uint64_t)(r->end - r->at)) return false;
+    if ((head >> 1) > (uint64_t)(r->end - r->at) + 1 || (head >> 1) * (uint64_t)width > (uint64_t)(r->end - r->at))
+      return false;
     const uint8_t *end = r->at + (head >> 1) * (uint64_t)width;
     for (; total > 0 && i < n; total--) {
       while (have < width && r->at < end) bits |= (uint64_t)*r->at++ << have, have += 8;
@@ -370,11 +379,13 @@ static bool read_levels(reader *r, int max, const page *g, int64_t v2_bytes, uin
   return read_hybrid(&levels, bit_width(max), g->n_values, out);
 }
 
-/* ---- values -------------------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static mynah_status make_room(const mynah__leaf *l, mynah__column *c, int64_t n) {
   size_t need = (size_t)(c->n_values + n) + 1;
-  if (c->n_values + n > MAX_VALUES) return mynah_fail(MYNAH_LIMIT, "parquet: a column of over %lld values", (long long)MAX_VALUES);
+  if (c->n_values + n > MAX_VALUES)
+    return mynah_fail(MYNAH_LIMIT, "parquet: a column of over %lld values", (long long)MAX_VALUES);
   return l->width ? mynah_grow((void **)&c->values, &c->cap_values, need * (size_t)l->width, 1)
                   : mynah_grow((void **)&c->texts, &c->cap_texts, need, sizeof *c->texts);
 }
@@ -382,7 +393,7 @@ static mynah_status make_room(const mynah__leaf *l, mynah__column *c, int64_t n)
 /* n values, one after the other, to the end of the column. */
 static bool read_plain(reader *r, const mynah__leaf *l, int64_t n, mynah__column *c) {
   size_t width = (size_t)l->width;
-  uint8_t *to = c->values + (size_t)c->n_values * width;
+  uint8_t *to = width ? c->values + (size_t)c->n_values * width : NULL;
   if (l->type == BOOLEAN) {
     if ((n + 7) / 8 > r->end - r->at) return false;
     for (int64_t i = 0; i < n; i++) to[i] = r->at[i / 8] >> (i % 8) & 1;
@@ -409,15 +420,18 @@ static bool read_split(reader *r, const mynah__leaf *l, int64_t n, mynah__column
   size_t width = (size_t)l->width;
   if (!width || (size_t)n > (size_t)(r->end - r->at) / width) return false;
   for (int64_t i = 0; i < n; i++)
-    for (size_t b = 0; b < width; b++) c->values[(size_t)(c->n_values + i) * width + b] = r->at[b * (size_t)n + (size_t)i];
+    for (size_t b = 0; b < width; b++)
+      c->values[(size_t)(c->n_values + i) * width + b] = r->at[b * (size_t)n + (size_t)i];
   c->n_values += n;
   return true;
 }
 
-static bool read_indices(reader *r, const mynah__leaf *l, int64_t n, const mynah__column *dictionary, uint32_t *work, mynah__column *c) {
+static bool read_indices(reader *r, const mynah__leaf *l, int64_t n, const mynah__column *dictionary, uint32_t *work,
+                         mynah__column *c) {
   size_t width = (size_t)l->width;
   if (n == 0) return true;
-  if (r->at >= r->end || *r->at > 32 || !read_hybrid(&(reader){r->at + 1, r->end, false}, *r->at, n, work)) return false;
+  if (r->at >= r->end || *r->at > 32 || !read_hybrid(&(reader){r->at + 1, r->end, false}, *r->at, n, work))
+    return false;
   for (int64_t i = 0; i < n; i++) {
     if (work[i] >= dictionary->n_values) return false;
     if (width) memcpy(c->values + (size_t)(c->n_values + i) * width, dictionary->values + work[i] * width, width);
@@ -427,27 +441,31 @@ static bool read_indices(reader *r, const mynah__leaf *l, int64_t n, const mynah
   return true;
 }
 
-static mynah_status read_values(const mynah__parquet *p, const mynah__leaf *l, reader *r, const page *g, int64_t n, const mynah__column *dictionary,
-                                uint32_t *work, mynah__column *c) {
+static mynah_status read_values(const mynah__parquet *p, const mynah__leaf *l, reader *r, const page *g, int64_t n,
+                                const mynah__column *dictionary, uint32_t *work, mynah__column *c) {
   bool is_good = false;
   MYNAH_TRY(make_room(l, c, n));
   if (g->encoding == PLAIN) is_good = read_plain(r, l, n, c);
-  else if (g->encoding == PLAIN_DICTIONARY || g->encoding == RLE_DICTIONARY) is_good = read_indices(r, l, n, dictionary, work, c);
+  else if (g->encoding == PLAIN_DICTIONARY || g->encoding == RLE_DICTIONARY)
+    is_good = read_indices(r, l, n, dictionary, work, c);
   else if (g->encoding == BYTE_STREAM_SPLIT) is_good = read_split(r, l, n, c);
   else if (g->encoding == RLE && l->type == BOOLEAN && r->end - r->at >= 4) {
     is_good = read_hybrid(&(reader){r->at + 4, r->end, false}, 1, n, work);
     for (int64_t i = 0; i < n && is_good; i++) c->values[c->n_values + i] = (uint8_t)work[i];
     c->n_values += n;
-  } else return mynah_fail(MYNAH_UNSUPPORTED, "%s: '%s' has encoding %d, which cannot be read", p->path, l->name, g->encoding);
+  } else
+    return mynah_fail(MYNAH_UNSUPPORTED, "%s: '%s' has encoding %d, which cannot be read", p->path, l->name,
+                      g->encoding);
   return is_good ? MYNAH_OK : damaged(p, l->name);
 }
 
 /* A page of data: levels say where rows begin and which values are there. Shape: work (2, n_values) */
-static mynah_status take_page(const mynah__parquet *p, const mynah__leaf *l, reader *r, const page *g, const mynah__column *dictionary,
-                              uint32_t *work, mynah__column *c) {
+static mynah_status take_page(const mynah__parquet *p, const mynah__leaf *l, reader *r, const page *g,
+                              const mynah__column *dictionary, uint32_t *work, mynah__column *c) {
   uint32_t *repetition = work, *definition = work + g->n_values;
   int64_t n_there = 0;
-  if (!read_levels(r, l->max_repetition, g, g->repetition_bytes, repetition) || !read_levels(r, l->max_definition, g, g->definition_bytes, definition))
+  if (!read_levels(r, l->max_repetition, g, g->repetition_bytes, repetition) ||
+      !read_levels(r, l->max_definition, g, g->definition_bytes, definition))
     return damaged(p, l->name);
   MYNAH_TRY(mynah_grow((void **)&c->starts, &c->cap_starts, (size_t)(c->n_rows + g->n_values) + 2, sizeof *c->starts));
   for (int64_t i = 0; i < g->n_values; i++) {
@@ -457,8 +475,10 @@ static mynah_status take_page(const mynah__parquet *p, const mynah__leaf *l, rea
   return read_values(p, l, r, g, n_there, dictionary, work, c);
 }
 
-static mynah_status read_pages(const mynah__parquet *p, const mynah__leaf *l, const mynah__chunk *chunk, mynah__column *c) {
-  reader r = {(const uint8_t *)p->map.data + chunk->offset, (const uint8_t *)p->map.data + chunk->offset + chunk->packed, false};
+static mynah_status read_pages(const mynah__parquet *p, const mynah__leaf *l, const mynah__chunk *chunk,
+                               mynah__column *c) {
+  reader r = {(const uint8_t *)p->map.data + chunk->offset,
+              (const uint8_t *)p->map.data + chunk->offset + chunk->packed, false};
   mynah__column dictionary = {0};
   mynah_status status = MYNAH_OK;
   for (int64_t seen = 0; seen < chunk->n_values && status == MYNAH_OK;) {
@@ -488,8 +508,10 @@ mynah_status mynah__parquet_read(const mynah__parquet *p, size_t group, int leaf
   mynah__column c = {0};
   const mynah__leaf *l = &p->leaves[leaf];
   mynah_status status = read_pages(p, l, &p->chunks[group * p->n_leaves + (size_t)leaf], &c);
-  if (status == MYNAH_OK) status = mynah_grow((void **)&c.starts, &c.cap_starts, (size_t)c.n_rows + 1, sizeof *c.starts);
-  if (status == MYNAH_OK && c.n_rows != p->group_rows[group]) status = damaged(p, "a column has not as many rows as its group");
+  if (status == MYNAH_OK)
+    status = mynah_grow((void **)&c.starts, &c.cap_starts, (size_t)c.n_rows + 1, sizeof *c.starts);
+  if (status == MYNAH_OK && c.n_rows != p->group_rows[group])
+    status = damaged(p, "a column has not as many rows as its group");
   if (status != MYNAH_OK) {
     mynah__column_deinit(&c);
     return status;

@@ -40,7 +40,7 @@ typedef struct mynah__column {
   struct {
     const uint8_t *data;
     size_t bytes;
-  } *texts;
+  } * texts;
   size_t cap_starts, cap_values, cap_texts, n_pages, cap_pages;
 } mynah__column;
 

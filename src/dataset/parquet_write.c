@@ -8,14 +8,17 @@
 
 enum { T_TRUE = 1, T_I32 = 5, T_I64, T_BINARY = 8, T_LIST, T_STRUCT = 12 };
 
-/* ---- Thrift: a field is (distance from the last, type), its value follows ------------------------------------------------- */
+/* ---- Thrift: a field is (distance from the last, type), its value follows
+ * ------------------------------------------------- */
 
 static void put_varint(mynah_str *s, uint64_t v) {
   for (; v >= 128; v >>= 7) mynah_str_append(s, &(uint8_t){(uint8_t)(v | 128)}, 1);
   mynah_str_append(s, &(uint8_t){(uint8_t)v}, 1);
 }
 
-static void put_head(mynah_str *s, int step, int type) { mynah_str_append(s, &(uint8_t){(uint8_t)(step << 4 | type)}, 1); }
+static void put_head(mynah_str *s, int step, int type) {
+  mynah_str_append(s, &(uint8_t){(uint8_t)(step << 4 | type)}, 1);
+}
 static void put_zigzag(mynah_str *s, int64_t v) { put_varint(s, (uint64_t)v << 1 ^ (uint64_t)(v >> 63)); }
 
 static void put_int(mynah_str *s, int step, int type, int64_t v) {
@@ -36,7 +39,8 @@ static void put_list(mynah_str *s, int step, int type, int n) {
 
 static void put_stop(mynah_str *s) { mynah_str_append(s, "", 1); }
 
-/* ---- schema ------------------------------------------------------------------------------------------------------------------ */
+/* ---- schema
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static int physical(mynah__pq_kind kind) {
   static const int types[] = {0, 1, 2, 4, 5, 6};
@@ -78,7 +82,9 @@ static void put_schema(const mynah__pq_writer *w, mynah_str *s) {
   }
 }
 
-/* ---- pages -------------------------------------------------------------------------------------------------------------------- */
+/* ---- pages
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static mynah_status put(mynah__pq_writer *w, const void *data, size_t n) {
   w->offset += (int64_t)n;
@@ -141,7 +147,8 @@ mynah_status mynah__pq_page(mynah__pq_writer *w, int field, int64_t n_rows, cons
   put_int(&head, 1, T_I32, 3);
   put_stop(&head);
   put_stop(&head);
-  mynah_status status = head.is_failed || levels.is_failed || bits.is_failed ? MYNAH_NO_MEMORY : put(w, head.data, head.length);
+  mynah_status status =
+      head.is_failed || levels.is_failed || bits.is_failed ? MYNAH_NO_MEMORY : put(w, head.data, head.length);
   if (status == MYNAH_OK) status = put(w, levels.data, levels.length);
   if (status == MYNAH_OK) status = put(w, data, bytes);
   w->n_values += n;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Writing Parquet that pyarrow and LeRobot read: required columns, lists, pictures; PLAIN, not packed; one row group after
- * another, each column of a group in pages. */
+/* Writing Parquet that pyarrow and LeRobot read: required columns, lists, pictures; PLAIN, not packed; one row group
+ * after another, each column of a group in pages. */
 #ifndef MYNAH_DATASET_PARQUET_WRITE_H
 #define MYNAH_DATASET_PARQUET_WRITE_H
 
@@ -8,8 +8,19 @@
 
 #include <stdio.h>
 
-typedef enum mynah__pq_kind { MYNAH__PQ_BOOL, MYNAH__PQ_I32, MYNAH__PQ_I64, MYNAH__PQ_F32, MYNAH__PQ_F64, MYNAH__PQ_TEXT } mynah__pq_kind;
-typedef enum mynah__pq_shape { MYNAH__PQ_ONE, MYNAH__PQ_LIST, MYNAH__PQ_PICTURE } mynah__pq_shape; /* PICTURE: a struct of bytes and path */
+typedef enum mynah__pq_kind {
+  MYNAH__PQ_BOOL,
+  MYNAH__PQ_I32,
+  MYNAH__PQ_I64,
+  MYNAH__PQ_F32,
+  MYNAH__PQ_F64,
+  MYNAH__PQ_TEXT
+} mynah__pq_kind;
+typedef enum mynah__pq_shape {
+  MYNAH__PQ_ONE,
+  MYNAH__PQ_LIST,
+  MYNAH__PQ_PICTURE
+} mynah__pq_shape; /* PICTURE: a struct of bytes and path */
 
 typedef struct mynah__pq_field {
   char name[128];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Versions: manifests of features and episode hashes, kept in the file under the hash of what they list; never changed. */
+/* Versions: manifests of features and episode hashes, kept in the file under the hash of what they list; never changed.
+ */
 #include "store.h"
 
 #include <stdio.h>
@@ -42,7 +43,8 @@ static mynah_status put_once(mynah_dataset *d, const char *key, const char *text
   mynah_status status = mynah_dataset_get_note(d, key, &before);
   bool is_other = status == MYNAH_OK && strcmp(mynah_str_text(&before), text) != 0;
   mynah_str_deinit(&before);
-  if (is_other) return mynah_fail(MYNAH_BUSY, "%s: '%s' names another version already", d->path, key + sizeof NAME_PREFIX - 1);
+  if (is_other)
+    return mynah_fail(MYNAH_BUSY, "%s: '%s' names another version already", d->path, key + sizeof NAME_PREFIX - 1);
   return status == MYNAH_NOT_FOUND ? mynah_dataset_set_note(d, key, text) : status;
 }
 
@@ -63,14 +65,16 @@ mynah_status mynah_dataset_save_version(mynah_dataset *d, const char *name, char
   mynah_str_deinit(&before);
   MYNAH_TRY(status);
   if (name[0]) {
-    if (snprintf(key, sizeof key, NAME_PREFIX "%s", name) >= (int)sizeof key) return mynah_fail(MYNAH_INVALID, "name: too long");
+    if (snprintf(key, sizeof key, NAME_PREFIX "%s", name) >= (int)sizeof key)
+      return mynah_fail(MYNAH_INVALID, "name: too long");
     MYNAH_TRY(put_once(d, key, now));
   }
   memcpy(hash, now, 65);
   return MYNAH_OK;
 }
 
-/* ---- finding one --------------------------------------------------------------------------------------------------- */
+/* ---- finding one ---------------------------------------------------------------------------------------------------
+ */
 
 /* The hash that the first n episodes of a manifest give: what mynah_dataset_hash gave when there were no more. */
 static mynah_status hash_of(const mynah_json *m, const char *wanted, size_t *n_found) {
@@ -105,7 +109,8 @@ static mynah_status cut(mynah_json *m, const char *wanted, mynah_json **out) {
   if (status == MYNAH_NOT_FOUND) return *out = NULL, MYNAH_OK;
   MYNAH_TRY(status);
   mynah_json *kept = mynah_json_array();
-  for (size_t i = 0; i < n; i++) mynah_json_append(kept, mynah_json_copy(mynah_json_at(mynah_json_get(m, "episodes"), i)));
+  for (size_t i = 0; i < n; i++)
+    mynah_json_append(kept, mynah_json_copy(mynah_json_at(mynah_json_get(m, "episodes"), i)));
   mynah_json_set(m, "episodes", kept);
   *out = m;
   return MYNAH_OK;
@@ -201,17 +206,20 @@ mynah_status mynah_dataset_list_versions(mynah_dataset *d, mynah_json **out) {
   return status;
 }
 
-/* ---- two compared -------------------------------------------------------------------------------------------------- */
+/* ---- two compared --------------------------------------------------------------------------------------------------
+ */
 
 /* Entries of `a` under `key` that are not in `b`, by the text of `by`; `show` of each is listed. */
-static mynah_json *only_in(const mynah_json *a, const mynah_json *b, const char *key, const char *by, const char *show) {
+static mynah_json *only_in(const mynah_json *a, const mynah_json *b, const char *key, const char *by,
+                           const char *show) {
   const mynah_json *x = mynah_json_get(a, key), *y = mynah_json_get(b, key);
   mynah_json *known = mynah_json_object(), *out = mynah_json_array();
   for (size_t i = 0; i < mynah_json_size(y); i++)
     mynah_json_set(known, mynah_json_to_string(mynah_json_get(mynah_json_at(y, i), by), ""), mynah_json_bool(true));
   for (size_t i = 0; i < mynah_json_size(x); i++) {
     const mynah_json *e = mynah_json_at(x, i);
-    if (!mynah_json_get(known, mynah_json_to_string(mynah_json_get(e, by), ""))) mynah_json_append(out, mynah_json_copy(mynah_json_get(e, show)));
+    if (!mynah_json_get(known, mynah_json_to_string(mynah_json_get(e, by), "")))
+      mynah_json_append(out, mynah_json_copy(mynah_json_get(e, show)));
   }
   mynah_json_destroy(known);
   return out;

@@ -51,7 +51,10 @@ static mynah_status data_list(const tool_args *args, mynah_dataset *d, mynah_jso
     mynah_json_set(j, "part", part < 0 ? mynah_json_null() : mynah_json_string(parts[part]));
     mynah_json_append(list, j);
     tool_say("%6lld  %7lld frames  %-8s %-16s %-16s %.12s", (long long)e->id, (long long)e->n_frames,
-             e->success < 0 ? "" : e->success ? "success" : "failure", e->task, e->expert, e->hash);
+             e->success < 0 ? ""
+             : e->success   ? "success"
+                            : "failure",
+             e->task, e->expert, e->hash);
   }
   mynah_json_set(result, "episodes", list);
   return MYNAH_OK;
@@ -72,8 +75,8 @@ static mynah_status data_stats(const tool_args *args, mynah_dataset *d, mynah_js
     mynah_json_set(result, f->name, j);
     tool_say("%s (%lld frames)", f->name, (long long)s.n_frames);
     for (int64_t k = 0; k < s.size; k++)
-      tool_say("  [%2lld]  min %12.6g  max %12.6g  mean %12.6g  std %12.6g", (long long)k, s.min[k], s.max[k], s.mean[k],
-               s.std[k]);
+      tool_say("  [%2lld]  min %12.6g  max %12.6g  mean %12.6g  std %12.6g", (long long)k, s.min[k], s.max[k],
+               s.mean[k], s.std[k]);
     mynah_stats_deinit(&s);
   }
   return MYNAH_OK;
@@ -97,20 +100,21 @@ static mynah_status data_verify(const tool_args *args, mynah_dataset *d, mynah_j
 
 /* ---- lint -------------------------------------------------------------------------------------------------------- */
 
-#define LINT_COMMAND_KEYS(K)                                                                       \
+#define LINT_COMMAND_KEYS(K) \
   K(CHOICE, fail, "fail", "warning", 0, 0, "never|info|warning|error", "findings this bad make the exit status 1")
 
 typedef struct lint_command {
 #define LINT_COMMAND_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   LINT_COMMAND_KEYS(LINT_COMMAND_FIELD)
 } lint_command;
-#define LINT_COMMAND_ROW(type, field, name, value, low, high, unit, help)                          \
+#define LINT_COMMAND_ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(lint_command, type, field, name, value, low, high, unit, help)
 static const mynah_key lint_command_keys[] = {LINT_COMMAND_KEYS(LINT_COMMAND_ROW)};
 static const mynah_config_table lint_command_table = {
     "data lint", lint_command_keys, sizeof lint_command_keys / sizeof *lint_command_keys, sizeof(lint_command)};
 
-/* Which part of the split each episode is in: what data split stored, or training would do by itself. Shape: parts (episodes) */
+/* Which part of the split each episode is in: what data split stored, or training would do by itself. Shape: parts
+ * (episodes) */
 static void find_parts(mynah_dataset *d, int8_t *parts) {
   mynah_feed_config feed;
   mynah_split split;
@@ -141,10 +145,13 @@ static mynah_status data_lint(const tool_args *args, mynah_dataset *d, mynah_jso
     const mynah_finding *f = &r.findings[i];
     char where[64] = "all";
     if (f->episode >= 0)
-      snprintf(where, sizeof where, "%lld:%lld-%lld", (long long)f->episode, (long long)f->frames[0], (long long)f->frames[1]);
-    tool_say("%-7s  %-14s  %-14s  %s", mynah_severity_name(f->severity), mynah_lint_kind_name(f->kind), where, f->advice);
+      snprintf(where, sizeof where, "%lld:%lld-%lld", (long long)f->episode, (long long)f->frames[0],
+               (long long)f->frames[1]);
+    tool_say("%-7s  %-14s  %-14s  %s", mynah_severity_name(f->severity), mynah_lint_kind_name(f->kind), where,
+             f->advice);
   }
-  tool_say("%s: %lld findings, %lld not listed", mynah_dataset_path(d), (long long)r.n_found, (long long)(r.n_found - (int64_t)r.n));
+  tool_say("%s: %lld findings, %lld not listed", mynah_dataset_path(d), (long long)r.n_found,
+           (long long)(r.n_found - (int64_t)r.n));
   mynah_json_set(result, "findings", mynah_lint_report_to_json(&r));
   mynah_json_set(result, "found", mynah_json_integer(r.n_found));
   if (r.n_found > 0 && command.fail > 0 && (int64_t)r.worst >= command.fail - 1) tool_exit_with(TOOL_FAILED);
@@ -159,7 +166,8 @@ static int lint_tables(const tool_args *args, const mynah_config_table **out) {
   return 2;
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------------- */
+/* ---- the command --------------------------------------------------------------------------------------------------
+ */
 
 static const data_action looks[] = {{"info", MYNAH_OPEN_READ, data_info, NULL, NULL},
                                     {"list", MYNAH_OPEN_READ, data_list, NULL, NULL},
@@ -180,8 +188,8 @@ static mynah_status find_action(const char *name, const data_action **out) {
     return MYNAH_OK;
   }
   const char *near = mynah_nearest(name, names, (size_t)n);
-  return tool_usage_error("data %s: there is no such action%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
-                          near ? "'?" : "");
+  return tool_usage_error("data %s: there is no such action%s%s%s", name, near ? "; did you mean '" : "",
+                          near ? near : "", near ? "'?" : "");
 }
 
 static mynah_status run(const tool_args *args, mynah_json *result) {
@@ -200,11 +208,13 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
 
 static int tables(const tool_args *args, const mynah_config_table **out) {
   for (int i = 0; args->n_positional > 0 && i < N_LOOKS + data_n_edits; i++)
-    if (strcmp(action_at(i)->name, args->positional[0]) == 0) return action_at(i)->tables ? action_at(i)->tables(args, out) : 0;
+    if (strcmp(action_at(i)->name, args->positional[0]) == 0)
+      return action_at(i)->tables ? action_at(i)->tables(args, out) : 0;
   return 0;
 }
 
 const tool_command tool_data = {
     "data",
-    "data info|list|stats|verify|lint|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|version|diff X.demos [key=value ...]",
+    "data info|list|stats|verify|lint|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|version|diff "
+    "X.demos [key=value ...]",
     "look after a dataset", run, tables};

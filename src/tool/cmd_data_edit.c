@@ -6,38 +6,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EDIT_KEYS(K)                                                                                                       \
-  K(STRING, episodes, "episodes", "", 0, 0, "", "ids, as in 3,7-9; a tag; success, failure; or all")                       \
-  K(STRING, add, "add", "", 0, 0, "", "a tag to give")                                                                     \
-  K(STRING, remove, "remove", "", 0, 0, "", "a tag to take away")                                                          \
-  K(CHOICE, success, "success", "keep", 0, 0, "keep|yes|no|unknown", "whether the task was done")                          \
-  K(INT, first, "first", 0, 0, 9.0e15, "frames", "the first frame to keep")                                                \
-  K(INT, last, "last", -1, -9.0e15, 9.0e15, "frames", "the last frame to keep; negative: from the end")                    \
-  K(FLOAT, valid, "valid", 0.1, 0, 0.9, "", "share of episodes that validate")                                             \
-  K(FLOAT, test, "test", 0, 0, 0.9, "", "share of episodes kept for tests")                                                \
-  K(INT, seed, "seed", 1, 0, 9.0e15, "", "of the split")                                                                   \
-  K(CHOICE, by, "by", "none", 0, 0, "none|task|success|expert", "alike episodes give each part its share")                 \
-  K(STRING, from, "from", "", 0, 0, "", "the feature's name")                                                              \
-  K(STRING, to, "to", "", 0, 0, "", "its new name")                                                                        \
-  K(STRING, features, "features", "", 0, 0, "", "features to keep, comma-separated; empty: all")                           \
-  K(FLOAT, rate_hz, "rate_hz", 0, 0, 100000, "Hz", "the new rate")                                                         \
-  K(STRING, out, "out", "", 0, 0, "", "the new dataset, NAME.demos")                                                       \
+#define EDIT_KEYS(K)                                                                                       \
+  K(STRING, episodes, "episodes", "", 0, 0, "", "ids, as in 3,7-9; a tag; success, failure; or all")       \
+  K(STRING, add, "add", "", 0, 0, "", "a tag to give")                                                     \
+  K(STRING, remove, "remove", "", 0, 0, "", "a tag to take away")                                          \
+  K(CHOICE, success, "success", "keep", 0, 0, "keep|yes|no|unknown", "whether the task was done")          \
+  K(INT, first, "first", 0, 0, 9.0e15, "frames", "the first frame to keep")                                \
+  K(INT, last, "last", -1, -9.0e15, 9.0e15, "frames", "the last frame to keep; negative: from the end")    \
+  K(FLOAT, valid, "valid", 0.1, 0, 0.9, "", "share of episodes that validate")                             \
+  K(FLOAT, test, "test", 0, 0, 0.9, "", "share of episodes kept for tests")                                \
+  K(INT, seed, "seed", 1, 0, 9.0e15, "", "of the split")                                                   \
+  K(CHOICE, by, "by", "none", 0, 0, "none|task|success|expert", "alike episodes give each part its share") \
+  K(STRING, from, "from", "", 0, 0, "", "the feature's name")                                              \
+  K(STRING, to, "to", "", 0, 0, "", "its new name")                                                        \
+  K(STRING, features, "features", "", 0, 0, "", "features to keep, comma-separated; empty: all")           \
+  K(FLOAT, rate_hz, "rate_hz", 0, 0, 100000, "Hz", "the new rate")                                         \
+  K(STRING, out, "out", "", 0, 0, "", "the new dataset, NAME.demos")                                       \
   K(STRING, name, "name", "", 0, 0, "", "a name that then always means this version")
 
 typedef struct edit_config {
 #define EDIT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   EDIT_KEYS(EDIT_FIELD)
 } edit_config;
-#define EDIT_ROW(type, field, name, value, low, high, unit, help) MYNAH_KEY_OF(edit_config, type, field, name, value, low, high, unit, help)
+#define EDIT_ROW(type, field, name, value, low, high, unit, help) \
+  MYNAH_KEY_OF(edit_config, type, field, name, value, low, high, unit, help)
 static const mynah_key edit_keys[] = {EDIT_KEYS(EDIT_ROW)};
 #define N_KEYS (sizeof edit_keys / sizeof *edit_keys)
 static const mynah_config_table edit_table = {"data", edit_keys, N_KEYS, sizeof(edit_config)};
 
 /* The keys that an action knows. */
-static const char *const known_keys[][2] = {
-    {"delete", " episodes "},    {"undelete", " episodes "},          {"tag", " episodes add remove success "},
-    {"trim", " episodes first last "}, {"split", " valid test seed by "}, {"rename", " from to "},
-    {"merge", " out rate_hz features "}, {"select", " out features episodes "}, {"resample", " out rate_hz "}, {"version", " name "}};
+static const char *const known_keys[][2] = {{"delete", " episodes "},
+                                            {"undelete", " episodes "},
+                                            {"tag", " episodes add remove success "},
+                                            {"trim", " episodes first last "},
+                                            {"split", " valid test seed by "},
+                                            {"rename", " from to "},
+                                            {"merge", " out rate_hz features "},
+                                            {"select", " out features episodes "},
+                                            {"resample", " out rate_hz "},
+                                            {"version", " name "}};
 
 static int edit_tables(const tool_args *args, const mynah_config_table **out) {
   static mynah_key keys[N_KEYS];
@@ -58,11 +65,13 @@ static int edit_tables(const tool_args *args, const mynah_config_table **out) {
 static mynah_status read_keys(const tool_args *args, edit_config *c) {
   const mynah_config_table *table;
   mynah_config_default(&edit_table, c);
-  if (!edit_tables(args, &table)) return args->n_settings > 0 ? tool_usage_error("unknown key in '%s'", args->settings[0]) : MYNAH_OK;
+  if (!edit_tables(args, &table))
+    return args->n_settings > 0 ? tool_usage_error("unknown key in '%s'", args->settings[0]) : MYNAH_OK;
   return tool_apply(args, &(mynah_config_bind){table, c}, 1);
 }
 
-/* ---- which episodes ------------------------------------------------------------------------------------------------ */
+/* ---- which episodes ------------------------------------------------------------------------------------------------
+ */
 
 typedef struct id_list {
   int64_t *ids;
@@ -103,7 +112,8 @@ static mynah_status choose(mynah_dataset *d, const char *text, id_list *out) {
   return MYNAH_OK;
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------- */
+/* ---- changes -------------------------------------------------------------------------------------------------------
+ */
 
 static mynah_status tell(mynah_dataset *d, const char *what, int64_t n, mynah_json *result) {
   char hash[65];
@@ -119,8 +129,10 @@ static mynah_status tell(mynah_dataset *d, const char *what, int64_t n, mynah_js
 
 static mynah_status change(const tool_args *args, mynah_dataset *d, const edit_config *c, const id_list *l) {
   int64_t n = (int64_t)l->n;
-  if (strcmp(args->positional[0], "tag") != 0) return mynah_dataset_set_deleted(d, l->ids, n, args->positional[0][0] == 'd');
-  if (!c->add[0] && !c->remove[0] && c->success == 0) return tool_usage_error("give add=TAG, remove=TAG or success=yes|no|unknown");
+  if (strcmp(args->positional[0], "tag") != 0)
+    return mynah_dataset_set_deleted(d, l->ids, n, args->positional[0][0] == 'd');
+  if (!c->add[0] && !c->remove[0] && c->success == 0)
+    return tool_usage_error("give add=TAG, remove=TAG or success=yes|no|unknown");
   if (c->add[0]) MYNAH_TRY(mynah_dataset_tag(d, l->ids, n, c->add, true));
   if (c->remove[0]) MYNAH_TRY(mynah_dataset_tag(d, l->ids, n, c->remove, false));
   static const int values[] = {0, 1, 0, -1};
@@ -171,8 +183,8 @@ static mynah_status data_split(const tool_args *args, mynah_dataset *d, mynah_js
   mynah_json_set(result, "train", mynah_json_integer(n[0]));
   mynah_json_set(result, "valid", mynah_json_integer(n[1]));
   mynah_json_set(result, "test", mynah_json_integer(n[2]));
-  tool_say("%s: %lld train, %lld validate, %lld test (valid.by=random takes this split)", mynah_dataset_path(d), (long long)n[0],
-           (long long)n[1], (long long)n[2]);
+  tool_say("%s: %lld train, %lld validate, %lld test (valid.by=random takes this split)", mynah_dataset_path(d),
+           (long long)n[0], (long long)n[1], (long long)n[2]);
   return MYNAH_OK;
 }
 
@@ -195,16 +207,19 @@ static mynah_status data_version(const tool_args *args, mynah_dataset *d, mynah_
     const mynah_json *v = mynah_json_at(list, i);
     const char *h = mynah_json_to_string(mynah_json_get(v, "hash"), "");
     tool_say("%c %.16s  %6lld episodes  %s", strcmp(h, hash) == 0 ? '*' : ' ', h,
-             (long long)mynah_json_to_integer(mynah_json_get(v, "episodes"), 0), mynah_json_to_string(mynah_json_get(v, "name"), ""));
+             (long long)mynah_json_to_integer(mynah_json_get(v, "episodes"), 0),
+             mynah_json_to_string(mynah_json_get(v, "name"), ""));
   }
   mynah_json_set(result, "hash", mynah_json_string(hash));
   mynah_json_set(result, "versions", list);
   return MYNAH_OK;
 }
 
-/* ---- new files ----------------------------------------------------------------------------------------------------- */
+/* ---- new files -----------------------------------------------------------------------------------------------------
+ */
 
-static mynah_status copy_open(const tool_args *args, mynah_dataset **from, int n, const edit_config *c, mynah_json *result) {
+static mynah_status copy_open(const tool_args *args, mynah_dataset **from, int n, const edit_config *c,
+                              mynah_json *result) {
   id_list l = {0};
   mynah_status status = c->episodes[0] ? choose(from[0], c->episodes, &l) : MYNAH_OK;
   mynah_copy_options o = {c->features, l.ids, (int64_t)l.n, c->rate_hz, tool_progress()};
@@ -226,7 +241,8 @@ static mynah_status data_copy(const tool_args *args, mynah_json *result) {
   MYNAH_TRY(read_keys(args, &c));
   if (!c.out[0]) return tool_usage_error("out=NAME.demos is missing");
   if (strcmp(args->positional[0], "resample") == 0 && c.rate_hz <= 0) return tool_usage_error("rate_hz= is missing");
-  if (strcmp(args->positional[0], "merge") != 0 && args->n_positional != 2) return tool_usage_error("takes one dataset");
+  if (strcmp(args->positional[0], "merge") != 0 && args->n_positional != 2)
+    return tool_usage_error("takes one dataset");
   mynah_status status = MYNAH_OK;
   for (; n < args->n_positional - 1 && status == MYNAH_OK; n += status == MYNAH_OK)
     status = mynah_dataset_open(args->positional[n + 1], MYNAH_OPEN_READ, &from[n]);
@@ -235,7 +251,8 @@ static mynah_status data_copy(const tool_args *args, mynah_json *result) {
   return status;
 }
 
-/* ---- versions compared --------------------------------------------------------------------------------------------- */
+/* ---- versions compared ---------------------------------------------------------------------------------------------
+ */
 
 /* "X.demos", "X.demos@VERSION", or a policy file: the version it saw, looked for in the other one's dataset. */
 static mynah_status read_version(const char *text, const char *other, mynah_json **out) {
@@ -268,12 +285,15 @@ static mynah_status data_diff(const tool_args *args, mynah_json *result) {
   if (status == MYNAH_OK) status = read_version(args->positional[2], args->positional[1], &b);
   if (status == MYNAH_OK) {
     mynah_version_diff(a, b, result);
-    tool_say("%lld episodes kept, %zu removed, %zu added; %lld frames before, %lld after; %zu features removed, %zu added",
-             (long long)mynah_json_to_integer(mynah_json_get(result, "episodes_kept"), 0),
-             mynah_json_size(mynah_json_get(result, "episodes_removed")), mynah_json_size(mynah_json_get(result, "episodes_added")),
-             (long long)mynah_json_to_integer(mynah_json_get(result, "frames_before"), 0),
-             (long long)mynah_json_to_integer(mynah_json_get(result, "frames_after"), 0),
-             mynah_json_size(mynah_json_get(result, "features_removed")), mynah_json_size(mynah_json_get(result, "features_added")));
+    tool_say(
+        "%lld episodes kept, %zu removed, %zu added; %lld frames before, %lld after; %zu features removed, %zu added",
+        (long long)mynah_json_to_integer(mynah_json_get(result, "episodes_kept"), 0),
+        mynah_json_size(mynah_json_get(result, "episodes_removed")),
+        mynah_json_size(mynah_json_get(result, "episodes_added")),
+        (long long)mynah_json_to_integer(mynah_json_get(result, "frames_before"), 0),
+        (long long)mynah_json_to_integer(mynah_json_get(result, "frames_after"), 0),
+        mynah_json_size(mynah_json_get(result, "features_removed")),
+        mynah_json_size(mynah_json_get(result, "features_added")));
   }
   mynah_json_destroy(a);
   mynah_json_destroy(b);

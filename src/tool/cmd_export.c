@@ -9,9 +9,11 @@ typedef struct export_config {
 #define EXPORT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   EXPORT_KEYS(EXPORT_FIELD)
 } export_config;
-#define EXPORT_ROW(type, field, name, value, low, high, unit, help) MYNAH_KEY_OF(export_config, type, field, name, value, low, high, unit, help)
+#define EXPORT_ROW(type, field, name, value, low, high, unit, help) \
+  MYNAH_KEY_OF(export_config, type, field, name, value, low, high, unit, help)
 static const mynah_key export_keys[] = {EXPORT_KEYS(EXPORT_ROW)};
-static const mynah_config_table export_table = {"export", export_keys, sizeof export_keys / sizeof *export_keys, sizeof(export_config)};
+static const mynah_config_table export_table = {"export", export_keys, sizeof export_keys / sizeof *export_keys,
+                                                sizeof(export_config)};
 
 static mynah_status run(const tool_args *args, mynah_json *result) {
   const mynah_exporter *exporter;
@@ -28,7 +30,8 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   mynah_json_set(result, "episodes", mynah_json_integer(mynah_dataset_n_episodes(d)));
   mynah_json_set(result, "frames", mynah_json_integer(mynah_dataset_n_frames(d)));
   if (status == MYNAH_OK)
-    tool_say("exported %lld episodes, %lld frames: %s", (long long)mynah_dataset_n_episodes(d), (long long)mynah_dataset_n_frames(d), c.out);
+    tool_say("exported %lld episodes, %lld frames: %s", (long long)mynah_dataset_n_episodes(d),
+             (long long)mynah_dataset_n_frames(d), c.out);
   mynah_dataset_close(d);
   return status;
 }

@@ -72,7 +72,7 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return n;
 }
 
-const tool_command tool_import = {"import",
-                                  "import FORMAT PATH out=X.demos [key=value ...]   (formats: aloha, csv, lerobot, "
-                                  "minari, npz, robomimic, tub, udacity, zarr)",
-                                  "bring demonstrations in from another format", run, tables};
+const tool_command tool_import = {
+    "import",
+    "import FORMAT PATH out=X.demos [key=value ...]   (formats: aloha, csv, lerobot, minari, npz, robomimic, tub, udacity, zarr)",
+    "bring demonstrations in from another format", run, tables};

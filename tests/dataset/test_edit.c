@@ -73,7 +73,8 @@ static void test_tags(void **state) {
   case_ok(mynah_dataset_split(d, &(mynah_split_config){0.33, 0.17, 4, MYNAH_SPLIT_BY_NONE}, counts));
   for (int64_t i = 0; i < 6; i++) assert_int_equal(mynah_dataset_part(d, i), parts[i]);
   assert_true(mynah_dataset_has_tag(d, 3, "good"));
-  case_fails(mynah_dataset_split(d, &(mynah_split_config){0.5, 0.5, 4, MYNAH_SPLIT_BY_NONE}, counts), MYNAH_INVALID, "nothing");
+  case_fails(mynah_dataset_split(d, &(mynah_split_config){0.5, 0.5, 4, MYNAH_SPLIT_BY_NONE}, counts), MYNAH_INVALID,
+             "nothing");
   mynah_dataset_close(d);
 }
 
@@ -150,7 +151,8 @@ static void test_versions(void **state) {
   assert_int_equal(mynah_json_size(mynah_json_get(diff, "episodes_removed")), 3);
   assert_int_equal(mynah_json_size(mynah_json_get(diff, "episodes_added")), 2);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(diff, "episodes_kept"), 0), 3);
-  assert_string_equal(mynah_json_to_string(mynah_json_at(mynah_json_get(diff, "features_added"), 0), ""), "observation.forces");
+  assert_string_equal(mynah_json_to_string(mynah_json_at(mynah_json_get(diff, "features_added"), 0), ""),
+                      "observation.forces");
   mynah_json_destroy(a);
   named[12] = 0;
   case_ok(mynah_dataset_read_version(d, named, &a));
@@ -189,7 +191,8 @@ static void test_merge(void **state) {
   assert_int_equal(mynah_dataset_n_episodes(d), 1);
   assert_string_equal(mynah_dataset_feature(d, 0)->name, "action");
   assert_int_equal(mynah_dataset_episode(d, 0)->n_frames, 90);
-  case_fails(mynah_dataset_copy((mynah_dataset *[]){from[0], d}, 2, &all, "/nonexistent/x.demos"), MYNAH_NOT_FOUND, "nonexistent");
+  case_fails(mynah_dataset_copy((mynah_dataset *[]){from[0], d}, 2, &all, "/nonexistent/x.demos"), MYNAH_NOT_FOUND,
+             "nonexistent");
   mynah_dataset_close(d);
   case_ok(mynah_file_remove(other));
   some.features = "action,no.such";
@@ -200,7 +203,8 @@ static void test_merge(void **state) {
 
 /* 20 Hz to 50 Hz: a straight line stays one, an angle goes the short way, the end is kept. */
 static void test_resample(void **state) {
-  mynah_feature f[2] = {mynah_feature_vector("observation.state", 2, "x,angle", ""), mynah_feature_vector("action", 1, "", "")};
+  mynah_feature f[2] = {mynah_feature_vector("observation.state", 2, "x,angle", ""),
+                        mynah_feature_vector("action", 1, "", "")};
   f[0].angle_mask = 2;
   mynah_dataset_config c = {.features = f, .n_features = 2, .rate_hz = 20};
   mynah_dataset *d;

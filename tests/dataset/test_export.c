@@ -6,9 +6,10 @@ static char path[MYNAH_PATH_MAX], out[MYNAH_PATH_MAX + 16], again[MYNAH_PATH_MAX
 
 /* Numbers of several types, a switch, pictures that survive exactly; episodes longer than a block. */
 static mynah_status make(void) {
-  mynah_feature f[5] = {mynah_feature_vector("observation.state", 3, "x,y,joint_1", "m"), case_vector("observation.count", 2, MYNAH_I64),
-                        mynah_feature_image("observation.images.top", CASE_HEIGHT, CASE_WIDTH), case_vector("next.done", 1, MYNAH_BOOL),
-                        case_vector("action", 2, MYNAH_F64)};
+  mynah_feature f[5] = {mynah_feature_vector("observation.state", 3, "x,y,joint_1", "m"),
+                        case_vector("observation.count", 2, MYNAH_I64),
+                        mynah_feature_image("observation.images.top", CASE_HEIGHT, CASE_WIDTH),
+                        case_vector("next.done", 1, MYNAH_BOOL), case_vector("action", 2, MYNAH_F64)};
   mynah_dataset_config c = {.features = f, .n_features = 5, .rate_hz = 20, .codec = MYNAH_CODEC_PNG};
   mynah_dataset *d;
   MYNAH_TRY(mynah_dataset_create(path, &c, &d));
@@ -22,7 +23,11 @@ static mynah_status make(void) {
       int64_t counts[2] = {frame.i64[0] >> 20, t};
       uint8_t is_done = t == 29 + 50 * e;
       double action[2] = {(double)(float)frame.f32[0], 0.5 * (double)t};
-      mynah_value v[5] = {{frame.f32, 12, 0}, {counts, 16, 0}, {frame.picture, sizeof frame.picture, 0}, {&is_done, 1, 0}, {action, 16, 0}};
+      mynah_value v[5] = {{frame.f32, 12, 0},
+                          {counts, 16, 0},
+                          {frame.picture, sizeof frame.picture, 0},
+                          {&is_done, 1, 0},
+                          {action, 16, 0}};
       case_ok(mynah_episode_add(d, 50000000 * t, v, NULL));
     }
     case_ok(mynah_episode_seal(d, NULL));
@@ -57,11 +62,14 @@ static void expect_same(mynah_dataset *a, mynah_dataset *b, const char *ours, co
       }
       float x[8], y[8];
       assert_non_null(mynah_dataset_find(b, theirs));
-      assert_int_equal(mynah_feature_size(mynah_dataset_find(a, ours)), mynah_feature_size(mynah_dataset_find(b, theirs)));
+      assert_int_equal(mynah_feature_size(mynah_dataset_find(a, ours)),
+                       mynah_feature_size(mynah_dataset_find(b, theirs)));
       case_ok(mynah_dataset_read(a, e, ours, t, 1, x));
       case_ok(mynah_dataset_read(b, e, theirs, t, 1, y));
       for (int64_t k = 0; k < mynah_feature_size(mynah_dataset_find(a, ours)); k++)
-        if (x[k] != y[k]) fail_msg("%s episode %lld frame %lld: %g, not %g", ours, (long long)e, (long long)t, (double)y[k], (double)x[k]);
+        if (x[k] != y[k])
+          fail_msg("%s episode %lld frame %lld: %g, not %g", ours, (long long)e, (long long)t, (double)y[k],
+                   (double)x[k]);
     }
   }
 }
@@ -95,7 +103,8 @@ static void round_trip(const char *format, const char *inner, const char *const 
   mynah_dataset_close(b);
 }
 
-static const char *const same[5] = {"observation.state", "observation.count", "observation.images.top", "next.done", "action"};
+static const char *const same[5] = {"observation.state", "observation.count", "observation.images.top", "next.done",
+                                    "action"};
 static void test_csv(void **state) { round_trip("csv", "/frames.csv", same); }
 static void test_npz(void **state) { round_trip("npz", "", same); }
 static void test_lerobot(void **state) { round_trip("lerobot", "", same); }
@@ -124,7 +133,8 @@ static void test_torture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test_setup(test_csv, set_up), cmocka_unit_test_setup(test_npz, set_up),
-                                     cmocka_unit_test_setup(test_lerobot, set_up), cmocka_unit_test_setup(test_robomimic, set_up),
+                                     cmocka_unit_test_setup(test_lerobot, set_up),
+                                     cmocka_unit_test_setup(test_robomimic, set_up),
                                      cmocka_unit_test_setup(test_torture, set_up)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

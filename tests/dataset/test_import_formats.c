@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Importers against files of the real writers in ../shared/goldens/formats: every number, each picture's sum of bytes. */
+/* Importers against files of the real writers in ../shared/goldens/formats: every number, each picture's sum of bytes.
+ */
 #include "dataset_case.h"
+
+#include "src/dataset/video.h"
 
 #include <math.h>
 #include <sys/stat.h>
@@ -45,7 +48,8 @@ static mynah_dataset *open_golden(const char *format, const char *name, mynah_js
   }
   snprintf(json, sizeof json, "goldens/formats/%s", name);
   snprintf(path, sizeof path, "%s", mynah_test_shared(json));
-  snprintf(json, sizeof json, "%.*s.expected.json", strchr(name, '/') ? (int)(strlen(path) - strlen(strchr(name, '/'))) : (int)strlen(path), path);
+  snprintf(json, sizeof json, "%.*s.expected.json",
+           strchr(name, '/') ? (int)(strlen(path) - strlen(strchr(name, '/'))) : (int)strlen(path), path);
   if (expected) case_ok(mynah_json_load(json, expected));
   case_ok(mynah_file_remove(out));
   case_ok(import(format, path, strcmp(format, "lerobot") == 0 ? "codec=png" : "", &r));
@@ -56,7 +60,9 @@ static mynah_dataset *open_golden(const char *format, const char *name, mynah_js
   return d;
 }
 
-static double number(const mynah_json *j) { return mynah_json_is_bool(j) ? mynah_json_to_bool(j, false) : mynah_json_to_number(j, (double)NAN); }
+static double number(const mynah_json *j) {
+  return mynah_json_is_bool(j) ? mynah_json_to_bool(j, false) : mynah_json_to_number(j, (double)NAN);
+}
 
 /* Frame t of a feature is a list of numbers, or one. */
 static void expect_row(mynah_dataset *d, int64_t i, const char *feature, int64_t t, const mynah_json *want) {
@@ -71,7 +77,8 @@ static void expect_row(mynah_dataset *d, int64_t i, const char *feature, int64_t
   for (int64_t k = 0; k < n; k++) {
     double v = number(mynah_json_is_array(want) ? mynah_json_at(want, (size_t)k) : want);
     double g = f->dtype == MYNAH_F64 ? got[k] : (double)floats[k];
-    if (g != (f->dtype == MYNAH_F64 ? v : (double)(float)v)) fail_msg("%s frame %lld element %lld: %g, not %g", feature, (long long)t, (long long)k, g, v);
+    if (g != (f->dtype == MYNAH_F64 ? v : (double)(float)v))
+      fail_msg("%s frame %lld element %lld: %g, not %g", feature, (long long)t, (long long)k, g, v);
   }
 }
 
@@ -88,19 +95,23 @@ static double expect_sum(mynah_dataset *d, int64_t i, const char *feature, int64
   size_t n = (size_t)p.width * (size_t)p.height * 3;
   for (size_t k = 0; k < n; k++) sum += p.data[k];
   mynah_image_deinit(&p);
-  if (!(fabs(sum - (double)want) <= tolerance * (double)n)) fail_msg("%s frame %lld: sum %g, not %lld", feature, (long long)t, sum, (long long)want);
+  if (!(fabs(sum - (double)want) <= tolerance * (double)n))
+    fail_msg("%s frame %lld: sum %g, not %lld", feature, (long long)t, sum, (long long)want);
   return fabs(sum - (double)want) / (double)n;
 }
 
 static void test_robomimic(void **state) {
-  static const char *const files[] = {"robomimic_lowdim.hdf5", "robomimic_image_gzip.hdf5"}, *const demos[] = {"demo_0", "demo_1", "demo_2", "demo_10"};
+  static const char *const files[] = {"robomimic_lowdim.hdf5", "robomimic_image_gzip.hdf5"}, *const demos[] = {
+                                                                                                 "demo_0", "demo_1",
+                                                                                                 "demo_2", "demo_10"};
   for (int file = 0; file < 2; file++) {
     mynah_json *expected;
     mynah_dataset *d = open_golden("robomimic", files[file], &expected, 0);
     assert_int_equal(mynah_dataset_n_episodes(d), 4);
     assert_true(mynah_dataset_rate_hz(d) == 20);
     for (int e = 0; e < 4; e++) {
-      const mynah_json *j = mynah_json_get(mynah_json_get(expected, "demos"), demos[e]), *obs = mynah_json_get(j, "obs");
+      const mynah_json *j = mynah_json_get(mynah_json_get(expected, "demos"), demos[e]),
+                       *obs = mynah_json_get(j, "obs");
       size_t n = (size_t)mynah_json_to_integer(mynah_json_get(j, "num_samples"), 0);
       expect_rows(d, e, "action", mynah_json_get(j, "actions"), n);
       expect_rows(d, e, "next.reward", mynah_json_get(j, "rewards"), n);
@@ -108,7 +119,8 @@ static void test_robomimic(void **state) {
       expect_rows(d, e, "observation.object", mynah_json_get(obs, "object"), n);
       expect_rows(d, e, "observation.robot0_eef_pos", mynah_json_get(obs, "robot0_eef_pos"), n);
       for (size_t t = 0; t < n && file == 1; t++)
-        expect_sum(d, e, "observation.images.agentview", (int64_t)t, mynah_json_to_integer(mynah_json_at(mynah_json_get(j, "agentview_image_sum"), t), 0), 0);
+        expect_sum(d, e, "observation.images.agentview", (int64_t)t,
+                   mynah_json_to_integer(mynah_json_at(mynah_json_get(j, "agentview_image_sum"), t), 0), 0);
       assert_int_equal(mynah_dataset_part(d, e), e == 1 ? 1 : 0); /* masks */
     }
     mynah_json_destroy(expected);
@@ -217,23 +229,29 @@ static void test_tub(void **state) {
   mynah_dataset_close(d);
 }
 
-/* ---- LeRobot ------------------------------------------------------------------------------------------------------------ */
+/* ---- LeRobot
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void test_lerobot(void **state) {
-  static const char *const names[] = {"lerobot_v21_state", "lerobot_v30_state", "lerobot_v30_image", "lerobot_v30_video"};
+  static const char *const names[] = {"lerobot_v21_state", "lerobot_v30_state", "lerobot_v30_image",
+                                      "lerobot_v30_video"};
   for (int k = 0; k < 4; k++) {
     mynah_json *expected;
-    mynah_dataset *d = open_golden("lerobot", names[k], &expected, 0);
-    const mynah_json *frames = mynah_json_get(expected, "frames"), *lengths = mynah_json_get(expected, "lengths"), *tasks = mynah_json_get(expected, "tasks");
+    bool has_decoder = mynah__video_is_supported();
+    mynah_dataset *d = open_golden("lerobot", names[k], &expected, k == 3 && !has_decoder);
+    const mynah_json *frames = mynah_json_get(expected, "frames"), *lengths = mynah_json_get(expected, "lengths"),
+                     *tasks = mynah_json_get(expected, "tasks");
     assert_int_equal(mynah_dataset_n_episodes(d), mynah_json_size(lengths));
     assert_true(mynah_dataset_rate_hz(d) == mynah_json_to_number(mynah_json_get(expected, "fps"), 0));
     bool has_camera = mynah_dataset_find(d, "observation.images.top") != NULL;
-    assert_int_equal(has_camera, k >= 2);
+    assert_int_equal(has_camera, k == 2 || (k == 3 && has_decoder));
     size_t at = 0;
     double off = 0; /* the sums of the video are those before it was encoded: 1.5 grey levels in the mean */
     for (size_t e = 0; e < mynah_json_size(lengths); e++) {
-      assert_string_equal(mynah_dataset_episode(d, (int64_t)e)->task, mynah_json_to_string(mynah_json_at(tasks, e), "?"));
-      assert_int_equal(mynah_dataset_episode(d, (int64_t)e)->n_frames, mynah_json_to_integer(mynah_json_at(lengths, e), 0));
+      assert_string_equal(mynah_dataset_episode(d, (int64_t)e)->task,
+                          mynah_json_to_string(mynah_json_at(tasks, e), "?"));
+      assert_int_equal(mynah_dataset_episode(d, (int64_t)e)->n_frames,
+                       mynah_json_to_integer(mynah_json_at(lengths, e), 0));
       for (int64_t t = 0; t < mynah_json_to_integer(mynah_json_at(lengths, e), 0); t++, at++) {
         const mynah_json *f = mynah_json_at(frames, at);
         int64_t time_ns;
@@ -263,7 +281,8 @@ static void expect_stats(mynah_dataset *d, int64_t episode, const char *feature,
     assert_true(s.min[k] == (double)(float)mynah_json_to_number(mynah_json_at(mynah_json_get(want, "min"), k), 0));
     assert_true(s.max[k] == (double)(float)mynah_json_to_number(mynah_json_at(mynah_json_get(want, "max"), k), 0));
     if (!(fabs(s.mean[k] - mean) <= 5e-6 && fabs(s.std[k] - std) <= 5e-6))
-      fail_msg("episode %lld %s[%zu]: mean %.9g, not %.9g; std %.9g, not %.9g", (long long)episode, feature, k, s.mean[k], mean, s.std[k], std);
+      fail_msg("episode %lld %s[%zu]: mean %.9g, not %.9g; std %.9g, not %.9g", (long long)episode, feature, k,
+               s.mean[k], mean, s.std[k], std);
   }
   mynah_stats_deinit(&s);
 }
@@ -278,8 +297,10 @@ static void test_g1(void **state) {
   case_ok(import("lerobot", path, "", &r));
   assert_int_equal(r.n_episodes, 100);
   assert_int_equal(r.n_frames, 35965);
-  assert_int_equal(r.n_skipped, 95); /* of 100 videos 5 are there */
-  assert_non_null(strstr(mynah_json_to_string(mynah_json_get(mynah_json_at(r.skipped, 0), "why"), ""), "video is missing"));
+  assert_int_equal(r.n_skipped, mynah__video_is_supported() ? 95 : 1); /* of 100 videos 5 are there */
+  if (r.n_skipped > 1)
+    assert_non_null(
+        strstr(mynah_json_to_string(mynah_json_get(mynah_json_at(r.skipped, 0), "why"), ""), "video is missing"));
   mynah_json_destroy(r.skipped);
   case_ok(mynah_dataset_open(out, MYNAH_OPEN_READ, &d));
   snprintf(stats, sizeof stats, "%s/meta/episodes_stats.jsonl", path);
@@ -300,7 +321,8 @@ static void test_g1(void **state) {
   mynah_dataset_close(d);
 }
 
-/* ---- formats made here ------------------------------------------------------------------------------------------------- */
+/* ---- formats made here
+ * ------------------------------------------------------------------------------------------------- */
 
 static void write_text(const char *name, const char *text) {
   char path[2 * MYNAH_PATH_MAX];
@@ -315,10 +337,13 @@ static void test_csv(void **state) {
   float v[3];
   int64_t time_ns;
   snprintf(path, sizeof path, "%.*s/a.csv", (int)(strrchr(out, '/') - out), out);
-  write_text("a.csv", "episode,time_s,task,action.x,action.y,observation.state[0],observation.state[1],observation.state[2],force\r\n"
-                      "0,0.5,\"push, \"\"it\"\"\",1,2,3,4,5,6\r\n0,0.6,,1.5,2,3,4,5,7\r\n"
-                      "1,0,reach,1,2,3,nan,5,6\n1,0.1,reach,1,2,3,4,5,6\n"
-                      "2,0,reach,1,2,3,4,x,6\n3,0,reach,1,2,3,4,6\n4,1,reach,-1,-2,-3,-4,-5,-6\n4,0.9,reach,1,1,1,1,1,1\n5,0,last,7,7,7,7,7,7\n");
+  write_text(
+      "a.csv",
+      "episode,time_s,task,action.x,action.y,observation.state[0],observation.state[1],observation.state[2],force\r\n"
+      "0,0.5,\"push, \"\"it\"\"\",1,2,3,4,5,6\r\n0,0.6,,1.5,2,3,4,5,7\r\n"
+      "1,0,reach,1,2,3,nan,5,6\n1,0.1,reach,1,2,3,4,5,6\n"
+      "2,0,reach,1,2,3,4,x,6\n3,0,reach,1,2,3,4,6\n4,1,reach,-1,-2,-3,-4,-5,-6\n4,0.9,reach,1,1,1,1,1,1\n5,0,last,7,7,"
+      "7,7,7,7\n");
   case_ok(import("csv", path, "rate_hz=10", &r));
   assert_int_equal(r.n_episodes, 2);
   assert_int_equal(r.n_frames, 3);

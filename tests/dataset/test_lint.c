@@ -22,8 +22,8 @@ typedef struct moment {
 typedef struct fault {
   mynah_lint_kind kind;
   void (*plant)(moment *m, int episode, int t);
-  int n_frames;     /* of episode WHERE; 0: as usual */
-  int copy_of;      /* episode WHERE moves as this one; -1: by itself */
+  int n_frames;        /* of episode WHERE; 0: as usual */
+  int copy_of;         /* episode WHERE moves as this one; -1: by itself */
   int64_t first, last; /* the finding's frames lie within; last < 0: of the whole set */
   const char *forge;   /* an element or time changed behind the writer's back: "nan" or "time" */
 } fault;
@@ -84,7 +84,8 @@ static void forge(const char *path, const char *what) {
   int feature = is_time ? MYNAH__TIMES : 2, start = 64;
   char sql[256];
   assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-  snprintf(sql, sizeof sql, "SELECT data FROM block WHERE episode=%d AND feature=%d AND start=%d", WHERE + 1, feature, start);
+  snprintf(sql, sizeof sql, "SELECT data FROM block WHERE episode=%d AND feature=%d AND start=%d", WHERE + 1, feature,
+           start);
   assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
   assert_int_equal(sqlite3_step(q), SQLITE_ROW);
   int n = sqlite3_column_bytes(q, 0);
@@ -93,7 +94,8 @@ static void forge(const char *path, const char *what) {
   if (is_time) ((int64_t *)(void *)data)[100 - start] -= 300000000;
   else ((float *)(void *)data)[2 * (100 - start)] = NAN;
   uint32_t crc = mynah__place_crc(WHERE + 1, feature, start, 64, data, (size_t)n);
-  snprintf(sql, sizeof sql, "UPDATE block SET data=?1, crc=?2 WHERE episode=%d AND feature=%d AND start=%d", WHERE + 1, feature, start);
+  snprintf(sql, sizeof sql, "UPDATE block SET data=?1, crc=?2 WHERE episode=%d AND feature=%d AND start=%d", WHERE + 1,
+           feature, start);
   assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
   sqlite3_bind_blob(q, 1, data, n, SQLITE_STATIC);
   sqlite3_bind_int64(q, 2, crc);
@@ -123,14 +125,15 @@ static void expect(const char *folder, const fault *f) {
   case_ok(lint_file(path, parts, &r));
   for (size_t i = 0; i < r.n; i++) {
     const mynah_finding *g = &r.findings[i];
-    bool is_there = f->last < 0 ? g->episode == -1
-                                : g->episode == WHERE + 1 && g->frames[0] >= f->first && g->frames[1] <= f->last;
+    bool is_there =
+        f->last < 0 ? g->episode == -1 : g->episode == WHERE + 1 && g->frames[0] >= f->first && g->frames[1] <= f->last;
     is_found = is_found || (g->kind == f->kind && is_there && strlen(g->advice) > 20);
   }
   if (!is_found) {
     for (size_t i = 0; i < r.n; i++)
-      print_message("  found %s %lld:%lld-%lld %s\n", mynah_lint_kind_name(r.findings[i].kind), (long long)r.findings[i].episode,
-                    (long long)r.findings[i].frames[0], (long long)r.findings[i].frames[1], r.findings[i].advice);
+      print_message("  found %s %lld:%lld-%lld %s\n", mynah_lint_kind_name(r.findings[i].kind),
+                    (long long)r.findings[i].episode, (long long)r.findings[i].frames[0],
+                    (long long)r.findings[i].frames[1], r.findings[i].advice);
     fail_msg("%s was planted and not found", mynah_lint_kind_name(f->kind));
   }
   mynah_lint_report_deinit(&r);
@@ -227,6 +230,7 @@ static void test_torture(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_clean), cmocka_unit_test(test_planted), cmocka_unit_test(test_torture)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_clean), cmocka_unit_test(test_planted),
+                                     cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
