@@ -9,7 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static const mynah_importer *const importers[] = {&mynah__import_udacity, &mynah__import_zarr, NULL};
+static const mynah_importer *const importers[] = {&mynah__import_rollouts, &mynah__import_udacity, &mynah__import_zarr, NULL};
 #define N_IMPORTERS (sizeof importers / sizeof *importers - 1)
 
 const mynah_importer *const *mynah_importers(void) { return importers; }

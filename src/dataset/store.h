@@ -138,6 +138,6 @@ typedef struct mynah__import_file {
 mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file);
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);
 mynah_status mynah__import_end(mynah__import_file *file, mynah_status status);
-extern const mynah_importer mynah__import_udacity, mynah__import_zarr;
+extern const mynah_importer mynah__import_rollouts, mynah__import_udacity, mynah__import_zarr;
 
 #endif

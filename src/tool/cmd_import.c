@@ -72,5 +72,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return n;
 }
 
-const tool_command tool_import = {"import", "import FORMAT PATH out=X.demos [key=value ...]   (formats: zarr, udacity)",
+const tool_command tool_import = {"import", "import FORMAT PATH out=X.demos [key=value ...]   (formats: zarr, udacity, rollouts)",
                                   "bring demonstrations in from another format", run, tables};
