@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Simulated robots, as devices: driving with a camera (track), pushing a T-shaped block (pusht).
+/* Simulated robots, as devices: driving with a camera (track), pushing a T-shaped block (pusht), and the classic cartpole
+ * and pendulum.
  *
  * Owns:    the device owns everything it shows. Threads: one device, one thread; any number of devices.
  * The same seed gives the same episode, on any machine of the same type. */
@@ -92,6 +93,20 @@ MYNAH_API void mynah_pusht_state_get(const mynah_device *pusht, mynah_pusht_stat
 MYNAH_API MYNAH_CHECKED mynah_status mynah_pusht_render(const mynah_device *pusht, uint8_t *rgb, int size);
 /* Share of the goal that a block at this pose covers. Shape: pose (3) x, y, angle */
 MYNAH_API double mynah_pusht_coverage(const double *pose);
+
+/* ---- cartpole and pendulum: gymnasium's CartPole-v1 and Pendulum-v1 ------------------------------------------- */
+
+/* 50 Hz, at most 500 steps, from a seed of our own. observation.state (4) x m, v m/s, angle rad, spin rad/s; action (1):
+ * above 0.5 pushes right, else left. An episode ends when the pole leans over 12 degrees or the cart leaves 2.4 m.
+ * Metrics: return MEAN (steps), solved RATE (return >= 475). Expert: linear feedback.
+ * Source: Barto, Sutton, Anderson 1983, "Neuronlike Adaptive Elements That Can Solve Difficult Learning Control Problems" */
+extern MYNAH_API const mynah_device_type mynah_sim_cartpole;
+/* 20 Hz, 200 steps. observation.state (3) cos, sin of the angle from upright, spin rad/s; action (1) torque N m, limited
+ * to +-2. Metric: return MEAN, minus the sum of angle^2 + 0.1 spin^2 + 0.001 torque^2. Expert: energy pumping, then PD. */
+extern MYNAH_API const mynah_device_type mynah_sim_pendulum;
+/* Start an episode from a state instead of a seed. Shape: state (4) as cartpole observes; (2) angle, spin */
+MYNAH_API void mynah_cartpole_reset_to(mynah_device *cartpole, const double *state);
+MYNAH_API void mynah_pendulum_reset_to(mynah_device *pendulum, const double *state);
 
 #ifdef __cplusplus
 }

@@ -26,12 +26,12 @@ extern "C" {
  *              clean command is the label (Laskey et al. 2017, "DART: Noise Injection for Robust Imitation Learning") */
 #define MYNAH_DAGGER_KEYS(K)                                                                       \
   K(CHOICE, method, "method", "dagger", 0, 0, "dagger|hg-dagger|safe|dart", "who drives, and which frames the expert labels") \
-  K(INT, rounds, "rounds", 5, 1, 1000, "rounds", "after the first demonstrations, which are round 0") \
+  K(INT, rounds, "rounds", 9, 1, 1000, "rounds", "after the first demonstrations, which are round 0") \
   K(INT, frames, "frames", 1000, 10, 1.0e9, "frames", "labelled at most in each round, round 0 included") \
   K(INT, episodes, "round.episodes", 4, 1, 100000, "episodes", "that a round's frames are spread over") \
   K(FLOAT, beta, "beta", 0.5, 0, 1, "", "method=dagger: in round i the expert drives a frame with probability beta^i") \
   K(FLOAT, threshold, "threshold", 0.1, 0, 10, "", "method=hg-dagger, safe: disagreement, as a share of the demonstrated range, at which the expert takes over") \
-  K(FLOAT, dart_scale, "dart.scale", 1, 0, 1000, "", "method=dart: standard deviations of the noise over those of the clone's held-out error") \
+  K(FLOAT, dart_scale, "dart.scale", 4, 0, 1000, "", "method=dart: standard deviations of the noise over those of the clone's held-out error: above 1, as it errs more where it drives itself") \
   K(INT, eval_episodes, "eval.episodes", 50, 1, 1.0e6, "episodes", "of the closed-loop evaluation after each round") \
   K(INT, eval_seed, "eval.seed", 100000, 0, 9.0e15, "", "episode i of the evaluation runs with this seed + i: unseen ones") \
   K(BOOL, has_plain, "plain", true, 0, 1, "", "at the end also train on as many frames of the undisturbed expert, and evaluate")

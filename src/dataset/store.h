@@ -155,7 +155,8 @@ typedef struct mynah__import_file {
 mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file);
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);
 mynah_status mynah__import_end(mynah__import_file *file, mynah_status status);
-extern const mynah_importer mynah__import_csv, mynah__import_lerobot, mynah__import_npz, mynah__import_tub, mynah__import_udacity, mynah__import_zarr;
+extern const mynah_importer mynah__import_csv, mynah__import_lerobot, mynah__import_npz, mynah__import_rollouts,
+    mynah__import_tub, mynah__import_udacity, mynah__import_zarr;
 extern const mynah_importer mynah__import_aloha, mynah__import_minari, mynah__import_robomimic; /* with libhdf5 */
 
 #endif

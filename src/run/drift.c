@@ -150,7 +150,9 @@ static void judge(const probe *p, int64_t i) {
 static mynah_status run_probe(probe *p) {
   const drift *d = p->drift;
   int n_series = p->is_measured ? 3 : 0;
-  mynah_eval_config c = {.device = d->task->device, .device_config = d->task->device_config, .clone = d->task->clone,
+  bool clone_answers = p->is_measured || !p->expert_drives;
+  mynah_eval_config c = {.device = d->task->device, .device_config = d->task->device_config,
+                         .clone = clone_answers ? d->task->clone : NULL,
                          .n_episodes = p->n, .seed = (uint64_t)d->config->seed, .n_threads = (int)d->config->threads,
                          .n_traces = p->n, .hook = on_step, .hook_context = p};
   p->episodes = mynah_calloc((size_t)p->n, sizeof *p->episodes);

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#define GRID_WIDTH 16
-#define GRID_HEIGHT 8
+#define GRID_WIDTH 8 /* coarse: where the road lies, not what it looks like */
+#define GRID_HEIGHT 4
 #define GRID (GRID_WIDTH * GRID_HEIGHT)
 #define POINT_MAX 1024
 #define K_MAX 64

@@ -14,7 +14,7 @@ mynah_json *mynah__rate_json(int64_t k, int64_t n);
 /* ---- neighbours.c: how far an observation is from those that were demonstrated ---- */
 
 /* Frames as points: vectors normalised by the policy's mean and deviation, pictures cropped as the policy crops them, made
- * 16 x 8, grey, of mean 0 and deviation 1; each feature divided by the root of its number of elements, so that features
+ * 8 x 4, grey, of mean 0 and deviation 1; each feature divided by the root of its number of elements, so that features
  * weigh the same. Const once made, shared by threads. */
 typedef struct mynah__neighbours mynah__neighbours;
 /* At most max_frames of the dataset, evenly chosen. Fails: INVALID (fewer than k frames), as mynah_compare_recorded. */

@@ -111,5 +111,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
 }
 
 const tool_command tool_dagger = {
-    "dagger", "dagger sim=NAME out=DIR [method=dagger|hg-dagger|safe|dart] [rounds=5] [frames=1000] [key=value ...]",
+    "dagger", "dagger sim=NAME out=DIR [method=dagger|hg-dagger|safe|dart] [rounds=9] [frames=1000] [key=value ...]",
     "let a clone drive, an expert label, and learn again", run, tables};

@@ -74,5 +74,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
 
 const tool_command tool_import = {
     "import",
-    "import FORMAT PATH out=X.demos [key=value ...]   (formats: aloha, csv, lerobot, minari, npz, robomimic, tub, udacity, zarr)",
+    "import FORMAT PATH out=X.demos [key=value ...]   (formats: aloha, csv, lerobot, minari, npz, robomimic, rollouts, tub, udacity, zarr)",
     "bring demonstrations in from another format", run, tables};

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The program end to end, as typed: record, look, train, resume, evaluate, and what it says when typed wrongly. */
+#include "support/shared.h"
+
 #include <mynah/base.h>
 
 #include <math.h>
@@ -282,6 +284,26 @@ static void dagger_repairs(void **state) {
   assert_true(mynah_file_exists(page));
 }
 
+/* Rollouts of other people's experts, imported, cloned in a second, measured in our ports. */
+static double clone_rollouts(const char *sim, const char *npz, const char *settings) {
+  char source[MYNAH_PATH_MAX];
+  if (!realpath(mynah_test_shared(npz), source)) fail();
+  mynah_json_destroy(run_json("import rollouts %s out=%s.demos", source, sim));
+  mynah_json_destroy(run_json("train mlp data=%s.demos out=%s normalize=meanstd %s", sim, sim, settings));
+  mynah_json *j = run_json("eval %s/policy.safetensors sim=%s episodes=200", sim, sim);
+  double mean = mynah_json_to_number(mynah_json_get(mynah_json_get(j, "return"), "mean"), NAN);
+  mynah_json_destroy(j);
+  return mean;
+}
+
+static void rollouts_are_cloned(void **state) {
+  (void)state;
+  assert_true(clone_rollouts("cartpole", "data/imitation_rollouts/cartpole_0_rollouts_final.npz",
+                             "head=categorical act=best widths=64,64 epochs=10") >= 475);
+  assert_true(clone_rollouts("pendulum", "data/imitation_rollouts/pendulum_0_rollouts_final.npz",
+                             "normalize.action=meanstd widths=128,128 epochs=40") >= -189.4 * 1.1); /* the expert's mean */
+}
+
 static void mistakes_are_named(void **state) {
   (void)state;
   static const struct {
@@ -303,6 +325,7 @@ static void mistakes_are_named(void **state) {
       {"eval none.safetensors sim=trak", 2, "track"},
       {"import zarr none out=x.demos", 1, "none"},
       {"import zaar none out=x.demos", 2, "zarr"},
+      {"import rollouts none out=x.demos", 1, "none"},
       {"data info none.demos", 1, "none.demos"},
       {"data inof d.demos", 2, "info"},
       {"record sim=pusht out=x.demos", 1, "expert"},
@@ -343,7 +366,7 @@ int main(void) {
                                      cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(every_policy_trains_alike),
                                      cmocka_unit_test(lerobot_and_back),      cmocka_unit_test(evaluation_has_the_contract),
                                      cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),
-                                     cmocka_unit_test(dagger_repairs),
+                                     cmocka_unit_test(dagger_repairs), cmocka_unit_test(rollouts_are_cloned),
                                      cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_everywhere)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
