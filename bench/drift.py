@@ -24,6 +24,13 @@ METHODS = [  # name, settings of its own
     ("hg-dagger", "method=hg-dagger round.episodes=4 plain=no"),
     ("safe", "method=safe round.episodes=4 plain=no"),
 ]
+RECORDED = [  # other remedies on as many frames, without rounds: name, how it is recorded, how it is trained
+    ("noise", "noise=0.3", ""),
+    ("side cameras", "cameras=3", "side.share=0.5 side.correction=0.264"),
+    ("view shift", "", "augment.shift=0.1"),
+    ("state noise", "", "obs_noise=0.1"),
+]
+RECORD = "record sim=track episodes=40 limit=12.5"  # 40 x 250 frames = 10,000, as many as ten rounds label
 
 
 def wilson(k, n):
@@ -58,6 +65,15 @@ class Bench:
         name = "%s-%d" % (method, seed)
         return self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, COMMON, settings), name)
 
+    def recorded(self, remedy, recording, training, seed):
+        name = "%s-%d" % (remedy.replace(" ", "-"), seed)
+        if not (self.work / (name + "-record.json")).exists():
+            (self.work / (name + ".demos")).unlink(missing_ok=True)
+        made = self.run(name + "-record", "%s out=%s.demos seed=%d %s" % (RECORD, name, 1000003 * seed, recording))
+        self.run(name + "-train", "train mlp preset=track-small data=%s.demos out=%s seed=%d threads=1 %s" % (name, name, seed, training), name)
+        result = self.run(name, "eval %s/policy.safetensors sim=track episodes=50 seed=100000 threads=1" % name)
+        return result and {"frames": made["frames"], "finished": result["finished"]}
+
     def drift(self, name, policies, data, episodes):
         return self.run(name, "drift %s sim=track data=%s out=%s episodes=%d threads=1" % (policies, data, name, episodes), name)
 
@@ -86,7 +102,19 @@ def interval(v, key="value", digits=3):
     return "%.*f [%.*f, %.*f]" % (digits, v[key], digits, v["ci"][0], digits, v["ci"][1])
 
 
-def repair_tables(results, seeds):
+def recorded_rows(remedies, seeds):
+    lines = []
+    for name, recording, training in RECORDED:
+        done = {s: r for (n, s), r in remedies.items() if n == name and r}
+        if done:
+            k, n = sum(r["finished"]["k"] for r in done.values()), sum(r["finished"]["n"] for r in done.values())
+            cells = ["%d" % done[s]["finished"]["k"] if s in done else "–" for s in seeds]
+            lines.append("| %s (`%s`) | %d | %s | %s |" % (name, (recording + " " + training).strip(), max(r["frames"] for r in done.values()),
+                         " | ".join(cells), rate(k, n)))
+    return lines
+
+
+def repair_tables(results, remedies, seeds):
     lines = ["## Repair", "", "Laps finished of 50 unseen roads a seed, after the last round; pooled, with Wilson's 95 % interval. Plain: the same",
              "network trained as long on as many frames of the undisturbed expert, on the same roads.", "",
              "| method | labelled frames | " + " | ".join("seed %d" % s for s in seeds) + " | all seeds |", "|---|---|" + "---|" * (len(seeds) + 1)]
@@ -103,6 +131,7 @@ def repair_tables(results, seeds):
             lines.append("| %s%s | %s | %s | %s |" % (method if kind == "last round" else "plain beside ", "" if kind == "last round" else method,
                          "%d" % frames[0] if len(frames) == 1 else "%d to %d" % (frames[0], frames[-1]),
                          " | ".join(cells), rate(k, n)))
+    lines += recorded_rows(remedies, seeds)
     lines += ["", "Finished laps by round, all seeds together:", "", "| method | " + " | ".join("%d" % i for i in range(10)) + " |", "|---|" + "---|" * 10]
     for method, _ in METHODS:
         rows = [r for r in (results.get((method, s)) for s in seeds) if r]
@@ -168,6 +197,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         jobs = {(m, s): pool.submit(bench.dagger, m, settings, s) for s in seeds for m, settings in METHODS if m in chosen}
         results = {key: job.result() for key, job in jobs.items()}
+        remedies = {(r[0], s): pool.submit(bench.recorded, *r, s) for s in seeds for r in RECORDED}
+        remedies = {key: job.result() for key, job in remedies.items()}
         pairs = [(m, pool.submit(bench.drift, "page-" + m, "%s-1/plain/policy.safetensors %s-1/round-9/policy.safetensors" % (m, m),
                                  m + "-1/plain.demos", 100)) for m in ("dagger", "dart") if m in chosen]
         watches = [(s, pool.submit(bench.alarm, s, 200)) for s in seeds]
@@ -182,7 +213,7 @@ def main():
     lines = ["# Drift, measured and repaired", "", "Written by `bench/drift.py`; %d seeds, one thread a command, %s. The common settings of the repairs:" % (args.seeds, platform.machine()),
              "`mynah dagger %s`; of each method:" % COMMON, ""]
     lines += ["- %s: `%s`" % m for m in METHODS if m[0] in chosen] + [""]
-    lines += repair_tables(results, seeds) + (drift_table(pages) if pages else []) + (alarm_table(alarms) if alarms else [])
+    lines += repair_tables(results, remedies, seeds) + (drift_table(pages) if pages else []) + (alarm_table(alarms) if alarms else [])
     lines += classic_table(classics) if classics else []
     out = pathlib.Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -111,12 +111,6 @@ static void on_step(void *context, const mynah_eval_step *s) {
 
 /* ---- one way of driving --------------------------------------------------------------------------------------------- */
 
-static int column_of(const char *const *names, const char *name) {
-  for (int k = 0; names && names[k]; k++)
-    if (strcmp(names[k], name) == 0) return k;
-  return -1;
-}
-
 static double first_rate(const mynah_eval_result *r, int64_t i) {
   for (int m = 0; m < r->n_metrics; m++)
     if (r->kinds[m].kind == MYNAH_METRIC_RATE) return r->values[i * r->n_metrics + m];
@@ -128,7 +122,7 @@ static void judge(const probe *p, int64_t i) {
   const drift *d = p->drift;
   const mynah_trace *trace = &p->result.traces[i];
   episode *e = &p->episodes[i];
-  int column = column_of(d->task->device->trace_names, "intervention");
+  int column = mynah__column_of(d->task->device, "intervention");
   double rate = first_rate(&p->result, i);
   int64_t window = (int64_t)ceil(d->config->recover_s * d->rate_hz);
   e->n_steps = trace->n_rows - 1;
@@ -312,15 +306,10 @@ static mynah_status add_stress(const drift *d, mynah_json *list) {
 
 /* ---- alarm ---------------------------------------------------------------------------------------------------------- */
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 double mynah_conformal_threshold(double *scores, int64_t n, double share) {
   int64_t k = (int64_t)ceil((double)(n + 1) * (1 - share) - 1e-9);
   if (k > n) return INFINITY;
-  qsort(scores, (size_t)n, sizeof *scores, by_value);
+  qsort(scores, (size_t)n, sizeof *scores, mynah__by_value);
   return scores[k > 0 ? k - 1 : 0];
 }
 
@@ -344,7 +333,7 @@ typedef struct verdicts {
 static void fill_alarm(const verdicts *v, double threshold, double *lead, mynah_json *j) {
   double specificity = v->n_checked ? 1 - (double)v->n_false / (double)v->n_checked : NAN;
   double sensitivity = v->n_failed ? (double)v->n_detected / (double)v->n_failed : NAN;
-  qsort(lead, (size_t)v->n_detected, sizeof *lead, by_value);
+  qsort(lead, (size_t)v->n_detected, sizeof *lead, mynah__by_value);
   mynah_json_set(j, "threshold", isfinite(threshold) ? mynah_json_number(threshold) : mynah_json_null());
   mynah_json_set(j, "calibrated_on", mynah_json_integer(v->n_set));
   mynah_json_set(j, "false_alarms", mynah__rate_json(v->n_false, v->n_checked));

@@ -160,7 +160,7 @@ static mynah_status drive(const evaluation *e, worker *w, uint64_t seed, episode
   return MYNAH_OK;
 }
 
-static int column_of(const mynah_device_type *type, const char *name) {
+int mynah__column_of(const mynah_device_type *type, const char *name) {
   for (int k = 0; type->trace_names && type->trace_names[k]; k++)
     if (strcmp(type->trace_names[k], name) == 0) return k;
   return -1;
@@ -185,7 +185,7 @@ static mynah_status keep(evaluation *e, worker *w, int64_t i, episode_log *log) 
     double *to = e->spread[i];
     for (int m = 0; m < r->n_metrics; m++) {
       if (r->kinds[m].kind != MYNAH_METRIC_SPREAD) continue;
-      int column = column_of(w->device->type, r->kinds[m].name);
+      int column = mynah__column_of(w->device->type, r->kinds[m].name);
       for (size_t row = 0; row < log->n; row++)
         *to++ = column < 0 ? NAN : fabs(log->rows[row * (size_t)e->n_columns + (size_t)column]);
     }
@@ -229,11 +229,6 @@ static void run_episode(void *context, int task, int worker_index) {
 
 /* ---- all episodes --------------------------------------------------------------------------------------------------- */
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 static int by_float(const void *a, const void *b) {
   float x = *(const float *)a, y = *(const float *)b;
   return (x > y) - (x < y);
@@ -257,7 +252,7 @@ static mynah_status pool_spread(evaluation *e) {
       memcpy(to, e->spread[i] + s * e->n_rows[i], (size_t)e->n_rows[i] * sizeof(double));
       to += e->n_rows[i];
     }
-    qsort(block, (size_t)total, sizeof(double), by_value);
+    qsort(block, (size_t)total, sizeof(double), mynah__by_value);
     r->n_spread[m] = total;
     block += total;
     s++;

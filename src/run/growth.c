@@ -91,14 +91,9 @@ static int best_of(const fit f[N_LAWS], int64_t n) {
   return best;
 }
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 /* "a": {"value", "ci"} from resampled values, which are sorted. */
 static void set_parameter(mynah_json *j, const char *key, double value, double *resampled) {
-  qsort(resampled, RESAMPLES, sizeof *resampled, by_value);
+  qsort(resampled, RESAMPLES, sizeof *resampled, mynah__by_value);
   mynah_interval v = {value, resampled[(int)(0.025 * (RESAMPLES - 1) + 0.5)], resampled[(int)(0.975 * (RESAMPLES - 1) + 0.5)]};
   mynah_json_set(j, key, mynah__interval_json("value", v));
 }

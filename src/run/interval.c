@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* 95 % intervals: Wilson's for rates, percentile bootstrap for means and ratios. */
-#include <mynah/run.h>
+#include "run_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ mynah_interval mynah_wilson(int64_t k, int64_t n) {
   return (mynah_interval){p, k == 0 ? 0 : centre - half, k == n ? 1 : centre + half};
 }
 
-static int by_value(const void *a, const void *b) {
+int mynah__by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
 }
@@ -46,7 +46,7 @@ mynah_status mynah_bootstrap_ratio(const double *x, const double *w, int64_t n, 
     }
     if (ws != 0) means[n_good++] = s / ws;
   }
-  qsort(means, (size_t)n_good, sizeof *means, by_value);
+  qsort(means, (size_t)n_good, sizeof *means, mynah__by_value);
   double low = n_good ? means[(int)(0.025 * (n_good - 1) + 0.5)] : NAN;
   double high = n_good ? means[(int)(0.975 * (n_good - 1) + 0.5)] : NAN;
   *out = (mynah_interval){weight != 0 ? sum / weight : NAN, low, high};

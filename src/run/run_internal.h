@@ -7,6 +7,10 @@
 
 /* sqrt(mean over k of (d_k / R_k)^2), R_k the demonstrated range; elements without one are left out. (evaluate.c) */
 double mynah__share_of_range(const mynah_policy *p, const double *d);
+/* The trace column of this name, -1: there is none. (evaluate.c) */
+int mynah__column_of(const mynah_device_type *type, const char *name);
+/* For qsort of doubles, ascending. (interval.c) */
+int mynah__by_value(const void *a, const void *b);
 /* {key: value, "ci": [low, high]}; {"k", "n", "rate", "ci"} with Wilson's interval. (result.c) */
 mynah_json *mynah__interval_json(const char *key, mynah_interval v);
 mynah_json *mynah__rate_json(int64_t k, int64_t n);

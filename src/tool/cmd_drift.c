@@ -2,8 +2,7 @@
 /* mynah drift: how a clone's errors compound, how it recovers, what disturbs it, and an alarm; a page of it all. */
 #include "drift.h"
 
-#include <stdio.h>
-#include <string.h>
+#include <math.h>
 
 #define DRIFT_COMMAND_KEYS(K)                                                                      \
   K(STRING, sim, "sim", "", 0, 0, "", "the simulator")                                             \
@@ -26,19 +25,17 @@ typedef struct drift_command {
 } drift_command;
 
 static void say(const char *path, const mynah_json *j) {
-  static const char *const keys[] = {"expert_states", "own_states", "ratio", "growth", "recovery", "alarm"};
+  static const struct {
+    const char *name, *keys[3]; /* a number lies under these keys */
+  } rows[] = {{"expert's states", {"expert_states", "error"}},   {"own states", {"own_states", "error"}},
+              {"own / expert's", {"ratio", "value"}},            {"order of growth", {"growth", "order", "value"}},
+              {"recovery", {"recovery", "clone", "rate"}},       {"alarm, balanced", {"alarm", "balanced_accuracy"}}};
   tool_say("%s:", path);
   tool_say_metrics(j);
-  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-    const mynah_json *v = mynah_json_get(j, keys[i]);
-    const mynah_json *inner = strcmp(keys[i], "recovery") == 0 ? mynah_json_get(v, "clone")
-                              : strcmp(keys[i], "growth") == 0 ? mynah_json_get(v, "order") : v;
-    const char *name = strcmp(keys[i], "growth") == 0 ? "order of growth" : keys[i];
-    double value = mynah_json_to_number(mynah_json_get(inner, "value"), 0);
-    if (!value) value = mynah_json_to_number(mynah_json_get(inner, "error"), 0);
-    if (!value) value = mynah_json_to_number(mynah_json_get(inner, "rate"), 0);
-    if (!value) value = mynah_json_to_number(mynah_json_get(inner, "balanced_accuracy"), 0);
-    if (inner) tool_say("  %-20s %.4f", strcmp(keys[i], "alarm") == 0 ? "alarm, balanced" : name, value);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    const mynah_json *v = j;
+    for (int k = 0; k < 3 && v && rows[i].keys[k]; k++) v = mynah_json_get(v, rows[i].keys[k]);
+    if (v) tool_say("  %-20s %.4f", rows[i].name, mynah_json_to_number(v, NAN));
   }
 }
 

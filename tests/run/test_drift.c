@@ -219,6 +219,73 @@ static void works_without_an_expert(void **state) {
   meter_close(&m);
 }
 
+/* ---- failures and the alarm ----------------------------------------------------------------------------------------- */
+
+static const char *const edge_names[] = {"x", "intervention", NULL};
+static double edge_x;
+static mynah_device_type edge;
+
+static mynah_status edge_open(const void *config, mynah_device **out) {
+  MYNAH_TRY(fake_device.open(config, out));
+  (*out)->type = &edge;
+  return MYNAH_OK;
+}
+
+/* Fails where the tenth step has led beyond the edge. */
+static void edge_trace(const mynah_device *d, double *row) {
+  fake_device.trace(d, row);
+  row[1] = d->step == 10 && row[0] > edge_x;
+}
+
+static int edge_metrics(const mynah_device *d, mynah_metric *out) {
+  (void)d;
+  out[0] = (mynah_metric){"kept", MYNAH_METRIC_RATE, 1, 1};
+  return 1;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Where the clone is after ten steps, in the middle of 200 episodes. */
+static double middle_x(const meter *m) {
+  double x[200];
+  mynah_eval_config c = {.device = &fake_device, .clone = m->clone, .n_episodes = 200, .seed = 100000, .n_traces = 200};
+  mynah_eval_result r;
+  assert_int_equal(mynah_evaluate(&c, NULL, &r), MYNAH_OK);
+  for (int i = 0; i < 200; i++) x[i] = r.traces[i].rows[2 * 10];
+  mynah_eval_result_deinit(&r);
+  qsort(x, 200, sizeof *x, by_value);
+  assert_true(x[199] > x[0]);
+  return x[99];
+}
+
+static void failures_are_told_from_successes(void **state) {
+  (void)state;
+  meter m;
+  edge = fake_device;
+  edge.open = edge_open;
+  edge.trace_names = edge_names;
+  edge.trace = edge_trace;
+  edge.metrics = edge_metrics;
+  meter_open(&m);
+  m.config.episodes = 200;
+  m.config.stress_episodes = 0;
+  m.config.neighbours = 1;
+  edge_x = middle_x(&m);
+  meter_run(&m, &edge);
+  const mynah_json *alarm = mynah_json_get(m.result, "alarm");
+  assert_int_equal((int)number_at(alarm, "detected", "n", NULL), 100);
+  assert_int_equal((int)number_at(alarm, "calibrated_on", NULL, NULL), 50);
+  assert_int_equal((int)number_at(alarm, "false_alarms", "n", NULL), 50);
+  double wrong = number_at(alarm, "false_alarms", "rate", NULL), right = number_at(alarm, "detected", "rate", NULL);
+  assert_true(wrong < 0.2); /* 0.05 is promised on average */
+  assert_true(fabs(number_at(alarm, "balanced_accuracy", NULL, NULL) - (right + 1 - wrong) / 2) < 1e-9);
+  assert_int_equal(mynah_json_size(mynah_json_get(mynah_json_get(alarm, "scores"), "failure")), 100);
+  meter_close(&m);
+}
+
 /* ---- the hook of evaluations ---------------------------------------------------------------------------------------- */
 
 static void brake(void *context, const mynah_eval_step *s) {
@@ -250,6 +317,7 @@ int main(void) {
                                      CASE(errors_are_the_known_ones),
                                      CASE(distance_to_what_was_demonstrated),
                                      CASE(works_without_an_expert),
+                                     CASE(failures_are_told_from_successes),
                                      cmocka_unit_test(hooks_see_and_change_each_step)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
