@@ -45,7 +45,11 @@ static mynah_status import(const tool_args *args, const mynah_importer *importer
   mynah_json_set(result, "frames", mynah_json_integer(report.n_frames));
   mynah_json_set(result, "features", features);
   mynah_json_set(result, "n_skipped", mynah_json_integer(report.n_skipped));
-  mynah_json_set(result, "skipped", report.skipped ? report.skipped : mynah_json_array());
+  if (report.n_skipped == 0) { /* 0, or what was left out and why */
+    mynah_json_destroy(report.skipped);
+    report.skipped = NULL;
+  }
+  mynah_json_set(result, "skipped", report.skipped ? report.skipped : mynah_json_integer(0));
   mynah_json_set(result, "seconds", mynah_json_number((double)(mynah_now_ns() - start) * 1e-9));
   tool_say("imported %lld episodes, %lld frames, %lld skipped: %s", (long long)report.n_episodes,
            (long long)report.n_frames, (long long)report.n_skipped, c.out);
