@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static const mynah_device_type *const types[] = {&mynah_sim_track, &mynah_sim_pusht, NULL};
+static const mynah_device_type *const types[] = {&mynah_sim_track, &mynah_sim_pusht, &mynah_sim_follow, NULL};
 #define N_TYPES (sizeof types / sizeof *types - 1)
 
 const mynah_device_type *const *mynah_sim_types(void) { return types; }
