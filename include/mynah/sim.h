@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Simulated robots, as devices: driving with a camera (track), pushing a T-shaped block (pusht), and the classic cartpole
- * and pendulum.
+/* Simulated robots, as devices: driving with a camera (track), pushing a T-shaped block (pusht), following a thing (follow),
+ * and the classic cartpole and pendulum.
  *
  * Owns:    the device owns everything it shows. Threads: one device, one thread; any number of devices.
  * The same seed gives the same episode, on any machine of the same type. */
@@ -8,6 +8,7 @@
 #define MYNAH_SIM_H
 
 #include <mynah/capture.h>
+#include <mynah/perceive.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -107,6 +108,38 @@ extern MYNAH_API const mynah_device_type mynah_sim_pendulum;
 /* Start an episode from a state instead of a seed. Shape: state (4) as cartpole observes; (2) angle, spin */
 MYNAH_API void mynah_cartpole_reset_to(mynah_device *cartpole, const double *state);
 MYNAH_API void mynah_pendulum_reset_to(mynah_device *pendulum, const double *state);
+
+/* ---- follow: a robot with a camera follows a moving thing among others ------------------------------------------- */
+
+/* Control at 20 Hz, in a walled room of 12 m. Robot frame: x ahead, y to the left. Actions: speed and turn, -1 … 1 of 1.2 m/s and
+ * 1.6 rad/s. Things: ball, cone, car, person; the target is of one class, the others are distractors of the other classes.
+ * Followed: the target is 0.8 … 2.6 m away and within 25 degrees of straight ahead. Lost: out of the picture for a second.
+ * Metrics:
+ *   followed        MEAN   share of the steps
+ *   lost_per_minute RATIO  times lost over minutes
+ *   distance_m      SPREAD of the trace column: from the 1.5 m that the expert keeps */
+#define MYNAH_FOLLOW_CLASSES 4
+#define MYNAH_FOLLOW_KEYS(K)                                                                                            \
+  K(CHOICE, target, "target", "ball", 0, 0, "ball|cone|car|person", "what is followed")                                 \
+  K(CHOICE, state, "state", "truth", 0, 0, "truth|boxes|detector|none", "observation.environment_state: the target's true place; slots of exact boxes, or of a detector's; or nothing") \
+  K(STRING, detector, "detector", "", 0, 0, "path", "state=detector: the detector's file")                              \
+  K(STRING, slots, "slots", "", 0, 0, "", "state=boxes, detector: the slots, see mynah_slots; empty: the target's class") \
+  K(INT, width, "width", 160, 64, 640, "px", "of the picture; its height is three quarters")                            \
+  K(INT, others, "others", 5, 0, 12, "", "distractors at most; an episode has half of that or more")                    \
+  K(FLOAT, speed, "target.speed", 0.6, 0, 1.1, "m/s", "the target's, on average")                                       \
+  K(FLOAT, variety, "variety", 1, 0, 1, "", "how much colours, floor and light vary")                                   \
+  K(FLOAT, limit_s, "limit", 30, 1, 3600, "s", "length of an episode")
+typedef struct mynah_follow_config {
+#define MYNAH_FOLLOW_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH_FOLLOW_KEYS(MYNAH_FOLLOW_FIELD)
+#undef MYNAH_FOLLOW_FIELD
+} mynah_follow_config;
+extern MYNAH_API const mynah_config_table mynah_follow_table;
+extern MYNAH_API const mynah_device_type mynah_sim_follow;
+MYNAH_API const char *mynah_follow_class(int label); /* "ball", "cone", "car", "person" */
+/* The exact boxes of what is visible in the present picture, confidence 1; returns how many. A thing counts that shows at least
+ * a quarter of itself and 12 px. Shape: out (max) */
+MYNAH_API int mynah_follow_boxes(mynah_device *follow, mynah_box *out, int max);
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static const mynah_device_type *const types[] = {&mynah_sim_track, &mynah_sim_pusht, &mynah_sim_cartpole, &mynah_sim_pendulum, NULL};
+static const mynah_device_type *const types[] = {&mynah_sim_track,    &mynah_sim_pusht,    &mynah_sim_follow,
+                                                 &mynah_sim_cartpole, &mynah_sim_pendulum, NULL};
 #define N_TYPES (sizeof types / sizeof *types - 1)
 
 const mynah_device_type *const *mynah_sim_types(void) { return types; }

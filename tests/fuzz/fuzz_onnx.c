@@ -17,6 +17,7 @@ static void use(const mynah__onnx *o) {
     FUZZ_CHECK(strlen(t->name) < (size_t)1 << 21);
     for (size_t k = 0; k < t->bytes / sizeof(float); k++) sum += ((const float *)t->data)[k];
   }
+  (void)sum;
   const char *names = mynah__onnx_note_of(o, "names");
   FUZZ_CHECK(!names || strlen(names) < (size_t)1 << 21);
   if (mynah__detector_from_onnx(o, &d) == MYNAH_OK) mynah_detector_destroy(d);
