@@ -65,7 +65,13 @@ static mynah_node encode_image(const mynah__encoder *e, mynah_graph *g, mynah__e
     return mynah_graph_fail(g, "%s", mynah_error());
   mynah_cnn_config cnn = {filters, kernels, strides, (int)n, mynah__encoder_activation(e)};
   if (e->is_stacked && n_obs > 1) x.seen = stack_frames(g, x.seen, n_obs, x.batch);
-  return mynah_reshape(g, mynah_model_cnn(g, x.prefix, x.seen, &cnn), MYNAH_SHAPE(x.batch, -1));
+  mynah_node h = mynah_model_cnn(g, x.prefix, x.seen, &cnn);
+  if (e->features == 0) return mynah_reshape(g, h, MYNAH_SHAPE(x.batch, -1));
+  mynah_shape seen = mynah_node_shape(g, x.seen);
+  char out[MYNAH_NAME_MAX];
+  snprintf(out, sizeof out, "%s.out", x.prefix);
+  h = mynah_model_linear(g, out, mynah_reshape(g, h, MYNAH_SHAPE(seen.dims[0], -1)), e->features);
+  return mynah_reshape(g, mynah_unary(g, mynah__encoder_activation(e), h), MYNAH_SHAPE(x.batch, -1));
 }
 
 mynah_node mynah__encode(const mynah_policy *p, const mynah__encoder *e, mynah_graph *g, int index, mynah__encoding x) {

@@ -17,6 +17,7 @@ static void write_dataset(const char *path, bool is_pusht) {
   if (is_pusht) {
     features[n] = mynah_feature_vector("observation.state", 5, "", "px");
     features[n++].angle_mask = 16;
+    features[n++] = mynah_feature_image("observation.images.top", 96, 96);
   } else {
     features[n++] = mynah_feature_vector("observation.state", 2, "", "");
     features[n++] = mynah_feature_image("observation.images.front", 120, 160);
@@ -31,8 +32,7 @@ static void write_dataset(const char *path, bool is_pusht) {
     assert_int_equal(mynah_episode_begin(d, &info), MYNAH_OK);
     for (int t = 0; t < 5; t++) {
       float state[5] = {(float)t, 1 - (float)t, 2, (float)(t * t), 0.1f * (float)t}, action[2] = {(float)t, -(float)t};
-      mynah_value v[3] = {{state, mynah_feature_bytes(&features[0]), 0}, {picture, 120 * 160 * 3, 0}, {action, 8, 0}};
-      if (is_pusht) v[1] = v[2];
+      mynah_value v[3] = {{state, mynah_feature_bytes(&features[0]), 0}, {picture, mynah_feature_bytes(&features[1]), 0}, {action, 8, 0}};
       assert_int_equal(mynah_episode_add(d, t, v, NULL), MYNAH_OK);
     }
     assert_int_equal(mynah_episode_seal(d, NULL), MYNAH_OK);
@@ -109,6 +109,10 @@ static void pusht_best(void **state) {
   (void)state;
   check_preset("flow", "pusht-best", true);
 }
+static void pusht_pixels(void **state) {
+  (void)state;
+  check_preset("flow", "pusht-pixels", true);
+}
 static void pusht_act(void **state) {
   (void)state;
   check_preset("act", "pusht-act", true);
@@ -132,8 +136,9 @@ static void drive(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(pusht_state), cmocka_unit_test(pusht_gmm), cmocka_unit_test(pusht_best),
-                                     cmocka_unit_test(pusht_rnn), cmocka_unit_test(pusht_act), cmocka_unit_test(pusht_diffusion), cmocka_unit_test(track),
-                                     cmocka_unit_test(drive)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(pusht_state),     cmocka_unit_test(pusht_gmm), cmocka_unit_test(pusht_best),
+      cmocka_unit_test(pusht_pixels),    cmocka_unit_test(pusht_rnn), cmocka_unit_test(pusht_act),
+      cmocka_unit_test(pusht_diffusion), cmocka_unit_test(track),     cmocka_unit_test(drive)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
