@@ -2,13 +2,13 @@
 # Thin: installs what is missing, then leaves the work to meson. See CONTRIBUTING.md.
 #   make          the release program build/mynah        make demo      the whole story, report in demo/report.html
 #   make check    all tests, gcc and clang + sanitizers  make install   program, library, headers (PREFIX=/usr/local)
-#   make bench    speed    make fuzz    fuzzers, FUZZ_SECONDS each    make soak    the tests again and again
+#   make bench    speed    make fuzz    fuzzers, FUZZ_SECONDS each    make soak    what is drawn by lot, for SECONDS
 .DELETE_ON_ERROR:
 .PHONY: all build check demo bench fuzz soak install format clean packages packages-check always
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
-SOAK_ROUNDS ?= 20
+SECONDS ?= 60
 
 all: build
 build: build/mynah
@@ -46,8 +46,13 @@ fuzz: build-fuzz/build.ninja
 	  $$target -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
 	    -artifact_prefix=build-fuzz/crash-$$name- build-fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 
+# Kills, full and failing disks, power cuts, damaged files, every allocation failed in turn: each program SECONDS / 6 or longer.
+SOAKED = dataset_writer dataset_power dataset_damage dataset_memory tool_kill
 soak: build/mynah
-	meson test -C build --repeat $(SOAK_ROUNDS) --maxfail 1
+	@ninja -C build $(SOAKED:%=tests/test_%) >/dev/null
+	@set -e; for test in $(SOAKED); do echo "== $$test"; \
+	  MYNAH_SOAK_SECONDS=$$(( ($(SECONDS) + 5) / 6 )) MYNAH_PROGRAM=$(CURDIR)/build/mynah build/tests/test_$$test; done
+	@echo "soaked: nothing lost, nothing damaged was used"
 
 install: build/mynah
 	meson install -C build --no-rebuild

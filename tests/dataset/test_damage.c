@@ -2,6 +2,8 @@
 /* Damaged files: every changed byte is found, or changes nothing that can be read; nothing crashes. */
 #include "dataset_case.h"
 
+#include "support/soak.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -111,9 +113,10 @@ static size_t flip(mynah_rng *r, int i, char *copy) {
 static void test_flips(void **state) {
   mynah_rng r = mynah_rng_make(3, 1);
   char *copy = mynah_alloc(n_bytes);
-  int n_found = 0, n_in_data = 0;
+  int n_found = 0, n_in_data = 0, i = 0;
+  int64_t end = mynah_now_ns() + mynah_test_soak_seconds() * 1000000000;
   assert_non_null(copy);
-  for (int i = 0; i < N_FLIPS; i++) {
+  for (; i < N_FLIPS || mynah_now_ns() < end; i++) {
     memcpy(copy, whole, n_bytes);
     size_t at = flip(&r, i, copy);
     write_other(copy, n_bytes);
@@ -122,7 +125,7 @@ static void test_flips(void **state) {
     n_in_data += found && at > 16384;
   }
   mynah_free(copy);
-  print_message("%d flips in %zu bytes: %d found, the rest without effect\n", N_FLIPS, n_bytes, n_found);
+  print_message("%d flips in %zu bytes: %d found, the rest without effect\n", i, n_bytes, n_found);
   assert_true(n_in_data > N_FLIPS / 8); /* most of the file is data */
 }
 

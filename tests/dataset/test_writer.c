@@ -3,6 +3,8 @@
  * there. */
 #include "dataset_case.h"
 
+#include "support/soak.h"
+
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
@@ -183,15 +185,16 @@ static void test_kill(void **state) {
   size_t n_told = 0;
   case_ok(case_create(path, MYNAH_CODEC_RAW, &d));
   mynah_dataset_close(d);
+  int64_t end = mynah_now_ns() + mynah_test_soak_seconds() * 1000000000;
   int n_rounds = 0; /* at least 40 kills, and on a slow machine as many as it takes to have something to lose */
-  for (int round = 0; round < 40 || (n_told <= 40 && round < 1000); round++, n_rounds++) {
+  for (int round = 0; round < 40 || (n_told <= 40 && round < 1000) || (mynah_now_ns() < end && n_told < 4000); round++, n_rounds++) {
     int ends[2], code;
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) write_until_killed(path, seed, ends[1]);
     assert_true(child > 0);
     close(ends[1]);
-    usleep((useconds_t)(2000 + mynah_rng_below(&r, 30000) * (uint32_t)(1 + round / 40)));
+    usleep((useconds_t)(2000 + mynah_rng_below(&r, 30000) * (uint32_t)(1 + round / 40 % 25)));
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, &code, 0), child);
     assert_true(WIFSIGNALED(code));
@@ -307,7 +310,7 @@ static int fill_small_disk(const char *folder, const char *size) {
   mynah_status status = case_create(path, MYNAH_CODEC_RAW, &d);
   if (status != MYNAH_OK) return status == MYNAH_NO_SPACE && !mynah_file_exists(path) ? 0 : 1;
   int64_t n = 0;
-  while (n < 1000 && (status = case_write(d, (uint64_t)n + 1, 40)) == MYNAH_OK) n++;
+  while (n < 100000 && (status = case_write(d, (uint64_t)n + 1, 40)) == MYNAH_OK) n++;
   if (status != MYNAH_NO_SPACE || mynah_dataset_n_episodes(d) != n) return 2;
   mynah_dataset_close(d);
   if (mynah_dataset_open(path, MYNAH_OPEN_READ, &d) != MYNAH_OK) return 3;
@@ -319,9 +322,12 @@ static int fill_small_disk(const char *folder, const char *size) {
 }
 
 static void test_small_disk(void **state) {
-  static const char *const sizes[] = {"size=128k", "size=400k", "size=700k", "size=1m", "size=1500k", "size=3m"};
+  static const char *const sizes[] = {"size=128k", "size=400k", "size=700k", "size=1m", "size=1500k", "size=3m",
+                                      "size=2m", "size=4m", "size=5m", "size=6m", "size=8m", "size=10m", "size=12m", "size=14m",
+                                      "size=16m", "size=18m", "size=20m", "size=22m", "size=25m", "size=30m"};
+  size_t n_sizes = mynah_test_soak_seconds() > 0 ? sizeof sizes / sizeof *sizes : 6;
   const char *folder = mynah_test_folder("small-disk");
-  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+  for (size_t i = 0; i < n_sizes; i++) {
     int code;
     pid_t child = fork();
     if (child == 0) _exit(fill_small_disk(folder, sizes[i]));

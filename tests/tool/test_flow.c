@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The program end to end, as typed: record, look, train, resume, evaluate, and what it says when typed wrongly. */
+#include "support/program.h"
 #include "support/shared.h"
 
 #include <mynah/base.h>
@@ -16,41 +17,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static char folder[64];
-
-/* Runs `mynah ARGUMENTS` in a shell; what it printed on both channels goes to out. Returns the exit status. */
-static int run(char *out, size_t size, const char *format, ...) {
-  char arguments[1024], command[2048];
-  va_list list;
-  va_start(list, format);
-  vsnprintf(arguments, sizeof arguments, format, list);
-  va_end(list);
-  const char *program = getenv("MYNAH_PROGRAM");
-  snprintf(command, sizeof command, "cd %s && %s %s", folder, program ? program : "mynah", arguments);
-  FILE *pipe = popen(command, "r");
-  assert_non_null(pipe);
-  size_t n = fread(out, 1, size - 1, pipe);
-  out[n] = 0;
-  char rest[512];
-  while (fread(rest, 1, sizeof rest, pipe) > 0) continue;
-  int status = pclose(pipe);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* Runs with --json, expects success, returns the object. */
-static mynah_json *run_json(const char *format, ...) {
-  static char out[1 << 20];
-  char arguments[1000];
-  va_list list;
-  va_start(list, format);
-  vsnprintf(arguments, sizeof arguments, format, list);
-  va_end(list);
-  int status = run(out, sizeof out, "%s --json --quiet", arguments);
-  if (status != 0) fail_msg("mynah %s: exit status %d: %s", arguments, status, out);
-  mynah_json *j;
-  if (mynah_json_parse(out, strlen(out), &j) != MYNAH_OK) fail_msg("mynah %s: no JSON: %s", arguments, out);
-  return j;
-}
+static const char *folder;
 
 static void take_text(const mynah_json *j, const char *key, char *out, size_t size) {
   snprintf(out, size, "%s", mynah_json_to_string(mynah_json_get(j, key), ""));
@@ -58,30 +25,30 @@ static void take_text(const mynah_json *j, const char *key, char *out, size_t si
 
 static int set_up(void **state) {
   (void)state;
-  snprintf(folder, sizeof folder, "/tmp/mynah-flow-XXXXXX");
-  if (!mkdtemp(folder)) return -1;
-  mynah_json_destroy(run_json("record sim=track out=d.demos episodes=2 seed=1 max_frames=300"));
+  folder = mynah_test_program_folder();
+  mynah_json_destroy(mynah_test_run_json("record sim=track out=d.demos episodes=2 seed=1 max_frames=300"));
   return 0;
 }
 
 static int tear_down(void **state) {
   (void)state;
-  return mynah_remove_tree(folder) == MYNAH_OK ? 0 : -1;
+  mynah_test_program_remove();
+  return 0;
 }
 
 #define SMALL "preset=track data=d.demos image.width=40 image.height=32 cnn.filters=8,8 cnn.kernels=5,3 cnn.strides=2,2 widths=16 side.share=0 valid.by=time"
 
 static void dataset_is_there(void **state) {
   (void)state;
-  mynah_json *j = run_json("data info d.demos");
+  mynah_json *j = mynah_test_run_json("data info d.demos");
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "frames"), 0), 300);
   assert_true(mynah_json_to_integer(mynah_json_get(j, "episodes"), 0) >= 1);
   assert_non_null(mynah_json_get(mynah_json_get(j, "features"), "observation.images.front"));
   mynah_json_destroy(j);
-  j = run_json("data lint d.demos fail=never");
+  j = mynah_test_run_json("data lint d.demos fail=never");
   assert_true(mynah_json_is_array(mynah_json_get(j, "findings")));
   mynah_json_destroy(j);
-  j = run_json("data verify d.demos");
+  j = mynah_test_run_json("data verify d.demos");
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "damaged"), -1), 0);
   mynah_json_destroy(j);
 }
@@ -89,13 +56,13 @@ static void dataset_is_there(void **state) {
 static void threads_give_the_same_file(void **state) {
   (void)state;
   char one[80], two[80];
-  mynah_json *j = run_json("train mlp " SMALL " out=t1 steps=40 threads=1");
+  mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=t1 steps=40 threads=1");
   take_text(j, "sha256", one, sizeof one);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "steps"), 0), 40);
   assert_true(mynah_json_to_number(mynah_json_get(j, "samples_per_s"), 0) > 0);
   assert_true(isfinite(mynah_json_to_number(mynah_json_get(j, "val_loss"), NAN)));
   mynah_json_destroy(j);
-  j = run_json("train mlp " SMALL " out=t2 steps=40 threads=2");
+  j = mynah_test_run_json("train mlp " SMALL " out=t2 steps=40 threads=2");
   take_text(j, "sha256", two, sizeof two);
   mynah_json_destroy(j);
   assert_int_equal(strlen(one), 64);
@@ -106,17 +73,17 @@ static void threads_give_the_same_file(void **state) {
 static void edits_are_versions(void **state) {
   (void)state;
   char out[512];
-  mynah_json_destroy(run_json("data select d.demos episodes=all out=edit.demos"));
-  mynah_json_destroy(run_json("data tag edit.demos episodes=1 add=good success=yes"));
-  mynah_json_destroy(run_json("train mlp preset=track data=edit.demos image.width=40 image.height=32 cnn.filters=8,8 cnn.kernels=5,3 "
+  mynah_json_destroy(mynah_test_run_json("data select d.demos episodes=all out=edit.demos"));
+  mynah_json_destroy(mynah_test_run_json("data tag edit.demos episodes=1 add=good success=yes"));
+  mynah_json_destroy(mynah_test_run_json("train mlp preset=track data=edit.demos image.width=40 image.height=32 cnn.filters=8,8 cnn.kernels=5,3 "
                               "cnn.strides=2,2 widths=16 side.share=0 valid.by=time out=v steps=20"));
-  mynah_json_destroy(run_json("data trim edit.demos episodes=1 first=5"));
-  mynah_json *j = run_json("data diff v/policy.safetensors edit.demos");
+  mynah_json_destroy(mynah_test_run_json("data trim edit.demos episodes=1 first=5"));
+  mynah_json *j = mynah_test_run_json("data diff v/policy.safetensors edit.demos");
   assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_removed")), 1);
   assert_int_equal(mynah_json_to_integer(mynah_json_at(mynah_json_get(j, "episodes_removed"), 0), 0), 1);
   assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_added")), 1);
   mynah_json_destroy(j);
-  assert_int_equal(run(out, sizeof out, "data trim edit.demos episodes=all first=9999 2>&1"), 1);
+  assert_int_equal(mynah_test_run(out, sizeof out, "data trim edit.demos episodes=all first=9999 2>&1"), 1);
   assert_non_null(strstr(out, "has frames 0"));
 }
 
@@ -124,15 +91,15 @@ static void edits_are_versions(void **state) {
 static void killed_runs_resume(void **state) {
   (void)state;
   char whole[80], resumed[80], out[512];
-  mynah_json *j = run_json("train mlp " SMALL " out=w steps=400 checkpoint.every=20");
+  mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=w steps=400 checkpoint.every=20");
   take_text(j, "sha256", whole, sizeof whole);
   mynah_json_destroy(j);
-  int status = run(out, sizeof out, "train mlp " SMALL " out=k steps=400 checkpoint.every=20 --quiet & sleep 0.6; kill -9 $!; wait 2>/dev/null; "
+  int status = mynah_test_run(out, sizeof out, "train mlp " SMALL " out=k steps=400 checkpoint.every=20 --quiet & sleep 0.6; kill -9 $!; wait 2>/dev/null; "
                                     "test -f k/config.json");
   if (status != 0) { /* killed before it began: begin again */
-    j = run_json("train mlp " SMALL " out=k2 steps=400 checkpoint.every=20");
+    j = mynah_test_run_json("train mlp " SMALL " out=k2 steps=400 checkpoint.every=20");
   } else {
-    j = run_json("train resume=k");
+    j = mynah_test_run_json("train resume=k");
   }
   take_text(j, "sha256", resumed, sizeof resumed);
   mynah_json_destroy(j);
@@ -155,18 +122,18 @@ static void every_policy_trains_alike(void **state) {
   (void)state;
   for (size_t k = 0; k < sizeof policies / sizeof *policies; k++) {
     for (int t = 1; t <= 2; t++) {
-      mynah_json *j = run_json("train %s out=p%zu-%d threads=%d", policies[k], k, t, t);
+      mynah_json *j = mynah_test_run_json("train %s out=p%zu-%d threads=%d", policies[k], k, t, t);
       take_text(j, "sha256", hash[t - 1], sizeof hash[0]);
       mynah_json_destroy(j);
     }
-    run(out, sizeof out, "train %s out=p%zu --quiet & p=$!; while kill -0 $p && ! ls p%zu/checkpoints/*; do sleep 0.005; done; kill -9 $p; wait",
+    mynah_test_run(out, sizeof out, "train %s out=p%zu --quiet & p=$!; while kill -0 $p && ! ls p%zu/checkpoints/*; do sleep 0.005; done; kill -9 $p; wait",
         policies[k], k, k);
-    mynah_json *j = run_json("train resume=p%zu", k);
+    mynah_json *j = mynah_test_run_json("train resume=p%zu", k);
     take_text(j, "sha256", hash[2], sizeof hash[0]);
     mynah_json_destroy(j);
     for (int i = 1; i < 3; i++)
       if (strcmp(hash[0], hash[i]) != 0) fail_msg("%s: %s differs", policies[k], i == 1 ? "two threads" : "resumed");
-    mynah_json_destroy(run_json("eval p%zu-1/policy.safetensors sim=track episodes=1", k));
+    mynah_json_destroy(mynah_test_run_json("eval p%zu-1/policy.safetensors sim=track episodes=1", k));
   }
 }
 
@@ -185,44 +152,44 @@ static void lerobot_and_back(void **state) {
                {"head -c 3000 model.safetensors > m && mv m model.safetensors", "model.safetensors"},
                {"echo '{' > config.json", "config.json"}};
   char out[4096];
-  mynah_json_destroy(run_json("train %s out=l", ACT));
-  mynah_json_destroy(run_json("export-policy lerobot l/policy.safetensors out=lr"));
-  mynah_json *j = run_json("import-policy lerobot lr out=l2.safetensors");
+  mynah_json_destroy(mynah_test_run_json("train %s out=l", ACT));
+  mynah_json_destroy(mynah_test_run_json("export-policy lerobot l/policy.safetensors out=lr"));
+  mynah_json *j = mynah_test_run_json("import-policy lerobot lr out=l2.safetensors");
   assert_string_equal(mynah_json_to_string(mynah_json_get(j, "type"), ""), "act");
   mynah_json_destroy(j);
-  mynah_json_destroy(run_json("selfcheck l2.safetensors"));
-  mynah_json *pair = run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1");
+  mynah_json_destroy(mynah_test_run_json("selfcheck l2.safetensors"));
+  mynah_json *pair = mynah_test_run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1");
   const mynah_json *autonomy = mynah_json_get(mynah_json_get(pair, "difference"), "autonomy");
   assert_true(fabs(mynah_json_to_number(mynah_json_get(autonomy, "difference"), 9)) < 1e-6);
   mynah_json_destroy(pair);
   for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-    int status = run(out, sizeof out,
+    int status = mynah_test_run(out, sizeof out,
                      "--help > /dev/null; rm -rf bad; cp -r lr bad && cd bad && %s; cd ..; $MYNAH_PROGRAM "
                      "import-policy lerobot bad out=b.safetensors 2>&1",
                      cases[k].damage);
     if (status != 1 || !strstr(out, cases[k].says)) fail_msg("%s: status %d: %s", cases[k].damage, status, out);
   }
-  assert_int_equal(run(out, sizeof out, "--help > /dev/null; test -e b.safetensors"), 1);
+  assert_int_equal(mynah_test_run(out, sizeof out, "--help > /dev/null; test -e b.safetensors"), 1);
 }
 
 static void evaluation_has_the_contract(void **state) {
   (void)state;
-  mynah_json_destroy(run_json("train mlp " SMALL " out=e steps=30"));
-  mynah_json *j = run_json("eval e/policy.safetensors sim=track episodes=2");
+  mynah_json_destroy(mynah_test_run_json("train mlp " SMALL " out=e steps=30"));
+  mynah_json *j = mynah_test_run_json("eval e/policy.safetensors sim=track episodes=2");
   const char *const keys[] = {"autonomy", "finished", "offset_m", "departures_per_km", "seconds", "infer_ms"};
   for (size_t i = 0; i < 6; i++)
     if (!mynah_json_get(j, keys[i])) fail_msg("'%s' is missing", keys[i]);
   assert_int_equal(mynah_json_size(mynah_json_get(mynah_json_get(j, "autonomy"), "ci")), 2);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(mynah_json_get(j, "finished"), "n"), 0), 2);
   mynah_json_destroy(j);
-  j = run_json("eval e/policy.safetensors expert sim=track episodes=2");
+  j = mynah_test_run_json("eval e/policy.safetensors expert sim=track episodes=2");
   assert_non_null(mynah_json_get(mynah_json_get(j, "difference"), "autonomy"));
   mynah_json_destroy(j);
-  j = run_json("eval e/policy.safetensors data=d.demos");
+  j = mynah_test_run_json("eval e/policy.safetensors data=d.demos");
   assert_non_null(mynah_json_get(mynah_json_get(j, "steering"), "correlation"));
   mynah_json_destroy(j);
   char out[4096];
-  assert_int_equal(run(out, sizeof out, "eval e/policy.safetensors sim=pusht episodes=1 2>&1"), 1);
+  assert_int_equal(mynah_test_run(out, sizeof out, "eval e/policy.safetensors sim=pusht episodes=1 2>&1"), 1);
   assert_non_null(strstr(out, "observation.images.front"));
 }
 
@@ -232,19 +199,19 @@ static void evaluated_while_training(void **state) {
   (void)state;
   char one[80], two[80];
   const char *typed = "train mlp " SMALL " chunk=4 steps=20 eval.sim=track eval.every=10 eval.episodes=2 checkpoint.policies=3";
-  mynah_json *j = run_json("%s out=v1 threads=1", typed);
+  mynah_json *j = mynah_test_run_json("%s out=v1 threads=1", typed);
   take_text(j, "sha256", one, sizeof one);
   assert_true(isfinite(mynah_json_to_number(mynah_json_get(j, "best_score"), NAN)));
   mynah_json_destroy(j);
-  j = run_json("%s out=v2 threads=2", typed);
+  j = mynah_test_run_json("%s out=v2 threads=2", typed);
   take_text(j, "sha256", two, sizeof two);
   mynah_json_destroy(j);
   assert_string_equal(one, two);
-  j = run_json("selfcheck v1/policy.safetensors");
+  j = mynah_test_run_json("selfcheck v1/policy.safetensors");
   assert_true(mynah_json_to_number(mynah_json_get(j, "error"), 1) == 0);
   mynah_json_destroy(j);
-  mynah_json_destroy(run_json("eval v1/policies/20.safetensors sim=track episodes=1"));
-  j = run_json("eval v1/policy-last.safetensors sim=track episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
+  mynah_json_destroy(mynah_test_run_json("eval v1/policies/20.safetensors sim=track episodes=1"));
+  j = mynah_test_run_json("eval v1/policy-last.safetensors sim=track episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
   assert_true(mynah_json_to_number(mynah_json_get(j, "stale_share"), 0) > 0.4); /* each second action is behind */
   assert_true(mynah_json_to_number(mynah_json_get(j, "seam_jump"), -1) >= 0);
   assert_true(mynah_json_to_number(mynah_json_get(j, "jerk"), -1) >= 0);
@@ -258,7 +225,7 @@ static void dagger_repairs(void **state) {
   (void)state;
   char hash[2][70];
   for (int k = 0; k < 2; k++) {
-    mynah_json *j = run_json("dagger sim=track out=dagger%d " TINY_CAR " rounds=1 frames=60 round.episodes=3 eval.episodes=2 threads=%d", k, k + 1);
+    mynah_json *j = mynah_test_run_json("dagger sim=track out=dagger%d " TINY_CAR " rounds=1 frames=60 round.episodes=3 eval.episodes=2 threads=%d", k, k + 1);
     const mynah_json *rounds = mynah_json_get(j, "rounds"), *last = mynah_json_at(rounds, 1);
     assert_int_equal(mynah_json_size(rounds), 2);
     assert_int_equal(mynah_json_to_integer(mynah_json_get(last, "frames"), 0), 120);
@@ -270,7 +237,7 @@ static void dagger_repairs(void **state) {
     mynah_json_destroy(j);
   }
   assert_string_equal(hash[0], hash[1]);
-  mynah_json *j = run_json("drift dagger0/round-0/policy.safetensors dagger0/round-1/policy.safetensors sim=track limit=10 "
+  mynah_json *j = mynah_test_run_json("drift dagger0/round-0/policy.safetensors dagger0/round-1/policy.safetensors sim=track limit=10 "
                            "data=dagger0/labelled.demos episodes=3 stress.episodes=1 neighbours=2 out=drift");
   const char *const keys[] = {"own_states", "growth", "distance", "recovery", "stress", "alarm"};
   for (size_t i = 0; i < 6; i++)
@@ -288,9 +255,9 @@ static void dagger_repairs(void **state) {
 static double clone_rollouts(const char *sim, const char *npz, const char *settings) {
   char source[MYNAH_PATH_MAX];
   if (!realpath(mynah_test_shared(npz), source)) fail();
-  mynah_json_destroy(run_json("import rollouts %s out=%s.demos", source, sim));
-  mynah_json_destroy(run_json("train mlp data=%s.demos out=%s normalize=meanstd %s", sim, sim, settings));
-  mynah_json *j = run_json("eval %s/policy.safetensors sim=%s episodes=200", sim, sim);
+  mynah_json_destroy(mynah_test_run_json("import rollouts %s out=%s.demos", source, sim));
+  mynah_json_destroy(mynah_test_run_json("train mlp data=%s.demos out=%s normalize=meanstd %s", sim, sim, settings));
+  mynah_json *j = mynah_test_run_json("eval %s/policy.safetensors sim=%s episodes=200", sim, sim);
   double mean = mynah_json_to_number(mynah_json_get(mynah_json_get(j, "return"), "mean"), NAN);
   mynah_json_destroy(j);
   return mean;
@@ -339,7 +306,7 @@ static void mistakes_are_named(void **state) {
   };
   char out[8192];
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    int status = run(out, sizeof out, "%s 2>&1", cases[i].typed);
+    int status = mynah_test_run(out, sizeof out, "%s 2>&1", cases[i].typed);
     if (status != cases[i].status || !strstr(out, cases[i].says))
       fail_msg("mynah %s: exit status %d (expected %d), said: %s", cases[i].typed, status, cases[i].status, out);
   }
@@ -353,11 +320,11 @@ static void help_everywhere(void **state) {
   static const char *const commands[] = {"demo", "import", "data", "record", "train", "eval", "bench", "doctor", "dagger", "drift", "selfcheck"};
   static char out[1 << 16];
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-    assert_int_equal(run(out, sizeof out, "%s --help", commands[i]), 0);
+    assert_int_equal(mynah_test_run(out, sizeof out, "%s --help", commands[i]), 0);
     assert_non_null(strstr(out, "usage: mynah"));
   }
-  assert_int_equal(run(out, sizeof out, "--version"), 0);
-  assert_int_equal(run(out, sizeof out, "doctor --json --quiet"), 0);
+  assert_int_equal(mynah_test_run(out, sizeof out, "--version"), 0);
+  assert_int_equal(mynah_test_run(out, sizeof out, "doctor --json --quiet"), 0);
   assert_null(strstr(out, "\"ref:"));
 }
 
