@@ -162,12 +162,15 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_rename_feature(mynah_dataset 
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_trim(mynah_dataset *d, int64_t id, int64_t first, int64_t last,
                                                         int64_t *new_id);
 
-/* Episodes of some files into a new one, pictures as the bytes they are: merge, select, resample. */
+/* Episodes of some files into a new one, pictures as the bytes they are unless told: merge, select, resample, reencode. */
 typedef struct mynah_copy_options {
   const char *features; /* "a,b" to keep, in that order; NULL or "": all */
   const int64_t *ids;   /* episodes to keep; NULL: all */
   int64_t n_ids;
   double rate_hz; /* > 0: frames at this rate, numbers interpolated (angles the short way), pictures the nearest */
+  bool is_reencoded; /* pictures are decoded and kept as: */
+  mynah_codec codec;
+  int jpeg_quality; /* 0: 92 */
   const mynah_progress *progress;
 } mynah_copy_options;
 /* Fails: MISMATCH when features or rates differ; BUSY when the file exists; nothing is left then. Shape: from (n) */

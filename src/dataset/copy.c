@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Episodes copied: into the same file (trim) or a new one (merge, select, resample), pictures as the bytes they are. */
+/* Episodes copied: into the same file (trim) or a new one (merge, select, resample, reencode). */
 #include "store.h"
 
 #include <math.h>
@@ -57,8 +57,19 @@ static mynah_status take_picture(mynah_dataset *from, int64_t i, int feature, in
   return out->is_failed ? MYNAH_NO_MEMORY : MYNAH_OK;
 }
 
+static mynah_status take_pixels(mynah_dataset *from, int64_t i, const mynah_feature *f, int64_t t, mynah_str *out) {
+  mynah_image picture;
+  MYNAH_TRY(mynah_dataset_read_image(from, i, f->name, t, 0, 0, &picture));
+  out->length = 0;
+  out->max = mynah_feature_bytes(f) + 1;
+  mynah_str_append(out, (const char *)picture.data, mynah_feature_bytes(f));
+  mynah_image_deinit(&picture);
+  return out->is_failed ? MYNAH_NO_MEMORY : MYNAH_OK;
+}
+
 typedef struct copier {
   mynah_dataset *from, *to;
+  const mynah__copy *how;
   int64_t i;
   const int *map;
   uint8_t *values[MYNAH__MAX_FEATURES]; /* twice a frame: room to mix */
@@ -71,8 +82,9 @@ static mynah_status copy_frame(copier *c, const frame_at *at, int64_t time_ns) {
   for (int k = 0; k < c->to->n_features; k++) {
     const mynah_feature *f = &c->from->features[c->map[k]];
     if (f->is_image) {
-      MYNAH_TRY(
-          take_picture(c->from, c->i, c->map[k], at->weight < 0.5 ? at->a : at->b, &c->pictures[k], &is_encoded[k]));
+      int64_t t = at->weight < 0.5 ? at->a : at->b;
+      if (c->how->is_reencoded) MYNAH_TRY(take_pixels(c->from, c->i, f, t, &c->pictures[k]));
+      else MYNAH_TRY(take_picture(c->from, c->i, c->map[k], t, &c->pictures[k], &is_encoded[k]));
       v[k] = (mynah_value){c->pictures[k].data, c->pictures[k].length, 0};
     } else {
       MYNAH_TRY(take_vector(c->from, c->i, f, at, c->values[k]));
@@ -95,7 +107,8 @@ static mynah_status copy_resampled(copier *c, const int64_t *times, int64_t n, d
   }
 }
 
-static mynah_status copy_frames(copier *c, const mynah__copy *how) {
+static mynah_status copy_frames(copier *c) {
+  const mynah__copy *how = c->how;
   const mynah_episode *e = &c->from->episodes[c->i];
   int64_t last = how->last < 0 ? e->n_frames - 1 : how->last, n = last - how->first + 1;
   int64_t *times = mynah_calloc((size_t)n, sizeof *times);
@@ -111,14 +124,14 @@ static mynah_status copy_frames(copier *c, const mynah__copy *how) {
 
 mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
                                  const mynah__copy *how, int64_t *id) {
-  copier c = {.from = from, .to = to, .i = i, .map = map};
+  copier c = {.from = from, .to = to, .how = how, .i = i, .map = map};
   mynah_episode info = from->episodes[i];
   mynah_status status = MYNAH_OK;
   for (int k = 0; k < to->n_features && status == MYNAH_OK; k++)
     if (!to->features[k].is_image && !(c.values[k] = mynah_calloc(2, mynah_feature_bytes(&to->features[k]))))
       status = MYNAH_NO_MEMORY;
   if (status == MYNAH_OK) status = mynah_episode_begin(to, &info);
-  if (status == MYNAH_OK) status = copy_frames(&c, how);
+  if (status == MYNAH_OK) status = copy_frames(&c);
   if (status == MYNAH_OK) status = mynah_episode_seal(to, id);
   else mynah_episode_discard(to);
   for (int k = 0; k < to->n_features; k++) {
@@ -188,7 +201,8 @@ static mynah_status copy_file(mynah_dataset *from, mynah_dataset *to, const myna
     int64_t id;
     if (!is_chosen(o, from->episodes[i].id)) continue;
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "%s: interrupted; nothing was written", to->path);
-    MYNAH_TRY(mynah__copy_episode(from, i, to, map, &(mynah__copy){.last = -1, .rate_hz = o->rate_hz}, &id));
+    mynah__copy how = {.last = -1, .rate_hz = o->rate_hz, .is_reencoded = o->is_reencoded};
+    MYNAH_TRY(mynah__copy_episode(from, i, to, map, &how, &id));
     MYNAH_TRY(copy_tags(from, from->episodes[i].id, id, tags));
     mynah_progress_tell(o->progress, "copy", (double)i + 1, (double)from->n_episodes, "episodes", from->path);
   }
@@ -205,8 +219,8 @@ static mynah_status copy_all(mynah_dataset *const *from, int n, const mynah_copy
                             .rate_hz = o->rate_hz > 0 ? o->rate_hz : from[0]->rate_hz,
                             .robot = from[0]->robot,
                             .source = "mynah data",
-                            .codec = from[0]->codec,
-                            .jpeg_quality = from[0]->jpeg_quality};
+                            .codec = o->is_reencoded ? o->codec : from[0]->codec,
+                            .jpeg_quality = o->is_reencoded ? o->jpeg_quality : from[0]->jpeg_quality};
   MYNAH_TRY(mynah__import_create(file, &c));
   mynah_json *tags = mynah_json_object();
   mynah_status status = MYNAH_OK;

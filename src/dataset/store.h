@@ -134,10 +134,11 @@ mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int f
 
 /* An episode's tags, NULL if none; d's until it changes. */
 mynah_status mynah__tags_of(mynah_dataset *d, int64_t id, const mynah_json **out);
-/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0. */
+/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are. */
 typedef struct mynah__copy {
   int64_t first, last;
   double rate_hz;
+  bool is_reencoded;
 } mynah__copy;
 /* Feature k of `to` is feature map[k] of `from`, which may be the same file. */
 mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map, const mynah__copy *how,

@@ -173,7 +173,8 @@ static const data_action looks[] = {{"info", MYNAH_OPEN_READ, data_info, NULL, N
                                     {"list", MYNAH_OPEN_READ, data_list, NULL, NULL},
                                     {"stats", MYNAH_OPEN_READ, data_stats, NULL, NULL},
                                     {"verify", MYNAH_OPEN_READ, data_verify, NULL, NULL},
-                                    {"lint", MYNAH_OPEN_READ, data_lint, lint_tables, NULL}};
+                                    {"lint", MYNAH_OPEN_READ, data_lint, lint_tables, NULL},
+                                    {"play", MYNAH_OPEN_READ, data_play, data_play_tables, NULL}};
 #define N_LOOKS ((int)(sizeof looks / sizeof *looks))
 
 static const data_action *action_at(int i) { return i < N_LOOKS ? &looks[i] : &data_edits[i - N_LOOKS]; }
@@ -215,6 +216,6 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
 
 const tool_command tool_data = {
     "data",
-    "data info|list|stats|verify|lint|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|version|diff "
+    "data info|list|stats|verify|lint|play|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|reencode|version|diff "
     "X.demos [key=value ...]",
     "look after a dataset", run, tables};

@@ -21,6 +21,8 @@
   K(STRING, to, "to", "", 0, 0, "", "its new name")                                                        \
   K(STRING, features, "features", "", 0, 0, "", "features to keep, comma-separated; empty: all")           \
   K(FLOAT, rate_hz, "rate_hz", 0, 0, 100000, "Hz", "the new rate")                                         \
+  K(CHOICE, codec, "codec", "jpeg", 0, 0, "jpeg|png|raw", "how pictures are kept") \
+  K(INT, quality, "quality", 92, 1, 100, "", "codec=jpeg: of the pictures") \
   K(STRING, out, "out", "", 0, 0, "", "the new dataset, NAME.demos")                                       \
   K(STRING, name, "name", "", 0, 0, "", "a name that then always means this version")
 
@@ -44,6 +46,7 @@ static const char *const known_keys[][2] = {{"delete", " episodes "},
                                             {"merge", " out rate_hz features "},
                                             {"select", " out features episodes "},
                                             {"resample", " out rate_hz "},
+                                            {"reencode", " out codec quality "},
                                             {"version", " name "}};
 
 static int edit_tables(const tool_args *args, const mynah_config_table **out) {
@@ -222,7 +225,9 @@ static mynah_status copy_open(const tool_args *args, mynah_dataset **from, int n
                               mynah_json *result) {
   id_list l = {0};
   mynah_status status = c->episodes[0] ? choose(from[0], c->episodes, &l) : MYNAH_OK;
-  mynah_copy_options o = {c->features, l.ids, (int64_t)l.n, c->rate_hz, tool_progress()};
+  mynah_copy_options o = {.features = c->features, .ids = l.ids, .n_ids = (int64_t)l.n, .rate_hz = c->rate_hz,
+                          .is_reencoded = strcmp(args->positional[0], "reencode") == 0, .codec = (mynah_codec)c->codec,
+                          .jpeg_quality = (int)c->quality, .progress = tool_progress()};
   if (status == MYNAH_OK) status = mynah_dataset_copy(from, n, &o, c->out);
   mynah_free(l.ids);
   MYNAH_TRY(status);
@@ -311,5 +316,6 @@ const data_action data_edits[] = {{"delete", MYNAH_OPEN_WRITE, data_change, edit
                                   {"merge", MYNAH_OPEN_READ, NULL, edit_tables, data_copy},
                                   {"select", MYNAH_OPEN_READ, NULL, edit_tables, data_copy},
                                   {"resample", MYNAH_OPEN_READ, NULL, edit_tables, data_copy},
+                                  {"reencode", MYNAH_OPEN_READ, NULL, edit_tables, data_copy},
                                   {"diff", MYNAH_OPEN_READ, NULL, NULL, data_diff}};
 const int data_n_edits = sizeof data_edits / sizeof *data_edits;

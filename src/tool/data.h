@@ -15,4 +15,8 @@ typedef struct data_action {
 extern const data_action data_edits[];
 extern const int data_n_edits;
 
+/* cmd_data_play.c */
+mynah_status data_play(const tool_args *args, mynah_dataset *d, mynah_json *result);
+int data_play_tables(const tool_args *args, const mynah_config_table **out);
+
 #endif

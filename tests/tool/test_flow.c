@@ -87,6 +87,33 @@ static void edits_are_versions(void **state) {
   assert_non_null(strstr(out, "has frames 0"));
 }
 
+/* A contact sheet, a page and a copy with smaller pictures; what does not exist is named. */
+static void episodes_are_shown(void **state) {
+  (void)state;
+  char out[4096], path[MYNAH_PATH_MAX];
+  int64_t before = 0, after = 0;
+  mynah_json_destroy(mynah_test_run_json("data play d.demos out=sheet.png frames=4 width=32"));
+  mynah_json_destroy(mynah_test_run_json("data play d.demos episode=1 out=page.html frames=5"));
+  mynah_json_destroy(mynah_test_run_json("data reencode d.demos out=small.demos quality=20"));
+  mynah_image sheet;
+  snprintf(path, sizeof path, "%s/sheet.png", folder);
+  assert_int_equal(mynah_image_load(path, &sheet), MYNAH_OK);
+  assert_int_equal(sheet.width, 4 * 32);
+  mynah_image_deinit(&sheet);
+  snprintf(path, sizeof path, "%s/d.demos", folder);
+  assert_int_equal(mynah_file_size(path, &before), MYNAH_OK);
+  snprintf(path, sizeof path, "%s/small.demos", folder);
+  assert_int_equal(mynah_file_size(path, &after), MYNAH_OK);
+  assert_true(after < before * 3 / 4);
+  assert_int_equal(mynah_test_run(out, sizeof out, "data verify small.demos 2>&1"), 0);
+  assert_int_equal(mynah_test_run(out, sizeof out, "data play d.demos 2>&1"), 0);
+  assert_non_null(strstr(out, "steering"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "data play d.demos episode=77 2>&1"), 1);
+  assert_non_null(strstr(out, "has no episode 77"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "data play d.demos camera=observation.images.none out=x.png 2>&1"), 1);
+  assert_non_null(strstr(out, "observation.images.none"));
+}
+
 /* Killed in the middle and resumed, a run ends in the same file as one left alone. */
 static void killed_runs_resume(void **state) {
   (void)state;
@@ -329,11 +356,18 @@ static void help_everywhere(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(dataset_is_there),        cmocka_unit_test(threads_give_the_same_file),
-                                     cmocka_unit_test(killed_runs_resume),      cmocka_unit_test(every_policy_trains_alike),
-                                     cmocka_unit_test(lerobot_and_back),      cmocka_unit_test(evaluation_has_the_contract),
-                                     cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),
-                                     cmocka_unit_test(dagger_repairs), cmocka_unit_test(rollouts_are_cloned),
-                                     cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(help_everywhere)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(dataset_is_there),
+                                     cmocka_unit_test(threads_give_the_same_file),
+                                     cmocka_unit_test(episodes_are_shown),
+                                     cmocka_unit_test(killed_runs_resume),
+                                     cmocka_unit_test(every_policy_trains_alike),
+                                     cmocka_unit_test(lerobot_and_back),
+                                     cmocka_unit_test(evaluation_has_the_contract),
+                                     cmocka_unit_test(evaluated_while_training),
+                                     cmocka_unit_test(edits_are_versions),
+                                     cmocka_unit_test(dagger_repairs),
+                                     cmocka_unit_test(rollouts_are_cloned),
+                                     cmocka_unit_test(mistakes_are_named),
+                                     cmocka_unit_test(help_everywhere)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
