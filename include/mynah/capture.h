@@ -58,6 +58,8 @@ typedef struct mynah_device_type {
   /* Named numbers of the present step, e.g. x_m, y_m, offset_m: what reports and drift meters draw. */
   const char *const *trace_names; /* NULL-terminated, at most MYNAH_TRACE_MAX */
   void (*trace)(const mynah_device *device, double *row);
+  /* Whether it still works; what fails says why. NULL: it cannot fail. */
+  mynah_status (*health)(const mynah_device *device);
 } mynah_device_type;
 
 /* Every device begins with this; its type's open fills it. */
@@ -69,6 +71,7 @@ struct mynah_device {
   double rate_hz;     /* control rate */
   int64_t max_steps;  /* an episode ends here at the latest */
   bool is_done;       /* the episode has ended (set by reset and act) */
+  bool is_live;       /* times are the monotonic clock's, and an observation can grow old; simulators: false */
   int64_t step;       /* actions executed in this episode */
 };
 

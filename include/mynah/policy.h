@@ -195,6 +195,7 @@ typedef struct mynah_actor_source {
   int64_t age_steps; /* since the observation that the newest chunk in it was predicted from; -1: no chunk */
   bool is_seam;      /* a chunk took over at this action and there was an action before */
   bool is_stale;     /* age_steps >= the steps between predictions: by now there could be a newer chunk */
+  bool is_held;      /* no chunk says anything of this step: the last action is repeated */
 } mynah_actor_source;
 MYNAH_API MYNAH_RT mynah_actor_source mynah_actor_last(const mynah_actor *a);
 /* Nanoseconds the last prediction took; 0 when the last act used up a chunk made before. */
@@ -203,6 +204,35 @@ MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
  * Fails: MISMATCH, NOT_FOUND: names the feature and both shapes. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *features, int n,
                                                         int *order);
+
+/* ---- acting in two threads -------------------------------------------------------------------------------------------
+ * The halves of mynah_actor_act, for a loop that predicts in a thread of its own: an actor there observes and predicts, a
+ * plan in the control thread says what is done now. */
+
+/* Moves the history by one frame. values: as for mynah_actor_act. */
+MYNAH_API MYNAH_RT void mynah_actor_observe(mynah_actor *a, const mynah_value *values);
+/* Predicts from what was observed last. Shape: prefix (n_prefix, action size), chunk (config.chunk, action size) */
+MYNAH_API MYNAH_RT void mynah_actor_predict(mynah_actor *a, const float *prefix, int64_t n_prefix, float *chunk);
+
+/* The actions of the steps to come, made of the chunks that arrived. */
+typedef struct mynah_plan mynah_plan;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_plan_create(const mynah_policy *p, const mynah_execute_config *config, mynah_plan **out);
+MYNAH_API void mynah_plan_destroy(mynah_plan *plan);
+MYNAH_API MYNAH_RT void mynah_plan_reset(mynah_plan *plan);
+/* At the beginning of each step: a chunk whose delay has passed arrives. Whether a prediction from this step's observation
+ * begins now. */
+MYNAH_API MYNAH_RT bool mynah_plan_begin(mynah_plan *plan);
+/* mode=rtc: the actions that a prediction begun now must begin with; returns how many. Shape: *rows (n, action size) */
+MYNAH_API MYNAH_RT int64_t mynah_plan_prefix(mynah_plan *plan, const float **rows);
+/* Takes over a chunk predicted from the present step's observation; it arrives when the delay has passed.
+ * Shape: chunk (chunk, action size) */
+MYNAH_API MYNAH_RT void mynah_plan_predicted(mynah_plan *plan, const float *chunk);
+/* A chunk from the observation of step `origin` arrives now. False: rejected, being no newer than what acts or having
+ * lost all its actions. Elements that are not finite are left out. Shape: chunk (chunk, action size) */
+MYNAH_API MYNAH_RT bool mynah_plan_arrive(mynah_plan *plan, const float *chunk, int64_t origin);
+/* The present step's action; the next step begins. Without any planned action the last one is repeated.
+ * Shape: action (action size) */
+MYNAH_API MYNAH_RT void mynah_plan_next(mynah_plan *plan, float *action, mynah_actor_source *source);
 
 #ifdef __cplusplus
 }

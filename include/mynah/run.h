@@ -242,6 +242,112 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_record_expert(mynah_device *device, c
                                                          const char *path, const mynah_record_options *options,
                                                          mynah_record_report *out);
 
+/* ---- the last layer before a motor ----------------------------------------------------------------------------------- */
+
+/* What a joint may do; 0 or infinite limits do not bind. Unit: u, the action's */
+typedef struct mynah_limits {
+  double low, high;    /* position, u */
+  double velocity;     /* u/s */
+  double acceleration; /* u/s^2 */
+  double jerk;         /* u/s^3 */
+} mynah_limits;
+/* Why a command was not what was asked for; reasons stay until the next start. */
+typedef enum mynah_fault {
+  MYNAH_FAULT_NONFINITE = 1,    /* an action that is no number: the last command is held */
+  MYNAH_FAULT_LIMITED = 2,      /* limits changed an action */
+  MYNAH_FAULT_FAR_START = 4,    /* the first target was further than first_jump from where the joint was */
+  MYNAH_FAULT_STALE_SEEN = 8,   /* an observation older than allowed */
+  MYNAH_FAULT_CHUNK_USED_UP = 16, /* no chunk said what to do */
+  MYNAH_FAULT_PREDICTION = 32,  /* the predictor failed */
+  MYNAH_FAULT_DEVICE = 64,      /* the device failed */
+  MYNAH_FAULT_WATCHDOG = 128    /* the loop stood still and the watchdog stopped the device */
+} mynah_fault;
+#define MYNAH_FAULTS 8
+MYNAH_API const char *mynah_fault_name(int bit); /* 0 … MYNAH_FAULTS-1: "nonfinite" … */
+
+/* Commands that follow targets as fast as limits allow: position, velocity, acceleration and jerk within them at every
+ * step, and always slow enough to stop before a position limit (braking distance). Whatever the targets are.
+ * Threads: one. */
+typedef struct mynah_safety mynah_safety;
+/* Shape: limits (n). Fails: INVALID (low > high, a limit that is no number or below 0). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_safety_create(const mynah_limits *limits, int64_t n, double rate_hz, mynah_safety **out);
+MYNAH_API void mynah_safety_destroy(mynah_safety *s);
+/* Begins at rest in a measured pose, brought inside the limits. Shape: pose (n) */
+MYNAH_API MYNAH_RT void mynah_safety_start(mynah_safety *s, const float *pose);
+/* One period. Returns the faults of this step. Shape: target, command (n), which may be the same */
+MYNAH_API MYNAH_RT unsigned mynah_safety_step(mynah_safety *s, const float *target, float *command);
+/* One period of braking to rest, as hard as limits allow. Shape: command (n) */
+MYNAH_API MYNAH_RT void mynah_safety_brake(mynah_safety *s, float *command);
+
+/* ---- who predicts ---------------------------------------------------------------------------------------------------- */
+
+/* A policy at work behind a table: a clone here, or a server elsewhere. All but `create` functions are called by one
+ * worker thread. */
+typedef struct mynah_predictor mynah_predictor;
+struct mynah_predictor {
+  const mynah_policy *policy; /* inputs, action, chunk, how it is executed; the predictor's */
+  void (*reset)(mynah_predictor *p, uint64_t seed);
+  /* values: one for each input of the policy */
+  mynah_status (*observe)(mynah_predictor *p, const mynah_value *values);
+  /* Shape: prefix (n_prefix, action size), chunk (chunk, action size) */
+  mynah_status (*predict)(mynah_predictor *p, const float *prefix, int64_t n_prefix, float *chunk);
+  void (*destroy)(mynah_predictor *p);
+};
+/* The clone stays the caller's. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_predictor_of_clone(const mynah_clone *clone, mynah_predictor **out);
+
+/* ---- the watchdog ---------------------------------------------------------------------------------------------------- */
+
+/* A process of its own that watches a heartbeat; when it stops (the runner was killed or stopped, or hangs) for longer than
+ * the timeout it calls `stop` once, in its own process, and ends. Made before threads are. */
+typedef struct mynah_watchdog mynah_watchdog;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_watchdog_start(double timeout_s, void (*stop)(void *context), void *context,
+                                                          mynah_watchdog **out);
+/* False: it has called stop already. */
+MYNAH_API MYNAH_RT bool mynah_watchdog_beat(mynah_watchdog *w);
+/* Ends it; *was_late: it had called stop before. */
+MYNAH_API void mynah_watchdog_end(mynah_watchdog *w, bool *was_late);
+
+/* ---- the control loop ------------------------------------------------------------------------------------------------ */
+
+#define MYNAH_LOOP_KEYS(K)                                                                                              \
+  K(FLOAT, rate_hz, "rate", 0, 0, 20000, "Hz", "control rate; 0: the device's own")                                     \
+  K(FLOAT, seconds, "seconds", 10, 0.01, 1.0e7, "s", "how long; a simulated episode that ends before is followed by the next") \
+  K(INT, seed, "seed", 100000, 0, 9.0e15, "", "episode i of a simulator runs with seed + i")                            \
+  K(FLOAT, stale_s, "stale", 0.5, 0.001, 60, "s", "an observation or chunk older than this makes the loop brake to rest") \
+  K(FLOAT, watchdog_s, "watchdog", 0.05, 0, 10, "s", "without a heartbeat for so long another process stops the device; 0: none") \
+  K(INT, priority, "priority", 0, 0, 99, "", "real-time priority of the control thread where allowed; 0: none")         \
+  K(INT, processor, "processor", -1, -1, 1023, "", "the control thread stays on this one; -1: any")                     \
+  K(BOOL, is_locked, "lock", true, 0, 1, "", "memory stays in memory")
+
+typedef struct mynah_loop_config {
+#define MYNAH_LOOP_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  MYNAH_LOOP_KEYS(MYNAH_LOOP_FIELD)
+#undef MYNAH_LOOP_FIELD
+} mynah_loop_config;
+MYNAH_API extern const mynah_config_table mynah_loop_table;
+
+typedef struct mynah_loop_task {
+  mynah_device *device;
+  mynah_predictor *predictor;         /* NULL: the device's expert commands, or the recorded episode */
+  const mynah_execute_config *execute; /* NULL: as the policy says */
+  const mynah_limits *limits;          /* (action size); NULL: none */
+  const float *rest;                   /* (action size): commanded when nobody commands; NULL: braking, then holding */
+  const float *replay;                 /* not NULL: these actions. Shape: (n_replay, action size) */
+  int64_t n_replay;
+  const char *record_path;             /* not NULL: what was seen and commanded goes into this dataset */
+  void (*stop)(void *context);         /* for the watchdog; NULL: nothing to stop */
+  void *stop_context;
+} mynah_loop_task;
+
+/* Runs until the seconds are over, a fault that ends it, or an interrupt (which is no failure: the device is braked and the
+ * report made). Adds to result: "steps", "episodes", "rate_hz", "period_ms" {"p50","p99","p99.9","max"}, "late_ms" (of the deadline, the
+ * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"}, "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
+ * "dropped_frames", "held_steps", "faults" {name: steps}, "allocations", "page_faults" (of the control thread after the
+ * first tenth), "recorded" {"episodes","frames","dropped"}, "notes" [what was asked for and not allowed here].
+ * Fails: MISMATCH, what devices, predictors and the store fail with before the first step. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_loop_run(const mynah_loop_config *config, const mynah_loop_task *task, mynah_json *result);
+
 #ifdef __cplusplus
 }
 #endif

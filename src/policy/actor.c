@@ -11,7 +11,7 @@ struct mynah_actor {
   size_t frame_bytes[MYNAH_POLICY_INPUTS_MAX];
   mynah_window geometry;
   float *chunk; /* (chunk, A): as predicted */
-  mynah__plan *plan;
+  mynah_plan *plan;
   mynah_actor_source source;
   bool is_first;
   mynah_rng rng;
@@ -31,7 +31,7 @@ static mynah_status prepare(mynah_actor *a, const mynah_clone *c) {
   }
   a->chunk = mynah_calloc((size_t)p->common.chunk * (size_t)mynah_feature_size(&p->action), sizeof(float));
   if (!a->chunk) return MYNAH_NO_MEMORY;
-  MYNAH_TRY(mynah__plan_create(p, &p->common.execute, &a->plan));
+  MYNAH_TRY(mynah_plan_create(p, &p->common.execute, &a->plan));
   mynah_actor_reset(a, 0);
   return MYNAH_OK;
 }
@@ -52,15 +52,15 @@ mynah_status mynah_actor_create(const mynah_clone *c, mynah_actor **out) {
 void mynah_actor_destroy(mynah_actor *a) {
   if (!a) return;
   for (int k = 0; k < MYNAH_POLICY_GRAPHS_MAX; k++) mynah_state_destroy(a->states[k]);
-  mynah__plan_destroy(a->plan);
+  mynah_plan_destroy(a->plan);
   mynah_free(a->chunk);
   mynah_free(a);
 }
 
 mynah_status mynah_actor_configure(mynah_actor *a, const mynah_execute_config *config) {
-  mynah__plan *plan;
-  MYNAH_TRY(mynah__plan_create(a->policy, config, &plan));
-  mynah__plan_destroy(a->plan);
+  mynah_plan *plan;
+  MYNAH_TRY(mynah_plan_create(a->policy, config, &plan));
+  mynah_plan_destroy(a->plan);
   a->plan = plan;
   return MYNAH_OK;
 }
@@ -69,7 +69,7 @@ void mynah_actor_reset(mynah_actor *a, uint64_t seed) {
   a->rng = mynah_rng_make(seed, 1);
   for (int k = 0; k < a->policy->type->n_act_graphs; k++) mynah_state_seed(a->states[k], seed, 0);
   if (a->policy->type->reset) a->policy->type->reset(a->policy, a->states);
-  mynah__plan_reset(a->plan);
+  mynah_plan_reset(a->plan);
   a->is_first = true;
 }
 
@@ -96,7 +96,7 @@ static void copy_value(const mynah_actor *a, int i, const mynah_value *v, uint8_
 }
 
 /* Moves the history by one frame and puts the new one last; the first frame of an episode stands for all before it. */
-static void observe(mynah_actor *a, const mynah_value *values) {
+void mynah_actor_observe(mynah_actor *a, const mynah_value *values) {
   size_t n_obs = (size_t)a->policy->common.n_obs;
   for (int i = 0; i < a->policy->n_inputs; i++) {
     uint8_t *memory = a->memory[i];
@@ -108,20 +108,22 @@ static void observe(mynah_actor *a, const mynah_value *values) {
   a->is_first = false;
 }
 
+void mynah_actor_predict(mynah_actor *a, const float *prefix, int64_t n_prefix, float *chunk) {
+  mynah_prediction prediction = {.states = a->states, .rng = &a->rng, .prefix = prefix, .n_prefix = n_prefix, .chunk = chunk};
+  int64_t start = mynah_now_ns();
+  a->policy->type->predict(a->policy, &prediction);
+  a->infer_ns = mynah_now_ns() - start;
+}
+
 void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action) {
-  const mynah_policy_type *type = a->policy->type;
-  observe(a, values);
+  const float *prefix = NULL;
+  mynah_actor_observe(a, values);
   a->infer_ns = 0;
-  bool is_due = mynah__plan_begin(a->plan);
-  if (is_due || type->reset) {
-    mynah_prediction prediction = {.states = a->states, .rng = &a->rng, .chunk = a->chunk};
-    int64_t start = mynah_now_ns();
-    if (is_due) prediction.n_prefix = mynah__plan_prefix(a->plan, &prediction.prefix);
-    type->predict(a->policy, &prediction);
-    a->infer_ns = mynah_now_ns() - start;
-  }
-  if (is_due) mynah__plan_predicted(a->plan, a->chunk);
-  mynah__plan_next(a->plan, action, &a->source);
+  bool is_due = mynah_plan_begin(a->plan);
+  int64_t n_prefix = is_due ? mynah_plan_prefix(a->plan, &prefix) : 0;
+  if (is_due || a->policy->type->reset) mynah_actor_predict(a, prefix, n_prefix, a->chunk);
+  if (is_due) mynah_plan_predicted(a->plan, a->chunk);
+  mynah_plan_next(a->plan, action, &a->source);
 }
 
 mynah_actor_source mynah_actor_last(const mynah_actor *a) { return a->source; }

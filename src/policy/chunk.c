@@ -20,7 +20,7 @@ typedef struct planned {
   double weight;  /* sum of their weights */
 } planned;
 
-struct mynah__plan {
+struct mynah_plan {
   mynah_execute_config config; /* steps > 0 */
   int64_t chunk, size;         /* actions a chunk, elements an action */
   bool takes_prefix;
@@ -59,7 +59,7 @@ mynah_status mynah__execute_resolve(const mynah_policy *p, const mynah_execute_c
   return MYNAH_OK;
 }
 
-static mynah_status fill(const mynah_policy *p, mynah__plan *plan) {
+static mynah_status fill(const mynah_policy *p, mynah_plan *plan) {
   plan->chunk = p->common.chunk;
   plan->size = mynah_feature_size(&p->action);
   plan->takes_prefix = p->type->takes_prefix;
@@ -76,30 +76,30 @@ static mynah_status fill(const mynah_policy *p, mynah__plan *plan) {
   return MYNAH_OK;
 }
 
-mynah_status mynah__plan_create(const mynah_policy *p, const mynah_execute_config *config, mynah__plan **out) {
+mynah_status mynah_plan_create(const mynah_policy *p, const mynah_execute_config *config, mynah_plan **out) {
   mynah_execute_config resolved;
   MYNAH_TRY(mynah__execute_resolve(p, config, &resolved));
-  mynah__plan *plan = mynah_calloc(1, sizeof *plan);
+  mynah_plan *plan = mynah_calloc(1, sizeof *plan);
   if (!plan) return MYNAH_NO_MEMORY;
   plan->config = resolved;
   mynah_status status = fill(p, plan);
   if (status != MYNAH_OK) {
-    mynah__plan_destroy(plan);
+    mynah_plan_destroy(plan);
     return status;
   }
-  mynah__plan_reset(plan);
+  mynah_plan_reset(plan);
   *out = plan;
   return MYNAH_OK;
 }
 
-void mynah__plan_destroy(mynah__plan *plan) {
+void mynah_plan_destroy(mynah_plan *plan) {
   if (!plan) return;
   mynah_free(plan->slots);
   mynah_free(plan->rows);
   mynah_free(plan);
 }
 
-void mynah__plan_reset(mynah__plan *plan) {
+void mynah_plan_reset(mynah_plan *plan) {
   for (int64_t i = 0; i < plan->chunk; i++) plan->slots[i] = (planned){.step = -1};
   memset(plan->last, 0, (size_t)plan->size * sizeof(float));
   plan->step = 0;
@@ -111,9 +111,9 @@ void mynah__plan_reset(mynah__plan *plan) {
 
 /* ---- entering the plan ----------------------------------------------------------------------------------------------- */
 
-static planned *slot_of(mynah__plan *plan, int64_t step) { return &plan->slots[step % plan->chunk]; }
-static float *row_of(mynah__plan *plan, int64_t step) { return plan->rows + step % plan->chunk * plan->size; }
-static bool is_planned(mynah__plan *plan, int64_t step) {
+static planned *slot_of(mynah_plan *plan, int64_t step) { return &plan->slots[step % plan->chunk]; }
+static float *row_of(mynah_plan *plan, int64_t step) { return plan->rows + step % plan->chunk * plan->size; }
+static bool is_planned(mynah_plan *plan, int64_t step) {
   return slot_of(plan, step)->step == step && slot_of(plan, step)->count > 0;
 }
 
@@ -125,7 +125,7 @@ static bool is_finite_row(const float *row, int64_t n) {
 
 /* An action that would jump by more than jump_max from `before` is brought as near as allowed; what was taken off is
  * given back linearly over the steps until the next chunk. Shape: rows (n, size), the first for the present step */
-static void limit_seam(const mynah__plan *plan, const float *before, float *rows, int64_t n) {
+static void limit_seam(const mynah_plan *plan, const float *before, float *rows, int64_t n) {
   int64_t m = n < plan->config.steps ? n : plan->config.steps;
   for (int64_t k = 0; k < plan->size; k++) {
     float jump = rows[k] - before[k], limit = plan->jump_max[k];
@@ -136,14 +136,14 @@ static void limit_seam(const mynah__plan *plan, const float *before, float *rows
 }
 
 /* Steps from the present one on, without a gap, that the plan covers already, `steps` at most. */
-static int64_t overlap(mynah__plan *plan) {
+static int64_t overlap(mynah_plan *plan) {
   int64_t n = 0;
   while (n < plan->config.steps && is_planned(plan, plan->step + n)) n++;
   return n;
 }
 
 /* One action of the new chunk; share: of the new in what is mixed with the plan, unless weights say it. */
-static void enter(mynah__plan *plan, const float *row, int64_t step, int64_t origin, float share) {
+static void enter(mynah_plan *plan, const float *row, int64_t step, int64_t origin, float share) {
   planned *slot = slot_of(plan, step);
   float *to = row_of(plan, step);
   if (!is_planned(plan, step)) *slot = (planned){.step = step};
@@ -158,7 +158,7 @@ static void enter(mynah__plan *plan, const float *row, int64_t step, int64_t ori
   slot->origin = origin;
 }
 
-bool mynah__plan_arrive(mynah__plan *plan, const float *chunk, int64_t origin) {
+bool mynah_plan_arrive(mynah_plan *plan, const float *chunk, int64_t origin) {
   int64_t passed = plan->step - origin, left = plan->chunk - passed, size = plan->size;
   if (origin <= plan->newest || passed < 0 || left <= 0) return false;
   float *rows = plan->incoming;
@@ -181,20 +181,20 @@ bool mynah__plan_arrive(mynah__plan *plan, const float *chunk, int64_t origin) {
 
 /* ---- the course of an episode ---------------------------------------------------------------------------------------- */
 
-static void deliver(mynah__plan *plan) {
+static void deliver(mynah_plan *plan) {
   const mynah_execute_config *c = &plan->config;
-  mynah__plan_arrive(plan, plan->pending, plan->pending_origin);
+  mynah_plan_arrive(plan, plan->pending, plan->pending_origin);
   int64_t next = plan->step + (c->steps > c->delay_steps ? c->steps - c->delay_steps : 0);
   plan->next_origin = next > plan->pending_origin ? next : plan->pending_origin + 1;
   plan->pending_origin = -1;
 }
 
-bool mynah__plan_begin(mynah__plan *plan) {
+bool mynah_plan_begin(mynah_plan *plan) {
   if (plan->pending_origin >= 0 && plan->step >= plan->pending_origin + plan->config.delay_steps) deliver(plan);
   return plan->pending_origin < 0 && plan->step >= plan->next_origin;
 }
 
-int64_t mynah__plan_prefix(mynah__plan *plan, const float **rows) {
+int64_t mynah_plan_prefix(mynah_plan *plan, const float **rows) {
   int64_t n = 0;
   if (plan->config.mode != MYNAH_EXECUTE_RTC) return 0;
   for (; n < plan->config.delay_steps && is_planned(plan, plan->step + n); n++)
@@ -203,13 +203,13 @@ int64_t mynah__plan_prefix(mynah__plan *plan, const float **rows) {
   return n;
 }
 
-void mynah__plan_predicted(mynah__plan *plan, const float *chunk) {
+void mynah_plan_predicted(mynah_plan *plan, const float *chunk) {
   memcpy(plan->pending, chunk, (size_t)(plan->chunk * plan->size) * sizeof(float));
   plan->pending_origin = plan->step;
   if (plan->config.delay_steps == 0 || plan->newest < 0) deliver(plan); /* an episode waits for its first */
 }
 
-void mynah__plan_next(mynah__plan *plan, float *action, mynah_actor_source *source) {
+void mynah_plan_next(mynah_plan *plan, float *action, mynah_actor_source *source) {
   const mynah_execute_config *c = &plan->config;
   bool had_action = plan->step > 0;
   const planned *slot = slot_of(plan, plan->step);
@@ -219,7 +219,8 @@ void mynah__plan_next(mynah__plan *plan, float *action, mynah_actor_source *sour
   int64_t interval = c->steps > c->delay_steps ? c->steps : c->delay_steps;
   *source = (mynah_actor_source){.age_steps = origin < 0 ? -1 : plan->step - origin,
                                  .is_seam = plan->has_arrived && had_action,
-                                 .is_stale = !has_action || plan->step - origin >= interval};
+                                 .is_stale = !has_action || plan->step - origin >= interval,
+                                 .is_held = !has_action};
   memcpy(action, plan->last, (size_t)plan->size * sizeof(float));
   plan->has_arrived = false;
   plan->step++;

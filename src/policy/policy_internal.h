@@ -176,26 +176,6 @@ mynah_status mynah__act_loss(const mynah_policy *p, mynah_graph *g, int64_t batc
 /* Checks an execution of p's chunks and replaces steps = 0 by what the mode means. */
 mynah_status mynah__execute_resolve(const mynah_policy *p, const mynah_execute_config *in, mynah_execute_config *out);
 
-/* The actions of the steps to come, made of the chunks that arrived. */
-typedef struct mynah__plan mynah__plan;
-mynah_status mynah__plan_create(const mynah_policy *p, const mynah_execute_config *config, mynah__plan **out);
-void mynah__plan_destroy(mynah__plan *plan);
-void mynah__plan_reset(mynah__plan *plan);
-/* At the beginning of each step: a chunk whose delay has passed arrives. Whether a prediction from this step's observation
- * begins now. */
-bool mynah__plan_begin(mynah__plan *plan);
-/* mode=rtc: the actions that a prediction begun now must begin with; returns how many. Shape: *rows (n, action size) */
-int64_t mynah__plan_prefix(mynah__plan *plan, const float **rows);
-/* Takes over a chunk predicted from the present step's observation; it arrives when the delay has passed.
- * Shape: chunk (chunk, action size) */
-void mynah__plan_predicted(mynah__plan *plan, const float *chunk);
-/* A chunk from the observation of step `origin` arrives now. False: rejected, being no newer than what acts or having
- * lost all its actions. Elements that are not finite are left out. Shape: chunk (chunk, action size) */
-bool mynah__plan_arrive(mynah__plan *plan, const float *chunk, int64_t origin);
-/* The present step's action; the next step begins. Without any planned action the last one is repeated.
- * Shape: action (action size) */
-void mynah__plan_next(mynah__plan *plan, float *action, mynah_actor_source *source);
-
 /* ---- clone.c ---- */
 
 /* Initial weights of all that the policy trains. */

@@ -14,7 +14,7 @@ const tool_command *const tool_commands[] = {
     &tool_export,
     &tool_data,
     &tool_train,
-    &tool_eval,
+    &tool_eval, &tool_run,
     &tool_bench,
     &tool_dagger,
     &tool_drift,

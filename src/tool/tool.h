@@ -32,7 +32,8 @@ typedef struct tool_command {
 } tool_command;
 
 extern const tool_command tool_demo, tool_record, tool_import, tool_export, tool_data, tool_train, tool_eval, tool_bench;
-extern const tool_command tool_dagger, tool_drift, tool_detect, tool_import_model, tool_import_policy, tool_export_policy, tool_selfcheck, tool_doctor;
+extern const tool_command tool_run, tool_dagger, tool_drift, tool_detect, tool_selfcheck, tool_doctor;
+extern const tool_command tool_import_model, tool_import_policy, tool_export_policy;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 
 /* A mistake in how a command was typed: exit status 2. */

@@ -32,10 +32,10 @@ static mynah_execute_config config_of(int64_t mode, int64_t steps, int64_t delay
   return c;
 }
 
-static mynah__plan *plan_of(int64_t chunk, mynah_execute_config c) {
+static mynah_plan *plan_of(int64_t chunk, mynah_execute_config c) {
   mynah_policy p = policy_of(chunk, 1);
-  mynah__plan *plan;
-  assert_int_equal(mynah__plan_create(&p, &c, &plan), MYNAH_OK);
+  mynah_plan *plan;
+  assert_int_equal(mynah_plan_create(&p, &c, &plan), MYNAH_OK);
   return plan;
 }
 
@@ -49,18 +49,18 @@ typedef struct course {
 } course;
 
 /* n steps of a plan whose chunks are element(s, i). */
-static void follow(mynah__plan *plan, int64_t chunk, int64_t n, course *c) {
+static void follow(mynah_plan *plan, int64_t chunk, int64_t n, course *c) {
   *c = (course){0};
   for (int64_t s = 0; s < n; s++) {
     float values[64];
-    if (mynah__plan_begin(plan)) {
+    if (mynah_plan_begin(plan)) {
       c->origins[c->n_origins++] = s;
       for (int64_t i = 0; i < chunk; i++) values[i] = element(s, i);
-      mynah__plan_predicted(plan, values);
+      mynah_plan_predicted(plan, values);
     }
-    mynah__plan_next(plan, &c->actions[s], &c->sources[s]);
+    mynah_plan_next(plan, &c->actions[s], &c->sources[s]);
   }
-  mynah__plan_destroy(plan);
+  mynah_plan_destroy(plan);
 }
 
 static void receding(void **state) {
@@ -121,17 +121,17 @@ static void ensemble(void **state) {
     assert_true(mynah_test_is_close((double)c.actions[s], sum / total, 1e-6, 1e-6));
   }
   config.ensemble_k = 0;
-  mynah__plan *plan = plan_of(2, config);
+  mynah_plan *plan = plan_of(2, config);
   const float chunks[2][2] = {{0, 0}, {6, 0}};
   float action;
   mynah_actor_source source;
   for (int k = 0; k < 2; k++) {
-    assert_true(mynah__plan_begin(plan));
-    mynah__plan_predicted(plan, chunks[k]);
-    mynah__plan_next(plan, &action, &source);
+    assert_true(mynah_plan_begin(plan));
+    mynah_plan_predicted(plan, chunks[k]);
+    mynah_plan_next(plan, &action, &source);
   }
   assert_true(action == 3); /* the mean of a predicted 0 and 6, not 6 */
-  mynah__plan_destroy(plan);
+  mynah_plan_destroy(plan);
 }
 
 static void blend(void **state) {
@@ -150,23 +150,23 @@ static void prefix_is_what_happens(void **state) {
   mynah_execute_config config = config_of(MYNAH_EXECUTE_RTC, 4, 3);
   for (int takes = 0; takes < 2; takes++) {
     type.takes_prefix = takes;
-    mynah__plan *plan = plan_of(10, config);
+    mynah_plan *plan = plan_of(10, config);
     float promised[3] = {0}, before = 0;
     int64_t origin = -1;
     for (int64_t s = 0; s < 30; s++) {
       float values[10], action;
       const float *rows;
       mynah_actor_source source;
-      if (mynah__plan_begin(plan)) {
-        int64_t n = mynah__plan_prefix(plan, &rows);
+      if (mynah_plan_begin(plan)) {
+        int64_t n = mynah_plan_prefix(plan, &rows);
         assert_int_equal(n, s == 0 ? 0 : 3);
         memcpy(promised, rows, (size_t)n * sizeof *rows);
         if (n > 0) origin = s;
         for (int64_t i = 0; i < 10; i++) values[i] = element(s, i);
         memcpy(values, promised, (size_t)n * sizeof *rows);
-        mynah__plan_predicted(plan, values);
+        mynah_plan_predicted(plan, values);
       }
-      mynah__plan_next(plan, &action, &source);
+      mynah_plan_next(plan, &action, &source);
       if (origin >= 0 && s - origin < 3) assert_true(action == promised[s - origin]);
       if (origin >= 0 && s == origin + 3) {
         if (takes) assert_true(action == element(origin, 3));
@@ -174,36 +174,36 @@ static void prefix_is_what_happens(void **state) {
       }
       before = action;
     }
-    mynah__plan_destroy(plan);
+    mynah_plan_destroy(plan);
   }
   type.takes_prefix = false;
 }
 
 static void late_and_broken_chunks(void **state) {
   (void)state;
-  mynah__plan *plan = plan_of(4, config_of(MYNAH_EXECUTE_RECEDING, 4, 0));
+  mynah_plan *plan = plan_of(4, config_of(MYNAH_EXECUTE_RECEDING, 4, 0));
   const float a[4] = {1, 2, 3, 4}, b[4] = {5, 6, 7, 8}, broken[4] = {NAN, 9, INFINITY, 10};
   float action;
   mynah_actor_source source;
-  assert_true(mynah__plan_arrive(plan, a, 0));
-  assert_false(mynah__plan_arrive(plan, b, 0)); /* no newer than what acts */
-  assert_false(mynah__plan_arrive(plan, b, 1)); /* from the future */
-  mynah__plan_next(plan, &action, &source);
-  mynah__plan_next(plan, &action, &source);
+  assert_true(mynah_plan_arrive(plan, a, 0));
+  assert_false(mynah_plan_arrive(plan, b, 0)); /* no newer than what acts */
+  assert_false(mynah_plan_arrive(plan, b, 1)); /* from the future */
+  mynah_plan_next(plan, &action, &source);
+  mynah_plan_next(plan, &action, &source);
   assert_true(action == 2);
-  assert_true(mynah__plan_arrive(plan, b, 1)); /* late by one step: 5 is lost */
-  mynah__plan_next(plan, &action, &source);
+  assert_true(mynah_plan_arrive(plan, b, 1)); /* late by one step: 5 is lost */
+  mynah_plan_next(plan, &action, &source);
   assert_true(action == 6 && source.age_steps == 1 && source.is_seam);
-  assert_true(mynah__plan_arrive(plan, broken, 3)); /* 7 stays, then 9, then 9 again, then 10 */
+  assert_true(mynah_plan_arrive(plan, broken, 3)); /* 7 stays, then 9, then 9 again, then 10 */
   const float due[4] = {7, 9, 9, 10};
   for (int i = 0; i < 4; i++) {
-    mynah__plan_next(plan, &action, &source);
+    mynah_plan_next(plan, &action, &source);
     assert_true(action == due[i]);
   }
-  mynah__plan_next(plan, &action, &source);
+  mynah_plan_next(plan, &action, &source);
   assert_true(action == 10 && source.is_stale); /* nothing left: the last action again */
-  assert_false(mynah__plan_arrive(plan, b, 4)); /* all of it has passed */
-  mynah__plan_destroy(plan);
+  assert_false(mynah_plan_arrive(plan, b, 4)); /* all of it has passed */
+  mynah_plan_destroy(plan);
 }
 
 /* A jump of 6 is cut to a tenth of the range, 1, and given back over the 4 steps to come. */
@@ -211,16 +211,16 @@ static void limited_seam(void **state) {
   (void)state;
   mynah_execute_config config = config_of(MYNAH_EXECUTE_RECEDING, 4, 0);
   config.seam = 0.1;
-  mynah__plan *plan = plan_of(4, config);
+  mynah_plan *plan = plan_of(4, config);
   const float a[4] = {1, 1, 1, 1}, b[4] = {7, 7, 7, 7}, due[8] = {1, 1, 1, 1, 2, 3.25f, 4.5f, 5.75f};
   float actions[8];
   mynah_actor_source source;
   for (int s = 0; s < 8; s++) {
-    if (mynah__plan_begin(plan)) mynah__plan_predicted(plan, s == 0 ? a : b);
-    mynah__plan_next(plan, &actions[s], &source);
+    if (mynah_plan_begin(plan)) mynah_plan_predicted(plan, s == 0 ? a : b);
+    mynah_plan_next(plan, &actions[s], &source);
   }
   mynah_test_close("actions", actions, due, 8, 0, 1e-6);
-  mynah__plan_destroy(plan);
+  mynah_plan_destroy(plan);
 }
 
 static void misfits_are_refused(void **state) {
@@ -257,17 +257,17 @@ static void lerobot_sequences(void **state) {
                                            config_of(MYNAH_EXECUTE_ENSEMBLE, 1, 0)};
   mynah_policy p = policy_of(20, 2);
   for (int k = 0; k < 2; k++) {
-    mynah__plan *plan;
+    mynah_plan *plan;
     float actions[60], chunk[40];
     mynah_actor_source source;
-    assert_int_equal(mynah__plan_create(&p, &configs[k], &plan), MYNAH_OK);
+    assert_int_equal(mynah_plan_create(&p, &configs[k], &plan), MYNAH_OK);
     for (int t = 0; t < 30; t++) {
       for (int i = 0; i < 40; i++) chunk[i] = chunks[t * 40 + i] * std[i % 2] + mean[i % 2];
-      if (mynah__plan_begin(plan)) mynah__plan_predicted(plan, chunk);
-      mynah__plan_next(plan, &actions[2 * t], &source);
+      if (mynah_plan_begin(plan)) mynah_plan_predicted(plan, chunk);
+      mynah_plan_next(plan, &actions[2 * t], &source);
     }
     mynah_test_close(names[k], actions, mynah_safetensors_find(f, names[k])->data, 60, 0, 1e-4); /* px */
-    mynah__plan_destroy(plan);
+    mynah_plan_destroy(plan);
   }
   mynah_safetensors_close(f);
   mynah_safetensors_close(s);

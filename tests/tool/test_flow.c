@@ -114,6 +114,30 @@ static void episodes_are_shown(void **state) {
   assert_non_null(strstr(out, "observation.images.none"));
 }
 
+/* A trained policy, its expert and a recorded episode at a fixed rate; what was commanded is recorded. */
+static void policies_run(void **state) {
+  (void)state;
+  char out[4096];
+  mynah_json_destroy(mynah_test_run_json("train mlp " SMALL " out=r steps=10"));
+  mynah_json *j = mynah_test_run_json("run r/policy.safetensors robot=sim:track rate=100 seconds=0.5 limit.low=-1 limit.high=1 record=run.demos");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "steps"), 0), 50);
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "allocations"), -1), 0);
+  assert_true(mynah_json_to_integer(mynah_json_get(j, "chunks"), 0) > 0);
+  const mynah_json *period = mynah_json_get(j, "period_ms");
+  assert_true(mynah_json_to_number(mynah_json_get(period, "p50"), 0) > 5);
+  assert_true(mynah_json_to_number(mynah_json_get(period, "max"), 0) >= mynah_json_to_number(mynah_json_get(period, "p99"), 1e9));
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(mynah_json_get(j, "recorded"), "frames"), 0), 50);
+  mynah_json_destroy(j);
+  assert_int_equal(mynah_test_run(out, sizeof out, "data verify run.demos 2>&1"), 0);
+  j = mynah_test_run_json("run replay=run.demos robot=sim:track rate=500 seconds=10");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "steps"), 0), 50);
+  mynah_json_destroy(j);
+  mynah_json_destroy(mynah_test_run_json("run expert robot=sim:track rate=500 seconds=0.1"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "run r/policy.safetensors robot=sim:pusht seconds=0.1 2>&1"), 1);
+  assert_non_null(strstr(out, "observation.images.front"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "run robot=sim:pusht 2>&1"), 2);
+}
+
 /* Killed in the middle and resumed, a run ends in the same file as one left alone. */
 static void killed_runs_resume(void **state) {
   (void)state;
@@ -356,18 +380,13 @@ static void help_everywhere(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(dataset_is_there),
-                                     cmocka_unit_test(threads_give_the_same_file),
-                                     cmocka_unit_test(episodes_are_shown),
-                                     cmocka_unit_test(killed_runs_resume),
-                                     cmocka_unit_test(every_policy_trains_alike),
-                                     cmocka_unit_test(lerobot_and_back),
-                                     cmocka_unit_test(evaluation_has_the_contract),
-                                     cmocka_unit_test(evaluated_while_training),
-                                     cmocka_unit_test(edits_are_versions),
-                                     cmocka_unit_test(dagger_repairs),
-                                     cmocka_unit_test(rollouts_are_cloned),
-                                     cmocka_unit_test(mistakes_are_named),
-                                     cmocka_unit_test(help_everywhere)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(dataset_is_there),         cmocka_unit_test(threads_give_the_same_file),
+      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(policies_run),
+      cmocka_unit_test(killed_runs_resume),       cmocka_unit_test(every_policy_trains_alike),
+      cmocka_unit_test(lerobot_and_back),         cmocka_unit_test(evaluation_has_the_contract),
+      cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),
+      cmocka_unit_test(dagger_repairs),           cmocka_unit_test(rollouts_are_cloned),
+      cmocka_unit_test(mistakes_are_named),       cmocka_unit_test(help_everywhere)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* mynah run: a policy, an expert or a recorded episode at a fixed rate on a robot or simulator, and how well the rate was kept. */
+#include "tool.h"
+
+#include <math.h>
+#include <string.h>
+
+#define RUN_KEYS(K)                                                                                                  \
+  K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME")                                                               \
+  K(STRING, record, "record", "", 0, 0, "", "what is seen and commanded goes into this dataset")                    \
+  K(STRING, replay, "replay", "", 0, 0, "", "instead of a policy: the actions of an episode of this dataset")       \
+  K(INT, replay_episode, "replay.episode", 0, 0, 9.0e15, "", "its id; 0: the first")                                \
+  K(FLOAT, low, "limit.low", -1e15, -1e15, 1e15, "", "actions below become this")                       \
+  K(FLOAT, high, "limit.high", 1e15, -1e15, 1e15, "", "actions above become this")                      \
+  K(FLOAT, velocity, "limit.velocity", 0, 0, 1e12, "/s", "change of an action a second at most; 0: unlimited")      \
+  K(FLOAT, acceleration, "limit.acceleration", 0, 0, 1e12, "/s^2", "and of that; 0: unlimited")                     \
+  K(FLOAT, jerk, "limit.jerk", 0, 0, 1e12, "/s^3", "and of that; 0: unlimited")
+
+typedef struct run_config {
+#define RUN_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  RUN_KEYS(RUN_FIELD)
+} run_config;
+#define RUN_ROW(type, field, name, value, low, high, unit, help) MYNAH_KEY_OF(run_config, type, field, name, value, low, high, unit, help)
+static const mynah_key run_keys[] = {RUN_KEYS(RUN_ROW)};
+static const mynah_config_table run_table = {"run", run_keys, sizeof run_keys / sizeof *run_keys, sizeof(run_config)};
+
+/* All of a run; what is NULL was not asked for. */
+typedef struct job {
+  run_config c;
+  mynah_loop_config loop;
+  mynah_execute_config execute;
+  mynah_clone *clone;
+  mynah_predictor *predictor;
+  mynah_device *device;
+  float *replay;
+  int64_t n_replay;
+  mynah_limits *limits;
+} job;
+
+static mynah_status load_replay(job *j) {
+  mynah_dataset *d;
+  if (!j->c.replay[0]) return MYNAH_OK;
+  MYNAH_TRY(mynah_dataset_open(j->c.replay, MYNAH_OPEN_READ, &d));
+  int64_t i = 0, n = mynah_dataset_n_episodes(d), size = mynah_feature_size(mynah_device_action(j->device));
+  while (j->c.replay_episode > 0 && i < n && mynah_dataset_episode(d, i)->id != j->c.replay_episode) i++;
+  const mynah_feature *action = mynah_dataset_find(d, "action");
+  mynah_status status = MYNAH_OK;
+  if (i >= n) status = mynah_fail(MYNAH_NOT_FOUND, "%s: has no such episode", j->c.replay);
+  else if (!action || mynah_feature_size(action) != size)
+    status = mynah_fail(MYNAH_MISMATCH, "%s: its actions are not the robot's, which have %lld elements", j->c.replay, (long long)size);
+  if (status == MYNAH_OK) {
+    j->n_replay = mynah_dataset_episode(d, i)->n_frames;
+    j->replay = mynah_calloc((size_t)(j->n_replay * size), sizeof(float));
+    status = j->replay ? mynah_dataset_read(d, i, "action", 0, j->n_replay, j->replay) : MYNAH_NO_MEMORY;
+  }
+  mynah_dataset_close(d);
+  return status;
+}
+
+static mynah_status make_limits(job *j) {
+  int64_t n = mynah_feature_size(mynah_device_action(j->device));
+  j->limits = mynah_calloc((size_t)n, sizeof *j->limits);
+  if (!j->limits) return MYNAH_NO_MEMORY;
+  for (int64_t i = 0; i < n; i++) j->limits[i] = (mynah_limits){j->c.low, j->c.high, j->c.velocity, j->c.acceleration, j->c.jerk};
+  return MYNAH_OK;
+}
+
+static double number_at(const mynah_json *j, const char *key, const char *part) {
+  return mynah_json_to_number(mynah_json_get(mynah_json_get(j, key), part), NAN);
+}
+
+static void say_report(const mynah_json *j) {
+  tool_say("%lld steps at %.6g Hz: period p50 %.3f ms, p99 %.3f, p99.9 %.3f, max %.3f; %lld deadlines missed",
+           (long long)mynah_json_to_integer(mynah_json_get(j, "steps"), 0), mynah_json_to_number(mynah_json_get(j, "rate_hz"), NAN),
+           number_at(j, "period_ms", "p50"), number_at(j, "period_ms", "p99"), number_at(j, "period_ms", "p99.9"),
+           number_at(j, "period_ms", "max"), (long long)mynah_json_to_integer(mynah_json_get(j, "misses"), 0));
+  if (mynah_json_get(j, "infer_ms"))
+    tool_say("predictions: %lld, p50 %.3f ms, p99 %.3f; a chunk acts at an age of p50 %.1f ms, p99 %.1f; %lld steps without one",
+             (long long)mynah_json_to_integer(mynah_json_get(j, "chunks"), 0), number_at(j, "infer_ms", "p50"),
+             number_at(j, "infer_ms", "p99"), number_at(j, "chunk_age_ms", "p50"), number_at(j, "chunk_age_ms", "p99"),
+             (long long)mynah_json_to_integer(mynah_json_get(j, "held_steps"), 0));
+  tool_say("control thread: %lld allocations, %lld page faults", (long long)mynah_json_to_integer(mynah_json_get(j, "allocations"), 0),
+           (long long)mynah_json_to_integer(mynah_json_get(j, "page_faults"), 0));
+  const char *name;
+  const mynah_json *value;
+  for (size_t i = 0; mynah_json_entry(mynah_json_get(j, "faults"), i, &name, &value); i++)
+    tool_say("fault %s: %lld steps", name, (long long)mynah_json_to_integer(value, 0));
+  for (size_t i = 0; i < mynah_json_size(mynah_json_get(j, "notes")); i++)
+    tool_say("%s", mynah_json_to_string(mynah_json_at(mynah_json_get(j, "notes"), i), ""));
+}
+
+/* "expert", nothing beside replay=, or a policy file. */
+static mynah_status load_policy(const tool_args *args, job *j) {
+  const char *path = args->n_positional > 0 ? args->positional[0] : NULL;
+  if (!path || strcmp(path, "expert") == 0) return MYNAH_OK;
+  MYNAH_TRY(mynah_clone_load(path, &j->clone));
+  j->execute = mynah_clone_policy(j->clone)->common.execute;
+  return mynah_predictor_of_clone(j->clone, &j->predictor);
+}
+
+static mynah_status run_job(const tool_args *args, const sim_choice *sim, job *j, mynah_json *result) {
+  mynah_config_default(&run_table, &j->c);
+  mynah_config_default(&mynah_loop_table, &j->loop);
+  mynah_config_default(&mynah_execute_table, &j->execute);
+  MYNAH_TRY(load_policy(args, j));
+  mynah_config_bind binds[4] = {{&run_table, &j->c}, {&mynah_loop_table, &j->loop}, {&mynah_execute_table, &j->execute}, {sim->type->config, sim->config}};
+  MYNAH_TRY(tool_apply(args, binds, sim->config ? 4 : 3));
+  if (args->n_positional == 0 && !j->c.replay[0]) return tool_usage_error("name a policy, or expert, or replay=X.demos");
+  MYNAH_TRY(sim->type->open(sim->config, &j->device));
+  MYNAH_TRY(load_replay(j));
+  MYNAH_TRY(make_limits(j));
+  mynah_loop_task task = {.device = j->device, .predictor = j->predictor, .execute = &j->execute, .limits = j->limits,
+                          .replay = j->replay, .n_replay = j->n_replay, .record_path = j->c.record[0] ? j->c.record : NULL};
+  MYNAH_TRY(mynah_loop_run(&j->loop, &task, result));
+  say_report(result);
+  return MYNAH_OK;
+}
+
+static mynah_status run(const tool_args *args, mynah_json *result) {
+  const char *robot = tool_setting(args, "robot");
+  sim_choice sim;
+  job j = {0};
+  if (args->n_positional > 1) return tool_usage_error("takes one policy");
+  if (!robot) return tool_usage_error("robot=sim:NAME is missing");
+  if (strncmp(robot, "sim:", 4) != 0) return tool_usage_error("robot=%s: a robot is sim:NAME", robot);
+  MYNAH_TRY(sim_choice_init(&sim, robot + 4));
+  mynah_status status = run_job(args, &sim, &j, result);
+  if (j.device) sim.type->close(j.device);
+  if (j.predictor) j.predictor->destroy(j.predictor);
+  mynah_clone_destroy(j.clone);
+  mynah_free(j.replay);
+  mynah_free(j.limits);
+  sim_choice_deinit(&sim);
+  return status;
+}
+
+static int tables(const tool_args *args, const mynah_config_table **out) {
+  (void)args;
+  out[0] = &run_table;
+  out[1] = &mynah_loop_table;
+  out[2] = &mynah_execute_table;
+  return 3;
+}
+
+const tool_command tool_run = {"run", "run POLICY|expert robot=sim:NAME [rate=50] [seconds=60] [record=X.demos] [replay=X.demos] [key=value ...]",
+                               "run a policy at a fixed rate, within limits", run, tables};

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The control loop on a device that looks at what it gets: order, limits, recording, faults; and the watchdog. */
+#include <mynah/run.h>
+
+#include "support/fake_device.h"
+#include "support/shared.h"
+#include "support/soak.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define CHUNK 8
+
+static mynah_loop_config config_of(double rate_hz, double seconds) {
+  mynah_loop_config c;
+  mynah_config_default(&mynah_loop_table, &c);
+  c.rate_hz = rate_hz;
+  c.seconds = seconds;
+  c.is_locked = false;
+  return c;
+}
+
+static int64_t number(const mynah_json *j, const char *key) { return mynah_json_to_integer(mynah_json_get(j, key), -1); }
+
+static mynah_device *open_fake(void) {
+  mynah_device *d;
+  assert_int_equal(fake_device.open(NULL, &d), MYNAH_OK);
+  return d;
+}
+
+/* ---- a predictor that can be told to be slow, wrong or broken -------------------------------------------------------- */
+
+typedef struct oracle {
+  mynah_predictor base;
+  mynah_policy policy;
+  mynah_policy_type type;
+  float low, high;
+  double x;               /* as last observed */
+  int64_t slow_us, n_observed, n_predicted;
+  int64_t breaks_at, nan_at; /* predictions; -1: never */
+} oracle;
+
+static void oracle_reset(mynah_predictor *p, uint64_t seed) { ((oracle *)p)->x = NAN; }
+static mynah_status oracle_observe(mynah_predictor *p, const mynah_value *values) {
+  oracle *o = (oracle *)p;
+  o->x = (double)((const float *)values[0].data)[0];
+  o->n_observed++;
+  return MYNAH_OK;
+}
+/* u = -x as the expert, x following x' = x + 0.1 u over the chunk */
+static mynah_status oracle_predict(mynah_predictor *p, const float *prefix, int64_t n_prefix, float *chunk) {
+  oracle *o = (oracle *)p;
+  int64_t n = o->n_predicted++;
+  if (o->breaks_at >= 0 && n >= o->breaks_at) return mynah_fail(MYNAH_IO, "the wire is cut");
+  if (o->slow_us > 0 && n > 0) usleep((useconds_t)o->slow_us);
+  double x = o->x;
+  for (int i = 0; i < CHUNK; i++) {
+    chunk[i] = o->nan_at >= 0 && n >= o->nan_at ? NAN : (float)-x;
+    x -= 0.1 * x;
+  }
+  return MYNAH_OK;
+}
+
+static void make_oracle(oracle *o) {
+  *o = (oracle){.low = -2, .high = 2, .breaks_at = -1, .nan_at = -1, .type = {.name = "oracle"}};
+  o->policy = (mynah_policy){.type = &o->type, .n_inputs = 1, .inputs = {mynah_feature_vector("observation.state", 2, "", "")},
+                             .action = mynah_feature_vector("action", 1, "", ""), .action_norm = {1, &o->low, &o->high, NULL, NULL}};
+  o->policy.common.chunk = CHUNK;
+  mynah_config_default(&mynah_execute_table, &o->policy.common.execute);
+  o->policy.common.execute.steps = 4;
+  o->base = (mynah_predictor){&o->policy, oracle_reset, oracle_observe, oracle_predict, NULL};
+}
+
+static mynah_json *run_oracle(oracle *o, double rate_hz, double seconds) {
+  mynah_device *d = open_fake();
+  mynah_json *j = mynah_json_object();
+  mynah_loop_config c = config_of(rate_hz, seconds);
+  c.stale_s = 0.02;
+  mynah_loop_task t = {.device = d, .predictor = &o->base};
+  if (mynah_loop_run(&c, &t, j) != MYNAH_OK) fail_msg("%s", mynah_error());
+  fake_device.close(d);
+  return j;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------------------------------- */
+
+static void the_expert_is_recorded(void **state) {
+  (void)state;
+  char path[MYNAH_PATH_MAX];
+  mynah_device *d = open_fake();
+  mynah_json *j = mynah_json_object();
+  mynah_loop_config c = config_of(2000, 0.06); /* 120 steps: two episodes of 50 and a part */
+  assert_int_equal(mynah_path_join(path, sizeof path, mynah_test_folder("loop"), "l.demos"), MYNAH_OK);
+  mynah_loop_task t = {.device = d, .record_path = path};
+  if (mynah_loop_run(&c, &t, j) != MYNAH_OK) fail_msg("%s", mynah_error());
+  assert_int_equal(number(j, "steps"), 120);
+  assert_int_equal(number(j, "episodes"), 2);
+  assert_int_equal(number(j, "allocations"), 0);
+  assert_int_equal(number(mynah_json_get(j, "recorded"), "frames"), 120);
+  assert_int_equal(number(mynah_json_get(j, "recorded"), "dropped"), 0);
+  mynah_json_destroy(j);
+  mynah_dataset *set;
+  float state0[2], action[1];
+  assert_int_equal(mynah_dataset_open(path, MYNAH_OPEN_READ, &set), MYNAH_OK);
+  assert_int_equal(mynah_dataset_n_episodes(set), 3);
+  assert_int_equal(mynah_dataset_read(set, 1, "observation.state", 7, 1, state0), MYNAH_OK);
+  assert_int_equal(mynah_dataset_read(set, 1, "action", 7, 1, action), MYNAH_OK);
+  assert_float_equal(action[0], -state0[0], 1e-6);
+  mynah_dataset_close(set);
+  fake_device.close(d);
+}
+
+static void chunks_drive(void **state) {
+  (void)state;
+  oracle o;
+  make_oracle(&o);
+  mynah_json *j = run_oracle(&o, 100, 0.49); /* slow enough for a busy machine */
+  assert_int_equal(number(j, "steps"), 49);
+  assert_int_equal(number(j, "held_steps"), 0);
+  assert_true(number(j, "chunks") >= 10); /* every fourth step, and the one before the first */
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "faults")), 0);
+  assert_true(o.n_observed >= 49); /* every frame, in order, and the one before the first */
+  mynah_json_destroy(j);
+}
+
+/* Slower than its chunks last: the loop keeps its rhythm, holds, and then brakes. */
+static void slow_predictions_do_not_stop_the_loop(void **state) {
+  (void)state;
+  oracle o;
+  make_oracle(&o);
+  o.slow_us = 60000;
+  mynah_json *j = run_oracle(&o, 1000, 0.045);
+  assert_int_equal(number(j, "steps"), 45);
+  assert_true(number(j, "held_steps") > 20);
+  assert_true(number(mynah_json_get(j, "faults"), "chunk_used_up") > 5);
+  mynah_json_destroy(j);
+}
+
+static void broken_predictions_are_told(void **state) {
+  (void)state;
+  oracle o;
+  make_oracle(&o);
+  o.breaks_at = 3;
+  mynah_json *j = run_oracle(&o, 1000, 0.045);
+  assert_true(number(mynah_json_get(j, "faults"), "prediction") >= 1);
+  mynah_json_destroy(j);
+  make_oracle(&o);
+  o.nan_at = 2;
+  j = run_oracle(&o, 1000, 0.045);
+  assert_true(number(j, "held_steps") > 10); /* what is no number does not enter the plan */
+  mynah_json_destroy(j);
+  make_oracle(&o);
+  o.breaks_at = 0;
+  mynah_device *d = open_fake();
+  mynah_loop_config c = config_of(1000, 0.01);
+  j = mynah_json_object();
+  assert_int_equal(mynah_loop_run(&c, &(mynah_loop_task){.device = d, .predictor = &o.base}, j), MYNAH_IO);
+  mynah_json_destroy(j);
+  fake_device.close(d);
+}
+
+static void limits_hold(void **state) {
+  (void)state;
+  float replay[30];
+  mynah_limits l = {-0.5, 0.5, 0, 0, 0};
+  for (int i = 0; i < 30; i++) replay[i] = i % 2 ? 3.0f : -3.0f;
+  char path[MYNAH_PATH_MAX];
+  assert_int_equal(mynah_path_join(path, sizeof path, mynah_test_folder("loop-limits"), "l.demos"), MYNAH_OK);
+  mynah_device *d = open_fake();
+  mynah_json *j = mynah_json_object();
+  mynah_loop_config c = config_of(2000, 1);
+  mynah_loop_task t = {.device = d, .replay = replay, .n_replay = 30, .limits = &l, .record_path = path};
+  if (mynah_loop_run(&c, &t, j) != MYNAH_OK) fail_msg("%s", mynah_error());
+  assert_int_equal(number(j, "steps"), 30);
+  assert_int_equal(number(mynah_json_get(j, "faults"), "limited"), 30);
+  mynah_json_destroy(j);
+  mynah_dataset *set;
+  float actions[30];
+  assert_int_equal(mynah_dataset_open(path, MYNAH_OPEN_READ, &set), MYNAH_OK);
+  assert_int_equal(mynah_dataset_read(set, 0, "action", 0, 30, actions), MYNAH_OK);
+  for (int i = 0; i < 30; i++) assert_float_equal(fabsf(actions[i]), 0.5f, 1e-6);
+  mynah_dataset_close(set);
+  fake_device.close(d);
+}
+
+/* ---- the watchdog ---------------------------------------------------------------------------------------------------- */
+
+static atomic_int_fast64_t *stopped_ns; /* shared by all processes of the test */
+
+static void stop(void *context) { atomic_store(stopped_ns, mynah_now_ns()); }
+
+/* A runner that beats every 2 ms until a signal hits it. */
+static void beat_until_killed(void) {
+  mynah_watchdog *w;
+  if (mynah_watchdog_start(0.05, stop, NULL, &w) != MYNAH_OK) _exit(1);
+  for (;;) {
+    mynah_watchdog_beat(w);
+    usleep(2000);
+  }
+}
+
+static void the_watchdog_stops_what_nobody_runs(void **state) {
+  (void)state;
+  int rounds = mynah_test_soak_seconds() > 0 ? 100 : 10, n_early = 0;
+  int64_t worst = 0;
+  stopped_ns = mmap(NULL, sizeof *stopped_ns, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_ptr_not_equal(stopped_ns, MAP_FAILED);
+  for (int i = 0; i < rounds; i++) {
+    atomic_store(stopped_ns, 0);
+    pid_t child = fork();
+    if (child == 0) beat_until_killed();
+    usleep((useconds_t)(60000 + i % 7 * 1000));
+    bool is_early = atomic_load(stopped_ns) != 0; /* not while it beats, unless this machine kept it from beating */
+    n_early += is_early;
+    int64_t hit = mynah_now_ns();
+    kill(child, i % 2 ? SIGKILL : SIGSTOP);
+    while (atomic_load(stopped_ns) == 0 && mynah_now_ns() - hit < 5000000000) usleep(500);
+    int64_t took = atomic_load(stopped_ns) - hit;
+    if (atomic_load(stopped_ns) == 0) fail_msg("round %d: never stopped", i);
+    if (took > worst) worst = took;
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+  }
+  print_message("stopped %d times of %d, after %.1f ms at most; %d before their time\n", rounds, rounds, (double)worst * 1e-6, n_early);
+  assert_true(n_early <= rounds / 5);
+  munmap(stopped_ns, sizeof *stopped_ns);
+}
+
+static void the_watchdog_lets_go(void **state) {
+  (void)state;
+  mynah_watchdog *w;
+  bool was_late;
+  assert_int_equal(mynah_watchdog_start(5, NULL, NULL, &w), MYNAH_OK);
+  assert_true(mynah_watchdog_beat(w));
+  mynah_watchdog_end(w, &was_late);
+  assert_false(was_late);
+  assert_int_equal(mynah_watchdog_start(0.01, NULL, NULL, &w), MYNAH_OK);
+  usleep(80000);
+  assert_false(mynah_watchdog_beat(w));
+  mynah_watchdog_end(w, &was_late);
+  assert_true(was_late);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_expert_is_recorded), cmocka_unit_test(chunks_drive), cmocka_unit_test(slow_predictions_do_not_stop_the_loop),
+      cmocka_unit_test(broken_predictions_are_told), cmocka_unit_test(limits_hold),
+      cmocka_unit_test(the_watchdog_stops_what_nobody_runs), cmocka_unit_test(the_watchdog_lets_go)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
