@@ -13,6 +13,7 @@
 #include <mynah/perceive.h>
 #include <mynah/policy.h>
 #include <mynah/run.h>
+#include <mynah/serve.h>
 #include <mynah/sim.h>
 #include <mynah/studio.h>
 #include <mynah/teach.h>

@@ -57,14 +57,15 @@ static mynah_status apply(const tool_args *args, const sim_choice *sim, eval_con
   return tool_apply(args, binds, n);
 }
 
-static mynah_status run_episodes(const tool_args *args, const char *path, const sim_choice *sim, eval_config *c,
+static mynah_status run_episodes(const tool_args *args, const char *path, sim_choice *sim, eval_config *c,
                                  mynah_eval_result *r) {
   mynah_clone *clone = NULL;
   mynah_execute_config execute;
   mynah_config_default(&mynah_execute_table, &execute);
   if (strcmp(path, "expert") != 0) MYNAH_TRY(mynah_clone_load(path, &clone));
   if (clone) execute = mynah_clone_policy(clone)->common.execute;
-  mynah_status status = apply(args, sim, c, &execute);
+  mynah_status status = clone ? sim_choice_fit(sim, mynah_clone_policy(clone)) : MYNAH_OK;
+  if (status == MYNAH_OK) status = apply(args, sim, c, &execute);
   mynah_eval_config e = {.device = sim->type, .device_config = sim->config, .clone = clone, .execute = &execute,
                          .n_episodes = c->episodes, .seed = (uint64_t)c->seed, .n_threads = (int)c->threads};
   if (status == MYNAH_OK) status = mynah_evaluate(&e, tool_progress(), r);
@@ -72,7 +73,7 @@ static mynah_status run_episodes(const tool_args *args, const char *path, const 
   return status;
 }
 
-static mynah_status evaluate_one(const tool_args *args, const char *path, const sim_choice *sim, eval_config *c,
+static mynah_status evaluate_one(const tool_args *args, const char *path, sim_choice *sim, eval_config *c,
                                  mynah_eval_result *r, mynah_json *j) {
   mynah_status status = run_episodes(args, path, sim, c, r);
   if (status != MYNAH_OK) return status;
@@ -99,7 +100,7 @@ static mynah_status evaluate_one(const tool_args *args, const char *path, const 
 }
 
 /* Two policies: each one's result under its place, and the paired difference, first minus second. */
-static mynah_status evaluate_two(const tool_args *args, const sim_choice *sim, eval_config *c, mynah_json *result) {
+static mynah_status evaluate_two(const tool_args *args, sim_choice *sim, eval_config *c, mynah_json *result) {
   mynah_eval_result a = {0}, b = {0};
   mynah_json *first = mynah_json_object(), *second = mynah_json_object(), *difference = mynah_json_object();
   mynah_status status = evaluate_one(args, args->positional[0], sim, c, &a, first);

@@ -6,6 +6,10 @@
 #include <string.h>
 
 #define RUN_KEYS(K)                                                                                                  \
+  K(STRING, policy, "policy", "", 0, 0, "", "instead of the first argument: a policy file, ws://HOST:PORT, or expert") \
+  K(STRING, token, "token", "", 0, 0, "", "policy=ws://…: sent to the server")                                     \
+  K(STRING, keys, "keys", "", 0, 0, "", "policy=ws://…: what observations are called there: FEATURE:KEY,…")        \
+  K(FLOAT, timeout_s, "timeout", 5, 0.01, 600, "s", "policy=ws://…: a reply that takes longer has failed")         \
   K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME")                                                               \
   K(STRING, record, "record", "", 0, 0, "", "what is seen and commanded goes into this dataset")                    \
   K(STRING, replay, "replay", "", 0, 0, "", "instead of a policy: the actions of an episode of this dataset")       \
@@ -89,24 +93,36 @@ static void say_report(const mynah_json *j) {
     tool_say("%s", mynah_json_to_string(mynah_json_at(mynah_json_get(j, "notes"), i), ""));
 }
 
-/* "expert", nothing beside replay=, or a policy file. */
-static mynah_status load_policy(const tool_args *args, job *j) {
-  const char *path = args->n_positional > 0 ? args->positional[0] : NULL;
-  if (!path || strcmp(path, "expert") == 0) return MYNAH_OK;
+static bool is_url(const char *path) { return strncmp(path, "ws://", 5) == 0; }
+
+/* What a server sees and commands is what the robot has. */
+static mynah_status call_policy(const char *url, job *j) {
+  if (!is_url(url)) return MYNAH_OK;
+  mynah_remote_config c = {.url = url, .token = j->c.token, .keys = j->c.keys, .inputs = j->device->features,
+                           .n_inputs = j->device->n_observations, .action = *mynah_device_action(j->device), .timeout_s = j->c.timeout_s};
+  return mynah_predictor_remote(&c, &j->predictor);
+}
+
+/* "expert", nothing beside replay=, a server, or a policy file. */
+static mynah_status load_policy(const char *path, job *j) {
+  if (!path || strcmp(path, "expert") == 0 || is_url(path)) return MYNAH_OK;
   MYNAH_TRY(mynah_clone_load(path, &j->clone));
   j->execute = mynah_clone_policy(j->clone)->common.execute;
   return mynah_predictor_of_clone(j->clone, &j->predictor);
 }
 
-static mynah_status run_job(const tool_args *args, const sim_choice *sim, job *j, mynah_json *result) {
+static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, mynah_json *result) {
   mynah_config_default(&run_table, &j->c);
   mynah_config_default(&mynah_loop_table, &j->loop);
   mynah_config_default(&mynah_execute_table, &j->execute);
-  MYNAH_TRY(load_policy(args, j));
+  const char *policy = args->n_positional > 0 ? args->positional[0] : tool_setting(args, "policy");
+  MYNAH_TRY(load_policy(policy, j));
+  if (j->predictor) MYNAH_TRY(sim_choice_fit(sim, j->predictor->policy));
   mynah_config_bind binds[4] = {{&run_table, &j->c}, {&mynah_loop_table, &j->loop}, {&mynah_execute_table, &j->execute}, {sim->type->config, sim->config}};
   MYNAH_TRY(tool_apply(args, binds, sim->config ? 4 : 3));
-  if (args->n_positional == 0 && !j->c.replay[0]) return tool_usage_error("name a policy, or expert, or replay=X.demos");
+  if (!policy && !j->c.replay[0]) return tool_usage_error("name a policy, or expert, or replay=X.demos");
   MYNAH_TRY(sim->type->open(sim->config, &j->device));
+  if (policy) MYNAH_TRY(call_policy(policy, j));
   MYNAH_TRY(load_replay(j));
   MYNAH_TRY(make_limits(j));
   mynah_loop_task task = {.device = j->device, .predictor = j->predictor, .execute = &j->execute, .limits = j->limits,

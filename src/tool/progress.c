@@ -10,7 +10,7 @@
 #define PLAIN_PERIOD_NS 5000000000
 
 static struct {
-  bool is_quiet, is_terminal, is_line_open;
+  bool is_quiet, is_json, is_terminal, is_line_open;
   char what[32];
   int64_t start_ns, shown_ns;
   double first_done;
@@ -18,6 +18,7 @@ static struct {
 
 void tool_output_begin(const tool_args *args) {
   line.is_quiet = args->is_quiet;
+  line.is_json = args->is_json;
   line.is_terminal = isatty(STDERR_FILENO) == 1;
 }
 
@@ -35,6 +36,15 @@ void tool_say(const char *format, ...) {
   vfprintf(stderr, format, list);
   va_end(list);
   fputc('\n', stderr);
+}
+
+void tool_announce(const char *format, ...) {
+  if (!line.is_json) return;
+  va_list list;
+  va_start(list, format);
+  vprintf(format, list);
+  va_end(list);
+  fflush(stdout);
 }
 
 static void format_time(char *out, size_t size, double s) {

@@ -32,7 +32,7 @@ typedef struct tool_command {
 } tool_command;
 
 extern const tool_command tool_demo, tool_record, tool_import, tool_export, tool_data, tool_train, tool_eval, tool_bench;
-extern const tool_command tool_run, tool_dagger, tool_drift, tool_detect, tool_selfcheck, tool_doctor;
+extern const tool_command tool_run, tool_serve, tool_dagger, tool_drift, tool_detect, tool_selfcheck, tool_doctor;
 extern const tool_command tool_import_model, tool_import_policy, tool_export_policy;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
 
@@ -56,6 +56,8 @@ const char *tool_preset_text(const char *name);
 
 /* People's text: to stderr, dropped under --quiet. */
 void tool_say(const char *format, ...) MYNAH_PRINTF(1, 2);
+/* Under --json: a line on stdout now, before the result. */
+void tool_announce(const char *format, ...) MYNAH_PRINTF(1, 2);
 /* The metrics of an evaluation, a line each; other entries are left out or told as numbers (cmd_eval.c). */
 void tool_say_metrics(const mynah_json *j);
 /* A progress line on a terminal, plain lines every few seconds elsewhere. */
@@ -121,6 +123,8 @@ typedef struct sim_choice {
   void *config; /* NULL when the type has no keys */
 } sim_choice;
 mynah_status sim_choice_init(sim_choice *s, const char *name);
+/* A simulator that shows pictures only when asked is asked when the policy sees pictures. */
+mynah_status sim_choice_fit(sim_choice *s, const mynah_policy *p);
 void sim_choice_deinit(sim_choice *s);
 
 #endif

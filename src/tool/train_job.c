@@ -187,7 +187,10 @@ static mynah_status prepare(training *t, train_job *job) {
   MYNAH_TRY(make_policy(job, t->dataset, &t->split, &t->wiring.policy));
   MYNAH_TRY(make_weights(job, t->wiring.policy, &t->weights));
   t->n_windows = mynah_policy_windows(t->wiring.policy, t->windows, MYNAH_POLICY_INPUTS_MAX + 4);
-  if (job->command.eval_sim[0]) MYNAH_TRY(sim_choice_init(&t->wiring.sim, job->command.eval_sim));
+  if (job->command.eval_sim[0]) {
+    MYNAH_TRY(sim_choice_init(&t->wiring.sim, job->command.eval_sim));
+    MYNAH_TRY(sim_choice_fit(&t->wiring.sim, t->wiring.policy));
+  }
   int n_threads = job->train.threads > 0 ? (int)job->train.threads : mynah_cpu_count();
   MYNAH_TRY(mynah_frames_load(job->command.data, &job->feed, t->windows, t->n_windows, n_threads, tool_progress(),
                               &t->frames));
