@@ -78,6 +78,31 @@ struct mynah_device {
 /* The action feature of a device. */
 static inline const mynah_feature *mynah_device_action(const mynah_device *d) { return &d->features[d->n_observations]; }
 
+/* ---- robots -------------------------------------------------------------------------------------------------------- */
+
+/* A joint as a robot's file describes it. Unit: rad, s */
+typedef struct mynah_joint {
+  char name[32];
+  int id;             /* on the bus */
+  double zero, sign;  /* of the servo's angle: joint angle = sign (servo angle - zero) */
+  double low, high, velocity, acceleration, jerk; /* limits; 0 (velocity on): none */
+} mynah_joint;
+/* An arm of servos on a serial bus (Feetech STS, Dynamixel protocol 2), from a JSON file: docs/formats.md. Features:
+ * observation.state (joints) rad, action (joints) rad: where they are and shall be. A thread of its own talks to the bus, so that observe and act
+ * neither wait nor fail; times are those of the answers. reset turns torque on and holds.
+ * Fails: NOT_FOUND, CORRUPT, INVALID (the file), IO (the port, or a joint that does not answer). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_robot_open(const char *path, mynah_device **out);
+extern MYNAH_API const mynah_device_type mynah_robot;
+/* Shape: (action size) */
+MYNAH_API const mynah_joint *mynah_robot_joints(const mynah_device *robot);
+/* Every joint holds where it is now. May be called in another process than the one that runs the robot. */
+MYNAH_API void mynah_robot_stop(void *robot);
+/* What went wrong on the bus so far. */
+typedef struct mynah_bus_counts {
+  int64_t n_rounds, n_answers, n_missing, n_damaged;
+} mynah_bus_counts;
+MYNAH_API mynah_bus_counts mynah_robot_counts(const mynah_device *robot);
+
 #ifdef __cplusplus
 }
 #endif
