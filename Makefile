@@ -43,7 +43,7 @@ fuzz: build-fuzz/build.ninja
 	@set -e; for target in build-fuzz/tests/fuzz/fuzz_*; do \
 	  [ -f $$target ] && [ -x $$target ] || continue; name=$${target##*/fuzz_}; mkdir -p build-fuzz/corpus/$$name; \
 	  echo "fuzzing $$name for $(FUZZ_SECONDS) s"; \
-	  $$target -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
+	  $$target -dict=tests/fuzz/dict/$$name.dict -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
 	    -artifact_prefix=build-fuzz/crash-$$name- build-fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 
 # Kills, full and failing disks, power cuts, damaged files, every allocation failed in turn: each program SECONDS / 6 or longer.

@@ -30,12 +30,36 @@ struct mynah__recorder {
   pthread_t thread;
   bool has_thread, must_end; /* an end found no room and is told before the next frame */
   int end_success;
-  int64_t n_dropped, n_dropped_here; /* control thread's: in all, in this episode */
+  int64_t n_dropped, n_dropped_here, n_end_dropped; /* control thread's: in all, in this episode, in the one that ended */
   mynah_status status;               /* writer's: the first failure; nothing is written after it */
   char error[256];
   mynah__recorder_report report;
   mynah_json *ledger; /* {"EPISODE": dropped frames} */
 };
+
+/* ---- the ledger ------------------------------------------------------------------------------------------------------ */
+
+/* What earlier sessions noted in the file stays. */
+static mynah_status load_ledger(mynah__recorder *r) {
+  mynah_str text = {0};
+  mynah_status status = mynah_dataset_get_note(r->dataset, "dropped", &text);
+  if (status == MYNAH_OK) status = mynah_json_parse(mynah_str_text(&text), text.length, &r->ledger);
+  else if (status == MYNAH_NOT_FOUND) status = (r->ledger = mynah_json_object()) ? MYNAH_OK : MYNAH_NO_MEMORY;
+  mynah_str_deinit(&text);
+  return status;
+}
+
+/* Stored with each episode, so that a killed session leaves it too. */
+static mynah_status note_dropped(mynah__recorder *r, int64_t episode, int64_t n_dropped) {
+  char key[24];
+  mynah_str text = {0};
+  snprintf(key, sizeof key, "%lld", (long long)episode);
+  mynah_json_set(r->ledger, key, mynah_json_integer(n_dropped));
+  mynah_status status = mynah_json_dump(r->ledger, 0, &text);
+  if (status == MYNAH_OK) status = mynah_dataset_set_note(r->dataset, "dropped", mynah_str_text(&text));
+  mynah_str_deinit(&text);
+  return status;
+}
 
 /* ---- the writer ------------------------------------------------------------------------------------------------------ */
 
@@ -48,12 +72,7 @@ static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open)
     mynah_episode_mark(r->dataset, x->success);
     MYNAH_TRY(mynah_episode_seal(r->dataset, &id));
     r->report.n_episodes++;
-    if (x->n_dropped > 0) {
-      char key[24];
-      snprintf(key, sizeof key, "%lld", (long long)id);
-      mynah_json_set(r->ledger, key, mynah_json_integer(x->n_dropped));
-    }
-    return MYNAH_OK;
+    return x->n_dropped > 0 ? note_dropped(r, id, x->n_dropped) : MYNAH_OK;
   }
   if (!*is_open) {
     mynah_episode info = {.success = -1};
@@ -121,7 +140,7 @@ static mynah_status prepare(mynah__recorder *r, const char *path, const mynah_de
   size_t n = (size_t)(SECONDS * rate_hz) + 8;
   if (n > RING_BYTES_MAX / at) n = RING_BYTES_MAX / at;
   MYNAH_TRY(mynah_ring_create(n > 8 ? n : 8, at, &r->ring));
-  r->ledger = mynah_json_object();
+  MYNAH_TRY(load_ledger(r));
   if (pthread_create(&r->thread, NULL, write_all, r) != 0) return mynah_fail(MYNAH_LIMIT, "the recorder's thread cannot be made");
   r->has_thread = true;
   return MYNAH_OK;
@@ -145,19 +164,25 @@ mynah_status mynah__recorder_create(const char *path, const mynah_device *device
   return MYNAH_OK;
 }
 
+static bool tell_end(mynah__recorder *r) {
+  item *x = mynah_ring_reserve(r->ring);
+  if (!x) return false;
+  *x = (item){ITEM_END, r->end_success, 0, r->n_end_dropped};
+  mynah_ring_publish(r->ring);
+  sem_post(&r->something);
+  r->n_end_dropped = 0;
+  r->must_end = false;
+  return true;
+}
+
 mynah_status mynah__recorder_close(mynah__recorder *r, mynah__recorder_report *out) {
   *out = (mynah__recorder_report){0};
   if (!r) return MYNAH_OK;
+  while (r->has_thread && r->must_end && !tell_end(r)) mynah_sleep_until_ns(mynah_now_ns() + 1000000); /* it is sealed too */
   atomic_store_explicit(&r->is_ending, true, memory_order_release);
   sem_post(&r->something);
   if (r->has_thread) pthread_join(r->thread, NULL);
   mynah_status status = r->status == MYNAH_OK ? MYNAH_OK : mynah_fail(r->status, "%s", r->error);
-  if (status == MYNAH_OK && r->dataset && mynah_json_size(r->ledger) > 0) {
-    mynah_str text = {0};
-    status = mynah_json_dump(r->ledger, 0, &text);
-    if (status == MYNAH_OK) status = mynah_dataset_set_note(r->dataset, "dropped", mynah_str_text(&text));
-    mynah_str_deinit(&text);
-  }
   *out = r->report;
   out->n_dropped = r->n_dropped;
   sem_destroy(&r->something);
@@ -169,17 +194,6 @@ mynah_status mynah__recorder_close(mynah__recorder *r, mynah__recorder_report *o
 }
 
 /* ---- from the control thread ----------------------------------------------------------------------------------------- */
-
-static bool tell_end(mynah__recorder *r) {
-  item *x = mynah_ring_reserve(r->ring);
-  if (!x) return false;
-  *x = (item){ITEM_END, r->end_success, 0, r->n_dropped_here};
-  mynah_ring_publish(r->ring);
-  sem_post(&r->something);
-  r->n_dropped_here = 0;
-  r->must_end = false;
-  return true;
-}
 
 bool mynah__recorder_frame(mynah__recorder *r, const mynah_value *values, const float *action, int64_t time_ns) {
   item *x = r->must_end && !tell_end(r) ? NULL : mynah_ring_reserve(r->ring);
@@ -197,8 +211,11 @@ bool mynah__recorder_frame(mynah__recorder *r, const mynah_value *values, const 
   return true;
 }
 
+/* Where an end still waits, no frame came after it: the episode that found no room at all is told of in the one before. */
 void mynah__recorder_end(mynah__recorder *r, int success) {
+  if (!r->must_end) r->end_success = success;
   r->must_end = true;
-  r->end_success = success;
+  r->n_end_dropped += r->n_dropped_here;
+  r->n_dropped_here = 0;
   tell_end(r);
 }
