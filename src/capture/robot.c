@@ -89,7 +89,7 @@ static mynah_status choose_speed(int64_t baud, speed_t *out) {
 
 static mynah_status open_port(robot *r, const char *port, int64_t baud) {
   struct termios t;
-  speed_t speed;
+  speed_t speed = B1000000;
   MYNAH_TRY(choose_speed(baud, &speed));
   r->fd = open(port, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
   if (r->fd < 0) return mynah_fail_errno(port, errno == EACCES ? "cannot be opened: is this user in the group dialout?" : "cannot be opened");
@@ -110,7 +110,8 @@ static mynah_status read_file(robot *r, const char *path, const mynah_json *j) {
   r->base.rate_hz = number(j, "rate_hz", 50);
   r->timeout_s = number(bus, "timeout_ms", 5) * 1e-3;
   r->lost_after = (int64_t)number(bus, "lost_after", 25);
-  if (!(r->base.rate_hz > 0) || !(r->timeout_s > 0) || r->lost_after < 1) return mynah_fail(MYNAH_INVALID, "%s: rate_hz, timeout_ms and lost_after are above 0", path);
+  if (!(r->base.rate_hz > 0) || !(r->timeout_s > 0) || r->lost_after < 1)
+    return mynah_fail(MYNAH_INVALID, "%s: rate_hz, timeout_ms and lost_after are above 0", path);
   MYNAH_TRY(read_joints(r, path, mynah_json_get(j, "joints")));
   return open_port(r, mynah_json_to_string(mynah_json_get(bus, "port"), ""), (int64_t)number(bus, "baud", 1000000));
 }
@@ -233,7 +234,8 @@ static mynah_status start_robot(robot *r) {
     if (missing < 0) break;
   }
   if (missing >= 0)
-    return mynah_fail(MYNAH_IO, "joint '%s' (id %d) does not answer: is it powered, and are id, baud and wires right?", r->joints[missing].name, r->joints[missing].id);
+    return mynah_fail(MYNAH_IO, "joint '%s' (id %d) does not answer: is it powered, and are id, baud and wires right?",
+                      r->joints[missing].name, r->joints[missing].id);
   r->base.type = &mynah_robot;
   r->base.n_features = 2;
   r->base.n_observations = 1;

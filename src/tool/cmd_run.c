@@ -10,7 +10,7 @@
   K(STRING, token, "token", "", 0, 0, "", "policy=ws://…: sent to the server")                                     \
   K(STRING, keys, "keys", "", 0, 0, "", "policy=ws://…: what observations are called there: FEATURE:KEY,…")        \
   K(FLOAT, timeout_s, "timeout", 5, 0.01, 600, "s", "policy=ws://…: a reply that takes longer has failed")         \
-  K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME")                                                               \
+  K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME, or a robot's JSON file (docs/formats.md)")                                                               \
   K(STRING, record, "record", "", 0, 0, "", "what is seen and commanded goes into this dataset")                    \
   K(STRING, replay, "replay", "", 0, 0, "", "instead of a policy: the actions of an episode of this dataset")       \
   K(INT, replay_episode, "replay.episode", 0, 0, 9.0e15, "", "its id; 0: the first")                                \
@@ -61,11 +61,22 @@ static mynah_status load_replay(job *j) {
   return status;
 }
 
+static double tighter(double a, double b) { return a > 0 && b > 0 ? fmin(a, b) : fmax(a, b); } /* 0: none */
+
+/* What was typed, and what the robot's file says of each joint. */
 static mynah_status make_limits(job *j) {
   int64_t n = mynah_feature_size(mynah_device_action(j->device));
+  const mynah_joint *joints = j->device->type == &mynah_robot ? mynah_robot_joints(j->device) : NULL;
+  const run_config *c = &j->c;
   j->limits = mynah_calloc((size_t)n, sizeof *j->limits);
   if (!j->limits) return MYNAH_NO_MEMORY;
-  for (int64_t i = 0; i < n; i++) j->limits[i] = (mynah_limits){j->c.low, j->c.high, j->c.velocity, j->c.acceleration, j->c.jerk};
+  for (int64_t i = 0; i < n; i++) {
+    mynah_limits *l = &j->limits[i];
+    *l = (mynah_limits){c->low, c->high, c->velocity, c->acceleration, c->jerk};
+    if (joints)
+      *l = (mynah_limits){fmax(l->low, joints[i].low), fmin(l->high, joints[i].high), tighter(l->velocity, joints[i].velocity),
+                          tighter(l->acceleration, joints[i].acceleration), tighter(l->jerk, joints[i].jerk)};
+  }
   return MYNAH_OK;
 }
 
@@ -118,15 +129,23 @@ static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, myna
   const char *policy = args->n_positional > 0 ? args->positional[0] : tool_setting(args, "policy");
   MYNAH_TRY(load_policy(policy, j));
   if (j->predictor) MYNAH_TRY(sim_choice_fit(sim, j->predictor->policy));
-  mynah_config_bind binds[4] = {{&run_table, &j->c}, {&mynah_loop_table, &j->loop}, {&mynah_execute_table, &j->execute}, {sim->type->config, sim->config}};
+  mynah_config_bind binds[4] = {{&run_table, &j->c}, {&mynah_loop_table, &j->loop}, {&mynah_execute_table, &j->execute}};
+  if (sim->config) binds[3] = (mynah_config_bind){sim->type->config, sim->config};
   MYNAH_TRY(tool_apply(args, binds, sim->config ? 4 : 3));
   if (!policy && !j->c.replay[0]) return tool_usage_error("name a policy, or expert, or replay=X.demos");
-  MYNAH_TRY(sim->type->open(sim->config, &j->device));
+  MYNAH_TRY(sim->type == &mynah_robot ? mynah_robot_open(j->c.robot, &j->device) : sim->type->open(sim->config, &j->device));
   if (policy) MYNAH_TRY(call_policy(policy, j));
   MYNAH_TRY(load_replay(j));
   MYNAH_TRY(make_limits(j));
-  mynah_loop_task task = {.device = j->device, .predictor = j->predictor, .execute = &j->execute, .limits = j->limits,
-                          .replay = j->replay, .n_replay = j->n_replay, .record_path = j->c.record[0] ? j->c.record : NULL};
+  mynah_loop_task task = {.device = j->device,
+                          .predictor = j->predictor,
+                          .execute = &j->execute,
+                          .limits = j->limits,
+                          .stop = sim->type == &mynah_robot ? mynah_robot_stop : NULL,
+                          .stop_context = j->device,
+                          .replay = j->replay,
+                          .n_replay = j->n_replay,
+                          .record_path = j->c.record[0] ? j->c.record : NULL};
   MYNAH_TRY(mynah_loop_run(&j->loop, &task, result));
   say_report(result);
   return MYNAH_OK;
@@ -138,8 +157,8 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   job j = {0};
   if (args->n_positional > 1) return tool_usage_error("takes one policy");
   if (!robot) return tool_usage_error("robot=sim:NAME is missing");
-  if (strncmp(robot, "sim:", 4) != 0) return tool_usage_error("robot=%s: a robot is sim:NAME", robot);
-  MYNAH_TRY(sim_choice_init(&sim, robot + 4));
+  if (strncmp(robot, "sim:", 4) == 0) MYNAH_TRY(sim_choice_init(&sim, robot + 4));
+  else sim = (sim_choice){&mynah_robot, NULL};
   mynah_status status = run_job(args, &sim, &j, result);
   if (j.device) sim.type->close(j.device);
   if (j.predictor) j.predictor->destroy(j.predictor);
@@ -158,5 +177,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return 3;
 }
 
-const tool_command tool_run = {"run", "run POLICY|expert robot=sim:NAME [rate=50] [seconds=60] [record=X.demos] [replay=X.demos] [key=value ...]",
+const tool_command tool_run = {"run", "run POLICY|expert robot=sim:NAME|FILE.json [rate=50] [seconds=60] [record=X.demos] [replay=X.demos] [key=value ...]",
                                "run a policy at a fixed rate, within limits", run, tables};

@@ -47,7 +47,21 @@ static uint16_t crc_of(const uint8_t *p, size_t n) { /* bit by bit, as the manua
 
 static size_t reply_of(const bus *b, int id, int32_t position, uint8_t *out) {
   if (b->is_dynamixel) {
-    uint8_t p[] = {0xff, 0xff, 0xfd, 0, (uint8_t)id, 8, 0, 0x55, 0, (uint8_t)position, (uint8_t)(position >> 8), (uint8_t)(position >> 16), (uint8_t)(position >> 24), 0, 0};
+    uint8_t p[] = {0xff,
+                   0xff,
+                   0xfd,
+                   0,
+                   (uint8_t)id,
+                   8,
+                   0,
+                   0x55,
+                   0,
+                   (uint8_t)position,
+                   (uint8_t)(position >> 8),
+                   (uint8_t)(position >> 16),
+                   (uint8_t)(position >> 24),
+                   0,
+                   0};
     uint16_t crc = crc_of(p, 13);
     p[13] = (uint8_t)crc, p[14] = (uint8_t)(crc >> 8);
     memcpy(out, p, sizeof p);
