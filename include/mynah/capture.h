@@ -103,6 +103,22 @@ typedef struct mynah_bus_counts {
 } mynah_bus_counts;
 MYNAH_API mynah_bus_counts mynah_robot_counts(const mynah_device *robot);
 
+/* ---- a person ------------------------------------------------------------------------------------------------------ */
+
+/* Someone at a gamepad, joystick or keyboard (Linux evdev), read by a thread of its own. Commands are -1 … 1. */
+typedef struct mynah_person mynah_person;
+enum { MYNAH_PERSON_SAVE = 1, MYNAH_PERSON_REDO = 2, MYNAH_PERSON_END = 4 };
+/* path: /dev/input/eventN. map: "CONTROL:ELEMENT[:SCALE],…"; a CONTROL is an axis (x y z rx ry rz gas brake hat_x hat_y) or two
+ * keys LOW/HIGH (left/right down/up a/d s/w); "" is "x:0,y:1:-1,left/right:0,down/up:1,a/d:0,s/w:1". Held while a shoulder button or the space bar
+ * is down. Save: start, enter. Redo: select, backspace. End: mode, escape.
+ * Fails: IO (the device), INVALID (the map). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_person_open(const char *path, const char *map, int64_t n_elements, mynah_person **out);
+MYNAH_API void mynah_person_close(mynah_person *p);
+/* What is commanded now; whether the person holds the button that takes over. Shape: action (n_elements) */
+MYNAH_API MYNAH_RT bool mynah_person_action(const mynah_person *p, float *action);
+/* MYNAH_PERSON_ bits since the last call. */
+MYNAH_API MYNAH_RT unsigned mynah_person_events(mynah_person *p);
+
 #ifdef __cplusplus
 }
 #endif

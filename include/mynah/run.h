@@ -336,6 +336,12 @@ typedef struct mynah_loop_task {
   const float *replay;                 /* not NULL: these actions. Shape: (n_replay, action size) */
   int64_t n_replay;
   const char *record_path;             /* not NULL: what was seen and commanded goes into this dataset */
+  bool records_person_only;            /* of that, the stretches that the person commands, an episode each */
+  void (*saved)(void *context, int64_t episode, int64_t frames); /* told by the recorder's thread after each seal; NULL: nobody */
+  void *saved_context;
+  mynah_person *person;                /* not NULL: takes over while holding; saves, redoes and ends episodes */
+  bool is_person_only;                 /* commands always */
+  double person_speed;                 /* 0: the person's -1 … 1 are the action; else they move it by so much a second */
   void (*stop)(void *context);         /* for the watchdog; NULL: nothing to stop */
   void *stop_context;
 } mynah_loop_task;
@@ -343,7 +349,7 @@ typedef struct mynah_loop_task {
 /* Runs until the seconds are over, a fault that ends it, or an interrupt (which is no failure: the device is braked and the
  * report made). Adds to result: "steps", "episodes", "rate_hz", "period_ms" {"p50","p99","p99.9","max"}, "late_ms" (of the deadline, the
  * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"}, "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
- * "dropped_frames", "held_steps", "faults" {name: steps}, "allocations", "page_faults" (of the control thread after the
+ * "dropped_frames", "held_steps", "person_steps", "faults" {name: steps}, "allocations", "page_faults" (of the control thread after the
  * first tenth), "recorded" {"episodes","frames","dropped"}, "notes" [what was asked for and not allowed here].
  * Fails: MISMATCH, what devices, predictors and the store fail with before the first step. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_loop_run(const mynah_loop_config *config, const mynah_loop_task *task, mynah_json *result);

@@ -67,6 +67,9 @@ typedef struct loop {
   int64_t step, episode_step, episode, n_episodes; /* of the whole run; of this episode; its number; ended ones */
   int64_t asked_at;                               /* episode step of the prediction under way or last asked for; -1 */
   bool is_waiting;                                /* for it */
+  bool is_person, was_person;                     /* commands this step, and the one before */
+  unsigned events;                                /* of the person, not yet obeyed */
+  int64_t n_person;
   bool is_done;
   float action[ACTION_MAX], command[ACTION_MAX], last[ACTION_MAX];
   samples periods, lates, infers, ages;
@@ -140,6 +143,20 @@ static unsigned decide(loop *l, const mynah_value *values) {
   return 0;
 }
 
+/* A person who holds the button commands; what the policy wanted is not. */
+static void ask_person(loop *l) {
+  float wish[ACTION_MAX];
+  l->was_person = l->is_person;
+  l->is_person = mynah_person_action(l->task->person, wish) || l->task->is_person_only;
+  l->events |= mynah_person_events(l->task->person);
+  if (!l->is_person) return;
+  l->n_person++;
+  for (int64_t k = 0; k < l->size; k++) {
+    double step = l->task->person_speed * (double)wish[k] * (double)l->period_ns * 1e-9;
+    l->action[k] = l->task->person_speed > 0 ? (float)((double)l->command[k] + step) : wish[k];
+  }
+}
+
 static bool is_stale(const loop *l, const mynah_value *values) {
   int64_t now = mynah_now_ns();
   for (int i = 0; l->device->is_live && i < l->device->n_observations; i++)
@@ -167,12 +184,16 @@ static void one_step(loop *l) {
     faults |= take_chunks(l);
     show_worker(l, values);
   }
-  faults |= decide(l, values);
+  faults |= l->task->is_person_only ? 0 : decide(l, values);
+  if (l->task->person) ask_person(l);
+  if (l->is_person) faults &= ~(unsigned)MYNAH_FAULT_CHUNK_USED_UP;
   if (l->watchdog && !mynah_watchdog_beat(l->watchdog)) faults |= MYNAH_FAULT_WATCHDOG, l->is_done = true;
   if (l->device->type->health && l->device->type->health(l->device) != MYNAH_OK) faults |= MYNAH_FAULT_DEVICE, l->is_done = true;
   faults = make_command(l, faults);
   note_faults(l, faults);
-  if (l->recorder) mynah__recorder_frame(l->recorder, values, l->command, values[0].time_ns);
+  bool is_kept = l->recorder && (l->is_person || !l->task->records_person_only);
+  if (is_kept) mynah__recorder_frame(l->recorder, values, l->command, values[0].time_ns);
+  else if (l->recorder && l->was_person) mynah__recorder_end(l->recorder, l->events & MYNAH_PERSON_REDO ? MYNAH__DISCARD : -1);
   memcpy(l->last, l->action, sizeof l->last);
   if (!(faults & MYNAH_FAULT_WATCHDOG)) l->device->type->act(l->device, l->command);
   l->step++;
@@ -208,6 +229,7 @@ static void begin_commands(loop *l) {
     if (strcmp(d->features[i].name, "observation.state") == 0 && d->features[i].dtype == MYNAH_F32 && mynah_feature_size(&d->features[i]) >= l->size)
       memcpy(pose, values[i].data, (size_t)l->size * sizeof(float));
   mynah_safety_start(l->safety, pose);
+  memcpy(l->command, pose, sizeof l->command);
 }
 
 static mynah_status begin_episode(loop *l) {
@@ -229,8 +251,8 @@ static int success_of(const mynah_device *d) {
   return -1;
 }
 
-static void end_episode(loop *l) {
-  if (l->recorder && l->episode_step > 0) mynah__recorder_end(l->recorder, success_of(l->device));
+static void end_episode(loop *l, int success) {
+  if (l->recorder && l->episode_step > 0) mynah__recorder_end(l->recorder, success);
   l->n_episodes++;
   l->episode++;
 }
@@ -262,10 +284,14 @@ static mynah_status run_steps(loop *l) {
     deadline += l->period_ns;
     if (l->step == warm) faults_before = page_faults();
     one_step(l);
-    if (!l->device->is_done || l->device->is_live) continue;
+    if (l->events & MYNAH_PERSON_END) break;
+    bool is_over = l->device->is_done && !l->device->is_live;
+    if (!is_over && !l->events) continue;
+    int success = l->events & MYNAH_PERSON_REDO ? MYNAH__DISCARD : l->events ? 1 : success_of(l->device);
+    l->events = 0;
     l->n_allocations += mynah_alloc_trap(false);
     if (faults_before >= 0) l->page_faults += page_faults() - faults_before;
-    end_episode(l);
+    end_episode(l, success);
     if (l->step < n) MYNAH_TRY(begin_episode(l));
     mynah_alloc_trap(true);
     if (l->step > warm) faults_before = page_faults();
@@ -313,13 +339,21 @@ static mynah_status prepare_policy(loop *l) {
   return mynah__worker_create(l->task->predictor, l->device, &l->worker);
 }
 
+static mynah_status prepare_recorder(loop *l, double rate_hz) {
+  const mynah_loop_task *t = l->task;
+  bool is_person = t->is_person_only || t->records_person_only;
+  const char *expert = is_person ? "a person" : t->predictor ? "a clone" : t->replay ? "a recording" : "expert";
+  mynah__recorder_config c = {rate_hz, expert, t->saved, t->saved_context};
+  return t->record_path ? mynah__recorder_create(t->record_path, l->device, &c, &l->recorder) : MYNAH_OK;
+}
+
 static mynah_status prepare(loop *l) {
   const mynah_loop_task *t = l->task;
   mynah_limits none[ACTION_MAX];
   double rate = l->config->rate_hz > 0 ? l->config->rate_hz : l->device->rate_hz;
   l->size = mynah_feature_size(mynah_device_action(l->device));
   if (l->size > ACTION_MAX) return mynah_fail(MYNAH_LIMIT, "loop: an action of more than %d elements", ACTION_MAX);
-  if (!t->predictor && !t->replay && !l->device->type->expert)
+  if (!t->predictor && !t->replay && !t->is_person_only && !l->device->type->expert)
     return mynah_fail(MYNAH_UNSUPPORTED, "%s has no expert: give a policy or a recorded episode", l->device->type->name);
   for (int i = 0; i < ACTION_MAX; i++) none[i] = (mynah_limits){-INFINITY, INFINITY, 0, 0, 0};
   l->period_ns = (int64_t)llround(1e9 / rate);
@@ -329,12 +363,7 @@ static mynah_status prepare(loop *l) {
   MYNAH_TRY(mynah_safety_create(t->limits ? t->limits : none, l->size, rate, &l->safety));
   if (l->config->watchdog_s > 0 && t->stop) MYNAH_TRY(mynah_watchdog_start(l->config->watchdog_s, t->stop, t->stop_context, &l->watchdog));
   if (t->predictor) MYNAH_TRY(prepare_policy(l));
-  if (t->record_path)
-    MYNAH_TRY(mynah__recorder_create(t->record_path, l->device, rate,
-                                     t->predictor ? "a clone"
-                                     : t->replay  ? "a recording"
-                                                  : "expert",
-                                     &l->recorder));
+  MYNAH_TRY(prepare_recorder(l, rate));
   ask_machine(l);
   return begin_episode(l);
 }
@@ -358,6 +387,7 @@ static void report(loop *l, mynah_json *out) {
     mynah_json_set(out, "dropped_frames", mynah_json_integer(l->n_lost_frames));
     mynah_json_set(out, "held_steps", mynah_json_integer(l->n_held));
   }
+  if (l->task->person) mynah_json_set(out, "person_steps", mynah_json_integer(l->n_person));
   mynah_json_set(out, "faults", faults);
   mynah_json_set(out, "allocations", mynah_json_integer(l->n_allocations));
   mynah_json_set(out, "page_faults", mynah_json_integer(l->page_faults));

@@ -35,6 +35,8 @@ struct mynah__recorder {
   char error[256];
   mynah__recorder_report report;
   mynah_json *ledger; /* {"EPISODE": dropped frames} */
+  mynah__recorder_config config;
+  int64_t n_open; /* writer's: frames of the open episode */
 };
 
 /* ---- the ledger ------------------------------------------------------------------------------------------------------ */
@@ -69,9 +71,15 @@ static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open)
   if (x->kind == ITEM_END) {
     if (!*is_open) return MYNAH_OK;
     *is_open = false;
+    if (x->success == MYNAH__DISCARD) {
+      mynah_episode_discard(r->dataset);
+      r->report.n_frames -= r->n_open;
+      return MYNAH_OK;
+    }
     mynah_episode_mark(r->dataset, x->success);
     MYNAH_TRY(mynah_episode_seal(r->dataset, &id));
     r->report.n_episodes++;
+    if (r->config.saved) r->config.saved(r->config.context, id, r->n_open);
     return x->n_dropped > 0 ? note_dropped(r, id, x->n_dropped) : MYNAH_OK;
   }
   if (!*is_open) {
@@ -80,10 +88,12 @@ static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open)
     memcpy(info.expert, r->expert, sizeof r->expert);
     MYNAH_TRY(mynah_episode_begin(r->dataset, &info));
     *is_open = true;
+    r->n_open = 0;
   }
   for (int i = 0; i < r->n_features; i++)
     values[i] = (mynah_value){(const uint8_t *)x + r->offsets[r->order[i]], r->bytes[r->order[i]], x->time_ns};
   r->report.n_frames++;
+  r->n_open++;
   return mynah_episode_add(r->dataset, x->time_ns, values, NULL);
 }
 
@@ -146,14 +156,15 @@ static mynah_status prepare(mynah__recorder *r, const char *path, const mynah_de
   return MYNAH_OK;
 }
 
-mynah_status mynah__recorder_create(const char *path, const mynah_device *device, double rate_hz, const char *expert,
+mynah_status mynah__recorder_create(const char *path, const mynah_device *device, const mynah__recorder_config *config,
                                     mynah__recorder **out) {
   mynah__recorder *r = mynah_calloc(1, sizeof *r);
   if (!r) return MYNAH_NO_MEMORY;
   snprintf(r->task, sizeof r->task, "%s", device->type->name);
-  snprintf(r->expert, sizeof r->expert, "%s", expert);
+  snprintf(r->expert, sizeof r->expert, "%s", config->expert);
+  r->config = *config;
   sem_init(&r->something, 0, 0);
-  mynah_status status = prepare(r, path, device, rate_hz);
+  mynah_status status = prepare(r, path, device, config->rate_hz);
   if (status != MYNAH_OK) {
     mynah__recorder_report unused;
     mynah_status ignored = mynah__recorder_close(r, &unused);

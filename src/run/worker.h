@@ -43,11 +43,18 @@ typedef struct mynah__recorder_report {
   int64_t n_episodes, n_frames, n_dropped;
 } mynah__recorder_report;
 /* Opens or makes the dataset; room for at least two seconds of frames. */
-mynah_status mynah__recorder_create(const char *path, const mynah_device *device, double rate_hz, const char *expert,
+typedef struct mynah__recorder_config {
+  double rate_hz;
+  const char *expert;
+  void (*saved)(void *context, int64_t episode, int64_t frames); /* by the writer; NULL: nobody is told */
+  void *context;
+} mynah__recorder_config;
+mynah_status mynah__recorder_create(const char *path, const mynah_device *device, const mynah__recorder_config *config,
                                     mynah__recorder **out);
 /* One frame of the present episode. False: there was no room. Shape: values (n_observations), action (action size) */
 bool mynah__recorder_frame(mynah__recorder *r, const mynah_value *values, const float *action, int64_t time_ns);
-/* The episode is over and is sealed; success: 1, 0, -1 unknown. */
+/* The episode is over and is sealed, or thrown away; success: 1, 0, -1 unknown, or: */
+#define MYNAH__DISCARD (-2)
 void mynah__recorder_end(mynah__recorder *r, int success);
 /* Seals nothing that was not ended, waits for the writer, closes. */
 mynah_status mynah__recorder_close(mynah__recorder *r, mynah__recorder_report *out);

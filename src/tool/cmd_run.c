@@ -12,6 +12,10 @@
   K(FLOAT, timeout_s, "timeout", 5, 0.01, 600, "s", "policy=ws://…: a reply that takes longer has failed")         \
   K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME, or a robot's JSON file (docs/formats.md)")                                                               \
   K(STRING, record, "record", "", 0, 0, "", "what is seen and commanded goes into this dataset")                    \
+  K(CHOICE, record_only, "record.only", "all", 0, 0, "all|person", "person: only what the person commands, each stretch an episode") \
+  K(STRING, person, "person", "", 0, 0, "", "a gamepad or keyboard, /dev/input/eventN: takes over while a shoulder button or space is held; start or enter saves the episode, select or backspace throws it away, mode or escape ends") \
+  K(STRING, person_map, "person.map", "", 0, 0, "", "CONTROL:ELEMENT[:SCALE],… of axes x y z rx ry rz gas brake hat_x hat_y and keys left/right down/up a/d s/w; empty: x:0,y:1:-1 and the keys alike") \
+  K(FLOAT, person_speed, "person.speed", 0, 0, 1e12, "/s", "0: the person's -1 … 1 are the action; else they move it by so much a second") \
   K(STRING, replay, "replay", "", 0, 0, "", "instead of a policy: the actions of an episode of this dataset")       \
   K(INT, replay_episode, "replay.episode", 0, 0, 9.0e15, "", "its id; 0: the first")                                \
   K(FLOAT, low, "limit.low", -1e15, -1e15, 1e15, "", "actions below become this")                       \
@@ -36,6 +40,7 @@ typedef struct job {
   mynah_clone *clone;
   mynah_predictor *predictor;
   mynah_device *device;
+  mynah_person *person;
   float *replay;
   int64_t n_replay;
   mynah_limits *limits;
@@ -116,10 +121,16 @@ static mynah_status call_policy(const char *url, job *j) {
 
 /* "expert", nothing beside replay=, a server, or a policy file. */
 static mynah_status load_policy(const char *path, job *j) {
-  if (!path || strcmp(path, "expert") == 0 || is_url(path)) return MYNAH_OK;
+  if (!path || strcmp(path, "expert") == 0 || strcmp(path, "person") == 0 || is_url(path)) return MYNAH_OK;
   MYNAH_TRY(mynah_clone_load(path, &j->clone));
   j->execute = mynah_clone_policy(j->clone)->common.execute;
   return mynah_predictor_of_clone(j->clone, &j->predictor);
+}
+
+/* By the recorder's thread: only when the episode is safe. */
+static void saved(void *context, int64_t episode, int64_t frames) {
+  (void)context;
+  tool_say("saved episode %lld: %lld frames", (long long)episode, (long long)frames);
 }
 
 static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, mynah_json *result) {
@@ -137,10 +148,15 @@ static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, myna
   if (policy) MYNAH_TRY(call_policy(policy, j));
   MYNAH_TRY(load_replay(j));
   MYNAH_TRY(make_limits(j));
+  bool is_person_only = policy && strcmp(policy, "person") == 0;
+  if (is_person_only && !j->c.person[0]) return tool_usage_error("person=/dev/input/eventN is missing; mynah doctor lists what there is");
+  if (j->c.person[0]) MYNAH_TRY(mynah_person_open(j->c.person, j->c.person_map, mynah_feature_size(mynah_device_action(j->device)), &j->person));
   mynah_loop_task task = {.device = j->device,
                           .predictor = j->predictor,
                           .execute = &j->execute,
                           .limits = j->limits,
+                          .records_person_only = j->c.record_only == 1, .saved = saved, .person = j->person,
+                          .is_person_only = is_person_only, .person_speed = j->c.person_speed,
                           .stop = sim->type == &mynah_robot ? mynah_robot_stop : NULL,
                           .stop_context = j->device,
                           .replay = j->replay,
@@ -161,6 +177,7 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   else sim = (sim_choice){&mynah_robot, NULL};
   mynah_status status = run_job(args, &sim, &j, result);
   if (j.device) sim.type->close(j.device);
+  mynah_person_close(j.person);
   if (j.predictor) j.predictor->destroy(j.predictor);
   mynah_clone_destroy(j.clone);
   mynah_free(j.replay);
@@ -177,5 +194,7 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return 3;
 }
 
-const tool_command tool_run = {"run", "run POLICY|expert robot=sim:NAME|FILE.json [rate=50] [seconds=60] [record=X.demos] [replay=X.demos] [key=value ...]",
+const tool_command tool_run = {"run",
+                               "run POLICY|expert|person robot=sim:NAME|FILE.json [rate=50] [seconds=60] "
+                               "[record=X.demos] [replay=X.demos] [key=value ...]",
                                "run a policy at a fixed rate, within limits", run, tables};

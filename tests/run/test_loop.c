@@ -3,10 +3,13 @@
 #include <mynah/run.h>
 
 #include "support/fake_device.h"
+#include "support/person.h"
 #include "support/shared.h"
 #include "support/soak.h"
 
+#include <linux/input.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -193,6 +196,65 @@ static void limits_hold(void **state) {
   fake_device.close(d);
 }
 
+/* ---- a person ---------------------------------------------------------------------------------------------------------- */
+
+/* Presses what the script says at its time. */
+static void *press(void *context) {
+  mynah_test_person *t = context;
+  usleep(150000);
+  mynah_test_person_event(t, EV_ABS, ABS_X, 32767);
+  mynah_test_person_event(t, EV_KEY, BTN_TL, 1);
+  usleep(150000);
+  mynah_test_person_event(t, EV_KEY, BTN_TL, 0);
+  usleep(150000);
+  mynah_test_person_event(t, EV_KEY, BTN_TL, 1);
+  usleep(100000);
+  mynah_test_person_event(t, EV_KEY, BTN_SELECT, 1); /* that was nothing */
+  mynah_test_person_event(t, EV_KEY, BTN_TL, 0);
+  usleep(150000);
+  mynah_test_person_event(t, EV_KEY, BTN_MODE, 1);
+  return NULL;
+}
+
+static int64_t n_told;
+static void told(void *context, int64_t episode, int64_t frames) { n_told += frames; }
+
+/* The expert drives; a person takes over twice; the first time is recorded, the second thrown away. */
+static void a_person_intervenes(void **state) {
+  (void)state;
+  char path[MYNAH_PATH_MAX];
+  mynah_test_person t;
+  mynah_person *person;
+  pthread_t thread;
+  assert_int_equal(mynah_path_join(path, sizeof path, mynah_test_folder("loop-person"), "l.demos"), MYNAH_OK);
+  mynah_test_person_open(&t, "loop-pad");
+  if (mynah_person_open(t.path, "", 1, &person) != MYNAH_OK) fail_msg("%s", mynah_error());
+  mynah_device *d = open_fake();
+  mynah_json *j = mynah_json_object();
+  mynah_loop_config c = config_of(50, 60);
+  mynah_loop_task task = {.device = d, .record_path = path, .records_person_only = true, .person = person, .saved = told};
+  n_told = 0;
+  assert_int_equal(pthread_create(&thread, NULL, press, &t), 0);
+  if (mynah_loop_run(&c, &task, j) != MYNAH_OK) fail_msg("%s", mynah_error());
+  pthread_join(thread, NULL);
+  int64_t kept = number(mynah_json_get(j, "recorded"), "frames");
+  assert_int_equal(number(mynah_json_get(j, "recorded"), "episodes"), 1);
+  assert_int_equal(kept, n_told);
+  assert_true(kept >= 1 && kept < number(j, "person_steps"));
+  assert_true(number(j, "steps") > number(j, "person_steps"));
+  mynah_json_destroy(j);
+  mynah_dataset *set;
+  float action[1];
+  assert_int_equal(mynah_dataset_open(path, MYNAH_OPEN_READ, &set), MYNAH_OK);
+  assert_string_equal(mynah_dataset_episode(set, 0)->expert, "a person");
+  assert_int_equal(mynah_dataset_read(set, 0, "action", 0, 1, action), MYNAH_OK);
+  assert_float_equal(action[0], 1, 1e-6);
+  mynah_dataset_close(set);
+  fake_device.close(d);
+  mynah_person_close(person);
+  mynah_test_person_close(&t);
+}
+
 /* ---- the watchdog ---------------------------------------------------------------------------------------------------- */
 
 static atomic_int_fast64_t *stopped_ns; /* shared by all processes of the test */
@@ -254,7 +316,7 @@ static void the_watchdog_lets_go(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_expert_is_recorded), cmocka_unit_test(chunks_drive), cmocka_unit_test(slow_predictions_do_not_stop_the_loop),
-      cmocka_unit_test(broken_predictions_are_told), cmocka_unit_test(limits_hold),
+      cmocka_unit_test(broken_predictions_are_told), cmocka_unit_test(limits_hold), cmocka_unit_test(a_person_intervenes),
       cmocka_unit_test(the_watchdog_stops_what_nobody_runs), cmocka_unit_test(the_watchdog_lets_go)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

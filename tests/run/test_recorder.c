@@ -25,7 +25,7 @@ static int64_t record_session(const char *path, int64_t *n_frames) {
   int64_t n_refused = 0, n_kept = 0;
   assert_int_equal(fake_device.open(NULL, &d), MYNAH_OK);
   assert_int_equal(d->type->reset(d, 1), MYNAH_OK);
-  if (mynah__recorder_create(path, d, RATE_HZ, "test", &r) != MYNAH_OK) fail_msg("%s", mynah_error());
+  if (mynah__recorder_create(path, d, &(mynah__recorder_config){RATE_HZ, "test", NULL, NULL}, &r) != MYNAH_OK) fail_msg("%s", mynah_error());
   for (int episode = 0; episode < 2; episode++) {
     for (int i = 0; i < N_FRAMES; i++) {
       d->type->observe(d, values);
