@@ -121,9 +121,10 @@ def summary(cells):
     not make it narrower; the spread over seeds is given beside it."""
     best = [c["best"]["mean_max_reward"] for c in cells]
     last = [results.mean([e["mean_max_reward"]["mean"] for e in c["last"].values()]) for c in cells]
+    final = [c["last"][max(c["last"], key=lambda name: int(name.split(".")[0]))]["mean_max_reward"]["mean"] for c in cells]
     s = {"best": results.mean([b["mean"] for b in best]), "seeds": [b["mean"] for b in best],
          "low": results.mean([b["ci"][0] for b in best]), "high": results.mean([b["ci"][1] for b in best]),
-         "spread": results.deviation([b["mean"] for b in best]), "last": results.mean(last), "lasts": last,
+         "spread": results.deviation([b["mean"] for b in best]), "last": results.mean(last), "lasts": last, "final": results.mean(final), "finals": final,
          "train_s": results.mean([c["trained"]["train_s"] for c in cells]),
          "tflop": results.mean([c["trained"]["tflop"] for c in cells]),
          "parameters": cells[0]["trained"]["parameters"],
@@ -172,22 +173,22 @@ def write_report(folder, out, o):
             % (o["last"], o["episodes"], TEST_SEED), "",
             "- **reward**: mean over episodes of the largest reward (coverage of the goal / 0.95, at most 1); in brackets the mean of the",
             "  seeds' 95 % intervals (percentile bootstrap; seeds share their starts); ±: standard deviation over training seeds.",
-            "- **last %d**: the same mean over the last checkpoints, which nothing was chosen by at all." % o["last"],
+            "- **last %d**: the same mean over the last checkpoints, **final**: of the last one alone; nothing was chosen at all." % o["last"],
             "- **success**: share of episodes with coverage > 0.95, and with reward ≥ 0.95; Wilson's interval over all seeds' episodes.",
             "- **TFLOP**: floating-point operations of the compiled training program times steps; seconds with %d threads." % o["threads"], "",
-            "| rung | seeds | reward, best | ± | reward, last %d | coverage > 0.95 | reward ≥ 0.95 | training, s | TFLOP |" % o["last"],
-            "|---|---|---|---|---|---|---|---|---|"]
+            "| rung | seeds | reward, best | ± | last %d | final | coverage > 0.95 | reward ≥ 0.95 | training, s | TFLOP |" % o["last"],
+            "|---|---|---|---|---|---|---|---|---|---|"]
     rows = [(r, cells[r[0]], summary(cells[r[0]])) for r in RUNGS if r[0] in cells]
     for rung, found, s in rows:
-        text.append("| %s | %d | **%.3f** [%.3f, %.3f] | %.3f | %.3f | %.2f [%.2f, %.2f] | %.2f [%.2f, %.2f] | %.0f | %.1f |" % (
-            rung[0], len(found), s["best"], s["low"], s["high"], s["spread"], s["last"], *s["success_coverage"],
+        text.append("| %s | %d | **%.3f** [%.3f, %.3f] | %.3f | %.3f | %.3f | %.2f [%.2f, %.2f] | %.2f [%.2f, %.2f] | %.0f | %.1f |" % (
+            rung[0], len(found), s["best"], s["low"], s["high"], s["spread"], s["last"], s["final"], *s["success_coverage"],
             *s["success_reward"], s["train_s"], s["tflop"]))
     text += ["", "| rung | what | preset | parameters | chunk in, ms | seam jump | jerk |", "|---|---|---|---|---|---|---|"]
     for rung, found, s in rows:
         text.append("| %s | %s | `%s` | %s | %.2f | %.4f | %.1f |" % (
             rung[0], rung[4], " ".join([rung[1], "preset=" + rung[2], *rung[3]]), format(s["parameters"], ","), s["ms"],
             s["seam_jump"], s["jerk"]))
-    text += ["", "Each seed, best / last: " + "; ".join("%s %s" % (r[0], ", ".join("%.3f / %.3f" % pair for pair in zip(s["seeds"], s["lasts"])))
+    text += ["", "Each seed, best / last / final: " + "; ".join("%s %s" % (r[0], ", ".join("%.3f / %.3f / %.3f" % t for t in zip(s["seeds"], s["lasts"], s["finals"])))
              for r, _, s in rows) + ".", ""]
     with open(os.path.join(folder, "pusht.md"), "w") as f:
         f.write("\n".join(text))

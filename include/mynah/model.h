@@ -54,6 +54,7 @@ typedef struct mynah_cnn_config {
   const int64_t *filters, *kernels, *strides;
   int n_layers;
   const char *activation;
+  bool is_map; /* the last map (B,H',W',C) is given instead of all its numbers in a row */
 } mynah_cnn_config;
 MYNAH_API mynah_node mynah_model_cnn(mynah_graph *g, const char *prefix, mynah_node x, const mynah_cnn_config *config);
 

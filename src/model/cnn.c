@@ -33,6 +33,6 @@ mynah_node mynah_model_cnn(mynah_graph *g, const char *prefix, mynah_node x, con
     x = mynah_unary(g, config->activation, mynah_model_conv(g, name, x, &conv));
   }
   mynah_shape s = mynah_node_shape(g, x);
-  if (s.n_dims != 4) return MYNAH_NO_NODE;
+  if (s.n_dims != 4 || config->is_map) return x;
   return mynah_reshape(g, x, MYNAH_SHAPE(s.dims[0], s.dims[1] * s.dims[2] * s.dims[3]));
 }

@@ -63,9 +63,15 @@ static mynah_node encode_image(const mynah__encoder *e, mynah_graph *g, mynah__e
       mynah_parse_ints(e->kernels, kernels, MYNAH__LAYERS_MAX, &n) != MYNAH_OK ||
       mynah_parse_ints(e->strides, strides, MYNAH__LAYERS_MAX, &n) != MYNAH_OK)
     return mynah_graph_fail(g, "%s", mynah_error());
-  mynah_cnn_config cnn = {filters, kernels, strides, (int)n, mynah__encoder_activation(e)};
+  mynah_cnn_config cnn = {filters, kernels, strides, (int)n, mynah__encoder_activation(e), e->points > 0};
   if (e->is_stacked && n_obs > 1) x.seen = stack_frames(g, x.seen, n_obs, x.batch);
   mynah_node h = mynah_model_cnn(g, x.prefix, x.seen, &cnn);
+  if (e->points > 0) {
+    char maps[MYNAH_NAME_MAX];
+    snprintf(maps, sizeof maps, "%s.maps", x.prefix);
+    h = mynah_model_conv(g, maps, h, &(mynah_model_conv_config){e->points, 1, 1, false});
+    h = mynah_reshape(g, mynah_model_spatial_softmax(g, h), MYNAH_SHAPE(-1, 2 * e->points));
+  }
   if (e->features == 0) return mynah_reshape(g, h, MYNAH_SHAPE(x.batch, -1));
   mynah_shape seen = mynah_node_shape(g, x.seen);
   char out[MYNAH_NAME_MAX];

@@ -42,6 +42,7 @@ mynah_node mynah__policy_mask(const mynah_policy *p, mynah_graph *g, int64_t bat
   K(STRING, filters, "cnn.filters", "24,36,48,64,64", 0, 0, "", "filters of the picture encoder's layers") \
   K(STRING, kernels, "cnn.kernels", "5,5,5,3,3", 0, 0, "px", "their kernels")                      \
   K(STRING, strides, "cnn.strides", "2,2,2,1,1", 0, 0, "px", "their strides")                      \
+  K(INT, points, "cnn.points", 0, 0, 512, "", "points of soft-max attention that each picture becomes after them; 0: none")  \
   K(INT, features, "cnn.features", 0, 0, 65536, "", "width of a layer after them; 0: none")        \
   K(BOOL, is_stacked, "image.stack", false, 0, 1, "", "the n_obs pictures enter one encoder together, so that it can see motion") \
   K(CHOICE, activation, "activation", "relu", 0, 0, "relu|silu|tanh|elu|gelu", "of plain layers and convolutions")
