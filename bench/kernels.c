@@ -92,7 +92,7 @@ static mynah_node build_cnn(mynah_graph *g, int64_t batch, bool is_training) {
   float scale = 1.0f / 127.5f, shift = -1;
   mynah_node x = mynah_from_u8(g, picture, &scale, &shift, 1);
   mynah_cnn_config convs = {(const int64_t[]){24, 36, 48, 64, 64}, (const int64_t[]){5, 5, 5, 3, 3},
-                            (const int64_t[]){2, 2, 2, 1, 1}, 5, "relu"};
+                            (const int64_t[]){2, 2, 2, 1, 1}, 5, "relu", false};
   mynah_mlp_config head = {(const int64_t[]){100, 50, 10}, 3, "relu", 0};
   mynah_node y =
       mynah_model_linear(g, "out", mynah_model_mlp(g, "head", mynah_model_cnn(g, "cnn", x, &convs), &head), 1);
