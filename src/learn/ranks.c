@@ -68,9 +68,11 @@ mynah_status mynah_ranks_begin(void) {
   int error = found->begin(&begun.index, &begun.count);
   mpi = found;
   if (error) return fail_mpi(error, "MPI does not start");
-  if (begun.count != n)
+  if (begun.count != n) {
+    mynah_ranks_end(0);
     return mynah_fail(MYNAH_MISMATCH, "ranks: the launcher started %d processes and MPI sees %d: they are of two kinds of MPI",
                       n, begun.count);
+  }
   ranks = begun;
   return MYNAH_OK;
 }
@@ -161,8 +163,10 @@ void mynah__part_destroy(mynah__part *p) {
 /* ---- messages -------------------------------------------------------------------------------------------------------- */
 
 static mynah_status fail_lost(const mynah_trainer *t) {
-  return mynah_fail(MYNAH_IO, "training: another rank was lost, or all were told to end, in step %lld; the last checkpoint is of "
-                    "step %lld", (long long)t->cursor.step + 1, (long long)t->checkpoint_step);
+  long long step = (long long)t->cursor.step + 1, last = (long long)t->checkpoint_step;
+  if (last == 0) return mynah_fail(MYNAH_IO, "training: another rank was lost, or all were told to end, in step %lld: there is no checkpoint yet", step);
+  return mynah_fail(MYNAH_IO, "training: another rank was lost, or all were told to end, in step %lld: train resume=FOLDER goes on "
+                    "from the checkpoint of step %lld", step, last);
 }
 
 /* Until all transfers are done. Whoever is told to end while a rank does not answer gives up: a launcher that has lost a
