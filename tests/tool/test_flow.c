@@ -142,13 +142,13 @@ static void policies_run(void **state) {
 static void killed_runs_resume(void **state) {
   (void)state;
   char whole[80], resumed[80], out[512];
-  mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=w steps=400 checkpoint.every=20");
+  mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=w steps=200 checkpoint.every=10");
   take_text(j, "sha256", whole, sizeof whole);
   mynah_json_destroy(j);
-  int status = mynah_test_run(out, sizeof out, "train mlp " SMALL " out=k steps=400 checkpoint.every=20 --quiet & sleep 0.6; kill -9 $!; wait 2>/dev/null; "
+  int status = mynah_test_run(out, sizeof out, "train mlp " SMALL " out=k steps=200 checkpoint.every=10 --quiet & sleep 0.3; kill -9 $!; wait 2>/dev/null; "
                                     "test -f k/config.json");
   if (status != 0) { /* killed before it began: begin again */
-    j = mynah_test_run_json("train mlp " SMALL " out=k2 steps=400 checkpoint.every=20");
+    j = mynah_test_run_json("train mlp " SMALL " out=k2 steps=200 checkpoint.every=10");
   } else {
     j = mynah_test_run_json("train resume=k");
   }
@@ -184,7 +184,7 @@ static void every_policy_trains_alike(void **state) {
     mynah_json_destroy(j);
     for (int i = 1; i < 3; i++)
       if (strcmp(hash[0], hash[i]) != 0) fail_msg("%s: %s differs", policies[k], i == 1 ? "two threads" : "resumed");
-    mynah_json_destroy(mynah_test_run_json("eval p%zu-1/policy.safetensors sim=track episodes=1", k));
+    mynah_json_destroy(mynah_test_run_json("eval p%zu-1/policy.safetensors sim=track episodes=1 limit=5", k));
   }
 }
 
@@ -209,7 +209,7 @@ static void lerobot_and_back(void **state) {
   assert_string_equal(mynah_json_to_string(mynah_json_get(j, "type"), ""), "act");
   mynah_json_destroy(j);
   mynah_json_destroy(mynah_test_run_json("selfcheck l2.safetensors"));
-  mynah_json *pair = mynah_test_run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1");
+  mynah_json *pair = mynah_test_run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1 limit=5");
   const mynah_json *autonomy = mynah_json_get(mynah_json_get(pair, "difference"), "autonomy");
   assert_true(fabs(mynah_json_to_number(mynah_json_get(autonomy, "difference"), 9)) < 1e-6);
   mynah_json_destroy(pair);
@@ -226,14 +226,14 @@ static void lerobot_and_back(void **state) {
 static void evaluation_has_the_contract(void **state) {
   (void)state;
   mynah_json_destroy(mynah_test_run_json("train mlp " SMALL " out=e steps=30"));
-  mynah_json *j = mynah_test_run_json("eval e/policy.safetensors sim=track episodes=2");
+  mynah_json *j = mynah_test_run_json("eval e/policy.safetensors sim=track episodes=2 limit=5");
   const char *const keys[] = {"autonomy", "finished", "offset_m", "departures_per_km", "seconds", "infer_ms"};
   for (size_t i = 0; i < 6; i++)
     if (!mynah_json_get(j, keys[i])) fail_msg("'%s' is missing", keys[i]);
   assert_int_equal(mynah_json_size(mynah_json_get(mynah_json_get(j, "autonomy"), "ci")), 2);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(mynah_json_get(j, "finished"), "n"), 0), 2);
   mynah_json_destroy(j);
-  j = mynah_test_run_json("eval e/policy.safetensors expert sim=track episodes=2");
+  j = mynah_test_run_json("eval e/policy.safetensors expert sim=track episodes=2 limit=5");
   assert_non_null(mynah_json_get(mynah_json_get(j, "difference"), "autonomy"));
   mynah_json_destroy(j);
   j = mynah_test_run_json("eval e/policy.safetensors data=d.demos");
@@ -249,7 +249,8 @@ static void evaluation_has_the_contract(void **state) {
 static void evaluated_while_training(void **state) {
   (void)state;
   char one[80], two[80];
-  const char *typed = "train mlp " SMALL " chunk=4 steps=20 eval.sim=track eval.every=10 eval.episodes=2 checkpoint.policies=3";
+  const char *typed = "train mlp data=pole.demos widths=8 chunk=4 steps=20 eval.sim=cartpole eval.every=10 eval.episodes=2 checkpoint.policies=3";
+  mynah_json_destroy(mynah_test_run_json("record sim=cartpole out=pole.demos episodes=4 max_frames=600"));
   mynah_json *j = mynah_test_run_json("%s out=v1 threads=1", typed);
   take_text(j, "sha256", one, sizeof one);
   assert_true(isfinite(mynah_json_to_number(mynah_json_get(j, "best_score"), NAN)));
@@ -261,8 +262,8 @@ static void evaluated_while_training(void **state) {
   j = mynah_test_run_json("selfcheck v1/policy.safetensors");
   assert_true(mynah_json_to_number(mynah_json_get(j, "error"), 1) == 0);
   mynah_json_destroy(j);
-  mynah_json_destroy(mynah_test_run_json("eval v1/policies/20.safetensors sim=track episodes=1"));
-  j = mynah_test_run_json("eval v1/policy-last.safetensors sim=track episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
+  mynah_json_destroy(mynah_test_run_json("eval v1/policies/20.safetensors sim=cartpole episodes=1"));
+  j = mynah_test_run_json("eval v1/policy-last.safetensors sim=cartpole episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
   assert_true(mynah_json_to_number(mynah_json_get(j, "stale_share"), 0) > 0.4); /* each second action is behind */
   assert_true(mynah_json_to_number(mynah_json_get(j, "seam_jump"), -1) >= 0);
   assert_true(mynah_json_to_number(mynah_json_get(j, "jerk"), -1) >= 0);
