@@ -33,7 +33,7 @@ extern "C" {
   K(FLOAT, threshold, "threshold", 0.1, 0, 10, "", "method=hg-dagger, safe: disagreement, as a share of the demonstrated range, at which the expert takes over") \
   K(FLOAT, dart_scale, "dart.scale", 4, 0, 1000, "", "method=dart: standard deviations of the noise over those of the clone's held-out error: above 1, as it errs more where it drives itself") \
   K(INT, eval_episodes, "eval.episodes", 50, 1, 1.0e6, "episodes", "of the closed-loop evaluation after each round") \
-  K(INT, eval_every, "eval.every", 1, 1, 1000, "rounds", "from one evaluation to the next; the last round is always evaluated") \
+  K(INT, eval_every, "eval.every", 1, 0, 1000, "rounds", "from one evaluation to the next; the last round is always evaluated; 0: it alone") \
   K(INT, eval_seed, "eval.seed", 100000, 0, 9.0e15, "", "episode i of the evaluation runs with this seed + i: unseen ones") \
   K(BOOL, has_plain, "plain", true, 0, 1, "", "at the end also train on as many frames of the undisturbed expert, and evaluate")
 

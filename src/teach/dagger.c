@@ -119,7 +119,8 @@ static mynah_status run_round(teaching *t, int64_t round, mynah_json *j) {
   mynah_json_set(j, "driven", mynah_json_integer(report.n_driven));
   mynah_json_set(j, "episodes", mynah_json_integer(report.n_episodes));
   snprintf(name, sizeof name, "round-%lld", (long long)round);
-  return learn(t, t->data, name, round % t->config->eval_every == 0 || round == t->config->rounds, j);
+  int64_t every = t->config->eval_every;
+  return learn(t, t->data, name, round == t->config->rounds || (every > 0 && round % every == 0), j);
 }
 
 /* ---- the plain clone ------------------------------------------------------------------------------------------------ */
