@@ -154,7 +154,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate_recorded(const mynah_clone *
   K(INT, index_frames, "neighbours.frames", 4000, 2, 1.0e6, "frames", "demonstrated frames compared with, evenly chosen") \
   K(FLOAT, alarm_share, "alarm.share", 0.05, 0.001, 0.5, "", "of successes on which the alarm may go off") \
   K(FLOAT, smooth_s, "alarm.seconds", 0.1, 0, 60, "s", "over which scores are averaged, older ones fading") \
-  K(FLOAT, push, "push", 0.5, 0, 10, "", "added to the first element of the action, as a share of half its demonstrated range; to either side in turn") \
+  K(FLOAT, push, "push", 0.5, 0, 10, "", "added to the first element of the action, as a share of half its demonstrated range, to either side in turn; 0: recovery is not measured") \
   K(FLOAT, push_s, "push.seconds", 0.5, 0.01, 60, "s", "how long")                                 \
   K(FLOAT, recover_s, "recover.seconds", 4, 0.1, 600, "s", "time to recover; twice as long from push to push") \
   K(INT, stress_episodes, "stress.episodes", 20, 0, 1.0e6, "episodes", "for each condition; 0: none")
