@@ -199,7 +199,8 @@ MYNAH_API double mynah_conformal_threshold(double *scores, int64_t n, double sha
   K(FLOAT, noise_tau_s, "noise.tau_s", 0.5, 0.01, 60, "s", "its correlation time")                 \
   K(INT, noise_elements, "noise.elements", 1, 1, 64, "", "how many elements of the action get noise, from the first") \
   K(INT, max_frames, "max_frames", 0, 0, 1.0e12, "frames", "stop after so many frames in all; 0: no limit") \
-  K(INT, jpeg_quality, "jpeg.quality", 92, 1, 100, "", "of stored pictures")
+  K(INT, jpeg_quality, "jpeg.quality", 92, 1, 100, "", "of stored pictures")                         \
+  K(INT, ballast_mb, "ballast.mb", 16, 0, 1048576, "MiB", "of the disk kept free while recording, for the episode that meets a full disk")
 
 typedef struct mynah_record_config {
 #define MYNAH_RECORD_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -312,6 +313,9 @@ MYNAH_API void mynah_watchdog_end(mynah_watchdog *w, bool *was_late);
 
 #define MYNAH_LOOP_KEYS(K)                                                                                              \
   K(FLOAT, rate_hz, "rate", 0, 0, 20000, "Hz", "control rate; 0: the device's own")                                     \
+  K(INT, episodes, "episodes", 0, 0, 1.0e6, "episodes", "ends after so many were saved; 0: no such end")                 \
+  K(FLOAT, reset_s, "reset.seconds", 0, 0, 3600, "s", "between episodes: nothing is recorded, a person may command, a simulator stands still; save ends it early") \
+  K(INT, ballast_mb, "ballast.mb", 64, 0, 1048576, "MiB", "of the disk kept free while recording, for the episode that meets a full disk") \
   K(FLOAT, seconds, "seconds", 10, 0.01, 1.0e7, "s", "how long; a simulated episode that ends before is followed by the next") \
   K(INT, seed, "seed", 100000, 0, 9.0e15, "", "episode i of a simulator runs with seed + i")                            \
   K(FLOAT, stale_s, "stale", 0.5, 0.001, 60, "s", "an observation or chunk older than this makes the loop brake to rest") \
@@ -339,6 +343,9 @@ typedef struct mynah_loop_task {
   bool records_person_only;            /* of that, the stretches that the person commands, an episode each */
   void (*saved)(void *context, int64_t episode, int64_t frames); /* told by the recorder's thread after each seal; NULL: nobody */
   void *saved_context;
+  void (*resetting)(void *context, double seconds); /* told before each reset phase, by the control thread; NULL: nobody */
+  void (*watch)(void *context, const mynah_value *values); /* by the control thread at each step: must neither wait nor allocate; NULL: nobody */
+  void *watch_context;
   mynah_person *person;                /* not NULL: takes over while holding; saves, redoes and ends episodes */
   bool is_person_only;                 /* commands always */
   double person_speed;                 /* 0: the person's -1 … 1 are the action; else they move it by so much a second */
@@ -350,7 +357,7 @@ typedef struct mynah_loop_task {
  * report made). Adds to result: "steps", "episodes", "rate_hz", "period_ms" {"p50","p99","p99.9","max"}, "late_ms" (of the deadline, the
  * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"}, "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
  * "dropped_frames", "held_steps", "person_steps", "faults" {name: steps}, "allocations", "page_faults" (of the control thread after the
- * first tenth), "recorded" {"episodes","frames","dropped"}, "notes" [what was asked for and not allowed here].
+ * first tenth), "recorded" {"episodes","frames","dropped" (frames),"late" (samples of features)}, "notes" [what was asked for and not allowed here].
  * Fails: MISMATCH, what devices, predictors and the store fail with before the first step. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_loop_run(const mynah_loop_config *config, const mynah_loop_task *task, mynah_json *result);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Recording an expert: what it would do is the label; what is executed may be disturbed, or a clone's. */
-#include <mynah/run.h>
+#include "worker.h"
 
 #include <math.h>
 #include <string.h>
@@ -29,28 +29,14 @@ typedef struct recording {
 
 static mynah_status open_dataset(recording *r, const char *path) {
   const mynah_device *d = r->device;
-  if (!mynah_file_exists(path)) {
-    mynah_str robot = {0};
-    mynah_str_printf(&robot, "sim:%s", d->type->name);
-    mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = d->rate_hz,
-                              .robot = mynah_str_text(&robot), .source = "recorded from the expert",
-                              .codec = MYNAH_CODEC_JPEG, .jpeg_quality = (int)r->config->jpeg_quality};
-    mynah_status status = mynah_dataset_create(path, &c, &r->dataset);
-    mynah_str_deinit(&robot);
-    if (status != MYNAH_OK) return status;
-  } else {
-    MYNAH_TRY(mynah_dataset_open(path, MYNAH_OPEN_WRITE, &r->dataset));
-  }
-  if (mynah_dataset_n_features(r->dataset) != d->n_features)
-    return mynah_fail(MYNAH_MISMATCH, "%s: has %d features, the device %d", path, mynah_dataset_n_features(r->dataset),
-                      d->n_features);
-  for (int i = 0; i < d->n_features; i++) {
-    const mynah_feature *f = mynah_dataset_feature(r->dataset, i);
-    r->order[i] = mynah_feature_find(d->features, d->n_features, f->name);
-    if (r->order[i] < 0 || mynah_feature_bytes(&d->features[r->order[i]]) != mynah_feature_bytes(f))
-      return mynah_fail(MYNAH_MISMATCH, "%s: feature '%s' is not what the device gives", path, f->name);
-  }
-  return MYNAH_OK;
+  mynah_str robot = {0};
+  mynah_str_printf(&robot, "sim:%s", d->type->name);
+  mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = d->rate_hz,
+                            .robot = mynah_str_text(&robot), .source = "recorded from the expert",
+                            .codec = MYNAH_CODEC_JPEG, .jpeg_quality = (int)r->config->jpeg_quality};
+  mynah_status status = mynah__recording_open(path, d, &c, r->order, &r->dataset);
+  mynah_str_deinit(&robot);
+  return status == MYNAH_OK ? mynah_dataset_keep_room(r->dataset, r->config->ballast_mb << 20) : status;
 }
 
 /* Ornstein-Uhlenbeck noise with stationary deviation sigma: n' = a n + sqrt(1 - a^2) sigma xi, a = exp(-dt/tau); or, with
@@ -155,6 +141,7 @@ static mynah_status record_frames(recording *r, uint64_t seed) {
     disturb(r, &rng, noise, r->is_expert ? clean : own, executed);
     d->type->act(d, executed);
     r->n_driven++;
+    if (mynah_dataset_is_short(r->dataset)) break; /* room enough to seal; the next does not begin */
     if (r->config->max_frames > 0 && r->n_frames >= r->config->max_frames) break;
   }
   return MYNAH_OK;
