@@ -190,6 +190,21 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_growth_fit(const double *curves, int6
  * when n is too small for that. Sorts the scores. */
 MYNAH_API double mynah_conformal_threshold(double *scores, int64_t n, double share);
 
+/* ---- scripts ---------------------------------------------------------------------------------------------------------
+ * Actions from elsewhere, one a step. source: X.demos, whose episodes' actions are done again; a text file with a line of numbers a
+ * step, separated by commas or spaces, where an empty line ends an episode and a first line of words is skipped; or "|COMMAND",
+ * which reads {"episode":0,"step":0,"observation.state":[…]} a line and answers each with such a line.
+ * Threads: one. */
+typedef struct mynah_script mynah_script;
+typedef enum mynah_script_word { MYNAH_SCRIPT_ACTS, MYNAH_SCRIPT_ENDS_EPISODE, MYNAH_SCRIPT_ENDS } mynah_script_word;
+/* Fails: IO, NOT_FOUND, MISMATCH (a dataset of other actions). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_script_open(const char *source, int64_t n_elements, mynah_script **out);
+MYNAH_API void mynah_script_close(mynah_script *s);
+MYNAH_API void mynah_script_begin_episode(mynah_script *s, int64_t episode);
+/* Fails: INVALID (a line that is no action), IO (a command that says nothing), LIMIT, INTERRUPTED. Shape: action (n_elements) */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_script_next(mynah_script *s, const mynah_device *d, const mynah_value *observed, float *action,
+                                                       mynah_script_word *word);
+
 /* ---- recording ------------------------------------------------------------------------------------------------------ */
 
 #define MYNAH_RECORD_KEYS(K)                                                                       \
@@ -230,6 +245,7 @@ typedef struct mynah_record_options {
   double expert_share, threshold;
   const double *noise_factor; /* not NULL: a lower triangle L; the slow noise on what is executed has the covariance L L'
                                * instead of the config's */
+  mynah_script *script;        /* not NULL: acts instead of the expert, and ends episodes and the recording */
 } mynah_record_options;
 
 typedef struct mynah_record_report {
@@ -237,7 +253,7 @@ typedef struct mynah_record_report {
   int64_t n_driven;             /* frames driven in all */
   double seconds;
 } mynah_record_report;
-/* Records the device's expert into a new or an existing dataset with the device's features.
+/* Records the device's expert, or a script, into a new or an existing dataset with the device's features.
  * Fails: UNSUPPORTED (no expert), MISMATCH, INTERRUPTED (sealed episodes stay), what the store fails with. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_record_expert(mynah_device *device, const mynah_record_config *config,
                                                          const char *path, const mynah_record_options *options,

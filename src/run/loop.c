@@ -276,18 +276,10 @@ static mynah_status begin_episode(loop *l) {
   return wait_for_first(l);
 }
 
-static int success_of(const mynah_device *d) {
-  mynah_metric m[MYNAH_METRICS_MAX];
-  int n = d->type->metrics ? d->type->metrics(d, m) : 0;
-  for (int i = 0; i < n; i++)
-    if (m[i].kind == MYNAH_METRIC_RATE) return m[i].value > 0.5;
-  return -1;
-}
-
 /* The episode is kept or thrown away; one that is to be redone begins from the same seed. */
 static void end_episode(loop *l) {
   bool is_thrown = l->events & (MYNAH_PERSON_REDO | MYNAH_PERSON_DISCARD);
-  int success = is_thrown ? MYNAH__DISCARD : l->mark >= 0 ? l->mark : success_of(l->device);
+  int success = is_thrown ? MYNAH__DISCARD : l->mark >= 0 ? l->mark : mynah__success_of(l->device);
   if (l->recorder && l->episode_step > 0) mynah__recorder_end(l->recorder, success);
   l->n_episodes++;
   l->n_kept += !is_thrown;
@@ -437,7 +429,7 @@ static void report(loop *l, mynah_json *out) {
 static mynah_status finish_recording(loop *l, mynah_json *out) {
   mynah__recorder_report r;
   if (!l->recorder) return MYNAH_OK;
-  if (l->episode_step > 0) mynah__recorder_end(l->recorder, l->mark >= 0 ? l->mark : success_of(l->device));
+  if (l->episode_step > 0) mynah__recorder_end(l->recorder, l->mark >= 0 ? l->mark : mynah__success_of(l->device));
   mynah_status status = mynah__recorder_close(l->recorder, &r);
   mynah_json *j = mynah_json_object();
   mynah_json_set(j, "episodes", mynah_json_integer(r.n_episodes));
