@@ -6,6 +6,7 @@
 #include <mynah/base.h>
 
 #include <math.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -136,6 +137,57 @@ static void policies_run(void **state) {
   assert_int_equal(mynah_test_run(out, sizeof out, "run r/policy.safetensors robot=sim:pusht seconds=0.1 2>&1"), 1);
   assert_non_null(strstr(out, "observation.images.front"));
   assert_int_equal(mynah_test_run(out, sizeof out, "run robot=sim:pusht 2>&1"), 2);
+}
+
+/* Typed at a terminal: one saved and marked, one done again, one thrown away, one saved as a failure. */
+static void people_record(void **state) {
+  static const char *const typed[] = {"\x1b[C", "y\r", "a", "\x7f", "d", "x", "d", "n\r", "a", "\x1b"};
+  (void)state;
+  int master, slave, code;
+  char path[128], command[256];
+  assert_int_equal(openpty(&master, &slave, path, NULL, NULL), 0);
+  snprintf(command, sizeof command, "record sim=track source=person person=%s rate=50 reset.seconds=0.1 out=person.demos", path);
+  pid_t child = mynah_test_start("person.log", command);
+  usleep(1000000); /* it has begun */
+  for (size_t i = 0; i < sizeof typed / sizeof *typed; i++, usleep(400000)) assert_true(write(master, typed[i], strlen(typed[i])) > 0);
+  assert_int_equal(waitpid(child, &code, 0), child);
+  assert_int_equal(code, 0);
+  close(master);
+  close(slave);
+  mynah_json *j = mynah_test_run_json("data list person.demos");
+  const mynah_json *list = mynah_json_get(j, "episodes"), *one = mynah_json_at(list, 0), *two = mynah_json_at(list, 1);
+  assert_int_equal(mynah_json_size(list), 3); /* what was open at the end is kept, too */
+  assert_true(mynah_json_to_bool(mynah_json_get(one, "success"), false));
+  assert_false(mynah_json_to_bool(mynah_json_get(two, "success"), true));
+  assert_string_equal(mynah_json_to_string(mynah_json_get(one, "expert"), ""), "a person");
+  mynah_json_destroy(j);
+}
+
+/* Actions from a text file, from a command that sees what there is, and from another dataset: which gives the same frames again. */
+static void scripts_record(void **state) {
+  (void)state;
+  char out[4096];
+  mynah_json *j = mynah_test_run_json("record sim=track source=script script=d.demos out=again.demos");
+  int64_t n = mynah_json_to_integer(mynah_json_get(j, "episodes"), 0);
+  mynah_json_destroy(j);
+  j = mynah_test_run_json("data diff d.demos again.demos");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "episodes_kept"), 0), n);
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_added")), 0);
+  mynah_json_destroy(j);
+  mynah_json_destroy(mynah_test_run_json("record sim=track source=script script=\"|printf 'steer,go\\n0.1,1\\n0.2 1\\n\\n0.3 1\\n'\" out=s.demos"));
+  j = mynah_test_run_json("record sim=track source=script out=s.demos script=\"|while read x; do echo \\$x >> seen; "
+                          "case \\$x in *'step\\\":4'*) echo;; *'episode\\\":2'*) exit;; *) echo 0 1;; esac; done\"");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "episodes"), 0), 2);
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "frames"), 0), 8);
+  mynah_json_destroy(j);
+  j = mynah_test_run_json("data list s.demos");
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes")), 4); /* added to what was there */
+  mynah_json_destroy(j);
+  assert_int_equal(mynah_test_run(out, sizeof out, "record sim=track source=script out=s.demos script='|echo 1' 2>&1"), 1);
+  assert_non_null(strstr(out, "line 1: number 2 of 2 is missing"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "record sim=track source=script out=s.demos script='|echo 1 2 3' 2>&1"), 1);
+  assert_int_equal(mynah_test_run(out, sizeof out, "record sim=track source=script out=s.demos script='|false' 2>&1"), 1);
+  assert_int_equal(mynah_test_run(out, sizeof out, "record robot=x.json out=s.demos 2>&1"), 2);
 }
 
 /* Killed in the middle and resumed, a run ends in the same file as one left alone. */
@@ -383,7 +435,7 @@ static void help_everywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dataset_is_there),         cmocka_unit_test(threads_give_the_same_file),
-      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(policies_run),
+      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(people_record), cmocka_unit_test(scripts_record), cmocka_unit_test(policies_run),
       cmocka_unit_test(killed_runs_resume),       cmocka_unit_test(every_policy_trains_alike),
       cmocka_unit_test(lerobot_and_back),         cmocka_unit_test(evaluation_has_the_contract),
       cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),
