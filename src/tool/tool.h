@@ -63,6 +63,7 @@ void tool_say_metrics(const mynah_json *j);
 /* A progress line on a terminal, plain lines every few seconds elsewhere. */
 const mynah_progress *tool_progress(void);
 void tool_progress_end(void);
+void tool_be_silent(void); /* as under --quiet */
 /* Sets how tool_say and progress behave. */
 void tool_output_begin(const tool_args *args);
 
