@@ -116,6 +116,16 @@ mynah_status train_job_run(train_job *job, mynah_train_report *report, char poli
 /* The report as JSON under the names that the page and scripts rely on. */
 mynah_status train_report_to_json(const mynah_train_report *report, const char *policy_path, mynah_json *object);
 
+/* ---- a robot, simulator or person at a fixed rate, shared by run and record (cmd_run.c, view.c) ---- */
+
+mynah_status tool_run_robot(const tool_args *args, mynah_json *result);
+/* What a device sees, drawn in the terminal on stderr by a thread of its own, eight times a second. */
+typedef struct view view;
+mynah_status view_open(const mynah_device *device, view **out);
+void view_close(view *v);
+/* For mynah_loop_task: keeps a copy of the newest values; never waits. */
+void view_watch(void *context, const mynah_value *values);
+
 /* ---- simulators by settings, shared by eval, record, train (sims.c) ---- */
 
 /* A simulator type and a config of it with the settings that are its own applied. */
