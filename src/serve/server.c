@@ -85,6 +85,8 @@ static mynah_status prepare(mynah_server *s) {
   s->times = mynah_calloc(TIMES_KEPT, sizeof *s->times);
   if (!s->chunk || !s->times) return MYNAH_NO_MEMORY;
   MYNAH_TRY(mynah__observation_init(&s->observation, p->inputs, p->n_inputs, s->config.keys));
+  s->observation.images = (int)s->config.images;
+  s->observation.is_padded = s->config.fit == 1;
   return listen_on(s);
 }
 
