@@ -34,6 +34,7 @@ typedef struct mynah_eval_step {
   mynah_device *device;
   const mynah_value *observed;
   float *action;
+  const mynah_actor *actor; /* NULL when the expert drives */
 } mynah_eval_step;
 /* Called from several threads at once, from one for each episode. */
 typedef void (*mynah_eval_hook)(void *context, const mynah_eval_step *step);
@@ -175,7 +176,7 @@ typedef struct mynah_drift_task {
 /* Adds to result, each where it can be had: "time_s" [] of the curves; "expert_states", "own_states": {"error", "ci",
  * "curve"}; "ratio" {"value", "ci"}; "growth"; "distance" {"expert", "own"}; "recovery" {"clone", "expert"}; "stress"
  * [{"kind", "value", metrics}]; "alarm" {"threshold", "false_alarms", "detected", "balanced_accuracy", "lead_s",
- * "scores" {"success", "failure"}}. Intervals resample episodes.
+ * "scores" {"success", "failure"}}, "chunk_alarm", the same of chunks' disagreement. Intervals resample episodes.
  * Fails: as mynah_evaluate and mynah_compare_recorded. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_drift(const mynah_drift_config *config, const mynah_drift_task *task,
                                                  const mynah_progress *progress, mynah_json *result);
