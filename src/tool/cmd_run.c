@@ -108,6 +108,10 @@ static void say_report(const mynah_json *j) {
   const mynah_json *value;
   for (size_t i = 0; mynah_json_entry(mynah_json_get(j, "faults"), i, &name, &value); i++)
     tool_say("fault %s: %lld steps", name, (long long)mynah_json_to_integer(value, 0));
+  if ((value = mynah_json_get(j, "first_fault")))
+    tool_say("faults %#llx, the first at step %lld (%s); response: %s", (unsigned long long)mynah_json_to_integer(mynah_json_get(j, "fault_code"), 0),
+             (long long)mynah_json_to_integer(mynah_json_get(value, "step"), 0),
+             mynah_json_to_string(mynah_json_at(mynah_json_get(value, "reasons"), 0), ""), mynah_json_to_string(mynah_json_get(j, "response"), ""));
   for (size_t i = 0; i < mynah_json_size(mynah_json_get(j, "notes")); i++)
     tool_say("%s", mynah_json_to_string(mynah_json_at(mynah_json_get(j, "notes"), i), ""));
 }
