@@ -352,8 +352,9 @@ typedef struct mynah_loop_task {
  * report made). Adds to result: "steps", "episodes", "rate_hz", "period_ms" {"p50","p99","p99.9","max"}, "late_ms" (of the deadline, the
  * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"}, "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
  * "dropped_frames", "held_steps", "person_steps", "faults" {name: steps}, "fault_code" (MYNAH_FAULT_ bits of all of
- * them), "first_fault" {"step", "reasons"}, "response" (to the worst: "none", "limited", "braked", "stopped"), "allocations", "page_faults" (of the control thread after the
- * first tenth), "recorded" {"episodes","frames","dropped"}, "notes" [what was asked for and not allowed here].
+ * them), "first_fault" {"step", "reasons"}, "response" (to the worst: "none", "limited", "braked", "stopped"),
+ * "allocations", "page_faults" (of the control thread after the first tenth), "recorded" {"episodes","frames","dropped"},
+ * "notes" [what was asked for and not allowed here].
  * Fails: MISMATCH, what devices, predictors and the store fail with before the first step. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_loop_run(const mynah_loop_config *config, const mynah_loop_task *task, mynah_json *result);
 

@@ -372,7 +372,8 @@ static void open_doors_need_tokens(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(good_clients_are_answered), cmocka_unit_test(strangers_get_no_session),
                                      cmocka_unit_test(bad_frames_end_sessions), cmocka_unit_test(slow_and_half_open_clients_end),
-                                     cmocka_unit_test(waiting_keeps_nobody_out), cmocka_unit_test(parts_and_pings_are_taken), cmocka_unit_test(rubbish_changes_nothing),
+                                     cmocka_unit_test(waiting_keeps_nobody_out),
+                                     cmocka_unit_test(parts_and_pings_are_taken), cmocka_unit_test(rubbish_changes_nothing),
                                      cmocka_unit_test(open_doors_need_tokens)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
