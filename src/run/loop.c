@@ -379,7 +379,7 @@ static mynah_status prepare_recorder(loop *l, double rate_hz) {
   const mynah_loop_task *t = l->task;
   bool is_person = t->is_person_only || t->records_person_only;
   const char *expert = is_person ? "a person" : t->predictor ? "a clone" : t->replay ? "a recording" : "expert";
-  mynah__recorder_config c = {rate_hz, expert, t->saved, t->saved_context, l->config->ballast_mb << 20};
+  mynah__recorder_config c = {rate_hz, expert, t->saved, t->saved_context, NULL, l->config->ballast_mb << 20};
   return t->record_path ? mynah__recorder_create(t->record_path, l->device, &c, &l->recorder) : MYNAH_OK;
 }
 
