@@ -73,6 +73,10 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_hash(const mynah_dataset *d, 
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_note(mynah_dataset *d, const char *key, const char *text);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_get_note(mynah_dataset *d, const char *key, mynah_str *out);
 
+/* Names of the classes in the file's boxes: the note "classes". get: *names are the caller's, freed with mynah_names_free. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_classes(mynah_dataset *d, const char *const *names, int n);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_get_classes(mynah_dataset *d, char ***names, size_t *n);
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* One episode at a time. info: seed, success, task, expert are used. */
@@ -264,6 +268,7 @@ typedef struct mynah_window {
   int first, count;
   bool is_padding_mask;         /* float (count): 1 where the frame exists, 0 where it was repeated */
   bool is_class;                /* int32 (count): the first element, a whole number */
+  bool is_boxes;                /* objects in the picture window before this one, with which they are changed; count is 1 */
   /* Pictures: the crop (left, top, right, bottom shares in [0,1] taken away), then this size; u8 (count,H,W,3). */
   int width, height;
   double crop[4];

@@ -199,6 +199,7 @@ MYNAH_API double mynah_conformal_threshold(double *scores, int64_t n, double sha
   K(FLOAT, noise_tau_s, "noise.tau_s", 0.5, 0.01, 60, "s", "its correlation time")                 \
   K(INT, noise_elements, "noise.elements", 1, 1, 64, "", "how many elements of the action get noise, from the first") \
   K(INT, max_frames, "max_frames", 0, 0, 1.0e12, "frames", "stop after so many frames in all; 0: no limit") \
+  K(INT, every, "every", 1, 1, 100000, "frames", "only every n-th frame is seen and kept: pictures for a detector need not follow closely") \
   K(INT, jpeg_quality, "jpeg.quality", 92, 1, 100, "", "of stored pictures")
 
 typedef struct mynah_record_config {

@@ -32,11 +32,14 @@ static mynah_status open_dataset(recording *r, const char *path) {
   if (!mynah_file_exists(path)) {
     mynah_str robot = {0};
     mynah_str_printf(&robot, "sim:%s", d->type->name);
-    mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = d->rate_hz,
+    mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = d->rate_hz / (double)r->config->every,
                               .robot = mynah_str_text(&robot), .source = "recorded from the expert",
                               .codec = MYNAH_CODEC_JPEG, .jpeg_quality = (int)r->config->jpeg_quality};
     mynah_status status = mynah_dataset_create(path, &c, &r->dataset);
     mynah_str_deinit(&robot);
+    int n_classes = 0;
+    while (d->type->classes && d->type->classes[n_classes]) n_classes++;
+    if (status == MYNAH_OK && n_classes) status = mynah_dataset_set_classes(r->dataset, d->type->classes, n_classes);
     if (status != MYNAH_OK) return status;
   } else {
     MYNAH_TRY(mynah_dataset_open(path, MYNAH_OPEN_WRITE, &r->dataset));
@@ -143,7 +146,8 @@ static mynah_status record_frames(recording *r, uint64_t seed) {
   mynah_rng rng = mynah_rng_make(seed, NOISE_STREAM);
   while (!d->is_done && d->step < d->max_steps) {
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "recording: interrupted");
-    d->type->observe(d, observed);
+    bool is_seen = d->step % r->config->every == 0;
+    if (is_seen) d->type->observe(d, observed);
     d->type->expert(d, clean);
     if (r->actor) {
       for (int i = 0; i < mynah_clone_policy(r->options->driver)->n_inputs; i++) input[i] = observed[r->inputs[i]];
@@ -151,7 +155,7 @@ static mynah_status record_frames(recording *r, uint64_t seed) {
     }
     r->is_expert = decide(r, &rng, clean, own);
     bool is_kept = r->is_expert || r->options->gate == MYNAH_GATE_MIX;
-    MYNAH_TRY(is_kept ? keep_frame(r, observed, clean, seed) : seal_episode(r));
+    if (is_seen) MYNAH_TRY(is_kept ? keep_frame(r, observed, clean, seed) : seal_episode(r));
     disturb(r, &rng, noise, r->is_expert ? clean : own, executed);
     d->type->act(d, executed);
     r->n_driven++;
@@ -174,6 +178,7 @@ static mynah_status record_episode(recording *r, uint64_t seed) {
 mynah_status mynah_record_expert(mynah_device *device, const mynah_record_config *config, const char *path,
                                  const mynah_record_options *options, mynah_record_report *out) {
   if (!device->type->expert) return mynah_fail(MYNAH_UNSUPPORTED, "sim=%s has no expert to record", device->type->name);
+  if (options->driver && config->every > 1) return mynah_fail(MYNAH_INVALID, "every=%lld: a clone that drives sees every frame", (long long)config->every);
   if (mynah_feature_size(mynah_device_action(device)) > MAX_ACTION)
     return mynah_fail(MYNAH_LIMIT, "recording: an action of more than %d elements", MAX_ACTION);
   recording r = {.device = device, .config = config, .options = options};

@@ -115,6 +115,13 @@ mynah_status train_job_run(train_job *job, mynah_train_report *report, char poli
 /* The report as JSON under the names that the page and scripts rely on. */
 mynah_status train_report_to_json(const mynah_train_report *report, const char *policy_path, mynah_json *object);
 
+/* Settings of a run folder's config.json, "config". */
+mynah_status tool_load_run(const char *folder, const mynah_config_bind *binds, int n_binds);
+/* What a run folder trains: a policy's name, or "detector" (train_detector.c). */
+mynah_status tool_run_kind(const char *folder, char kind[MYNAH_NAME_MAX]);
+mynah_status train_detector_run(const tool_args *args, mynah_json *result);
+int train_detector_tables(const mynah_config_table **out);
+
 /* ---- simulators by settings, shared by eval, record, train (sims.c) ---- */
 
 /* A simulator type and a config of it with the settings that are its own applied. */
