@@ -25,7 +25,8 @@ static int binds_of(job *j, mynah_config_bind *binds) {
   return 4;
 }
 
-/* ---- what the trainer calls back -------------------------------------------------------------------------------------- */
+/* ---- what the trainer calls back
+ * -------------------------------------------------------------------------------------- */
 
 typedef struct training {
   job *job;
@@ -53,30 +54,36 @@ static mynah_status save(void *context, mynah_weights *acting, const mynah_json 
   return status;
 }
 
-/* ---- preparation ------------------------------------------------------------------------------------------------------ */
+/* ---- preparation
+ * ------------------------------------------------------------------------------------------------------ */
 
-/* The first boxes whose pictures are there, too. */
-static mynah_status find_features(training *t, const mynah_feature **picture, const mynah_feature **boxes) {
-  for (int i = 0; i < mynah_dataset_n_features(t->dataset); i++) {
-    const mynah_feature *f = mynah_dataset_feature(t->dataset, i);
-    char name[MYNAH_NAME_MAX];
-    if (strncmp(f->name, BOXES_PREFIX, strlen(BOXES_PREFIX)) != 0 || f->n_dims != 2 || f->dims[1] != 5) continue;
-    snprintf(name, sizeof name, "observation.images.%.70s", f->name + strlen(BOXES_PREFIX));
-    *picture = mynah_dataset_find(t->dataset, name);
+mynah_status tool_find_boxes(const mynah_dataset *d, char picture[MYNAH_NAME_MAX], const mynah_feature **boxes) {
+  for (int i = 0; i < mynah_dataset_n_features(d); i++) {
+    const mynah_feature *f = mynah_dataset_feature(d, i);
+    if (strncmp(f->name, BOXES_PREFIX, strlen(BOXES_PREFIX)) != 0 || f->n_dims != 2 || f->dims[1] != 5 ||
+        f->dtype != MYNAH_F32)
+      continue;
+    snprintf(picture, MYNAH_NAME_MAX, "observation.images.%.70s", f->name + strlen(BOXES_PREFIX));
     *boxes = f;
-    if (*picture) return MYNAH_OK;
+    if (mynah_dataset_find(d, picture)) return MYNAH_OK;
   }
-  return mynah_fail(MYNAH_NOT_FOUND, "%s: has no boxes.NAME beside observation.images.NAME: record with labels=true, or import yolo",
-                    t->job->command.data);
+  return mynah_fail(MYNAH_NOT_FOUND,
+                    "%s: has no boxes.NAME beside observation.images.NAME: record with labels=true, or import yolo",
+                    mynah_dataset_path(d));
 }
 
 static mynah_status describe(training *t) {
-  const mynah_feature *picture = NULL, *boxes = NULL;
-  MYNAH_TRY(find_features(t, &picture, &boxes));
+  char name[MYNAH_NAME_MAX];
+  const mynah_feature *boxes = NULL;
+  MYNAH_TRY(tool_find_boxes(t->dataset, name, &boxes));
+  const mynah_feature *picture = mynah_dataset_find(t->dataset, name);
   MYNAH_TRY(mynah_dataset_get_classes(t->dataset, &t->classes, &t->n_classes));
   mynah_letterbox l = mynah_detector_letterbox(&t->job->detector, (int)picture->dims[1], (int)picture->dims[0]);
-  t->about = (mynah_detector_training){.config = &t->job->detector, .classes = (const char *const *)t->classes, .n_classes = (int)t->n_classes,
-                                       .n_boxes = (int)boxes->dims[0], .letterbox = l};
+  t->about = (mynah_detector_training){.config = &t->job->detector,
+                                       .classes = (const char *const *)t->classes,
+                                       .n_classes = (int)t->n_classes,
+                                       .n_boxes = (int)boxes->dims[0],
+                                       .letterbox = l};
   t->windows[0] = (mynah_window){.input = "image", .count = 1, .width = l.inner_width, .height = l.inner_height};
   t->windows[1] = (mynah_window){.input = "boxes", .count = 1, .is_boxes = true};
   MYNAH_TRY(mynah_copy_text(t->windows[0].feature, sizeof t->windows[0].feature, picture->name));
@@ -87,7 +94,8 @@ static mynah_status describe(training *t) {
 static void count_steps(training *t) {
   const mynah_train_config *c = &t->job->train;
   int64_t n = 0, stride = t->job->feed.frame_stride;
-  for (int64_t i = 0; i < t->split.n_train; i++) n += (t->split.train[i].to - t->split.train[i].from + stride - 1) / stride;
+  for (int64_t i = 0; i < t->split.n_train; i++)
+    n += (t->split.train[i].to - t->split.train[i].from + stride - 1) / stride;
   t->about.n_steps = c->steps > 0 ? c->steps : (int64_t)ceil(c->epochs * (double)n / (double)c->batch);
   if (t->about.n_steps < 1) t->about.n_steps = 1;
 }
@@ -121,9 +129,36 @@ static mynah_status write_config(job *j) {
   return status;
 }
 
+/* Lists of pictures are brought into the run folder first, once, fitted to the network's input. */
+static mynah_status bring_in(job *j) {
+  const mynah_importer *yolo;
+  mynah_import_report report;
+  char path[MYNAH_PATH_MAX], size[32];
+  void *config;
+  if (!mynah_labels_is(j->command.data)) return MYNAH_OK;
+  MYNAH_TRY(mynah_make_dirs(j->command.out));
+  MYNAH_TRY(mynah_path_join(path, sizeof path, j->command.out, "data.demos"));
+  if (!mynah_file_exists(path)) {
+    MYNAH_TRY(mynah_importer_find("yolo", &yolo));
+    if (!(config = mynah_calloc(1, yolo->config->bytes))) return MYNAH_NO_MEMORY;
+    mynah_config_bind bind = {yolo->config, config};
+    mynah_config_default(yolo->config, config);
+    snprintf(size, sizeof size, "%lld", (long long)j->detector.size);
+    mynah_status status = mynah_config_set(&bind, 1, "imgsz", size);
+    if (status == MYNAH_OK) status = yolo->run(j->command.data, path, config, tool_progress(), &report);
+    mynah_free(config);
+    MYNAH_TRY(status);
+    tool_say("%lld pictures brought in, %lld left out: %s", (long long)report.n_frames, (long long)report.n_skipped,
+             path);
+    mynah_json_destroy(report.skipped);
+  }
+  return mynah_copy_text(j->command.data, sizeof j->command.data, path);
+}
+
 static mynah_status prepare(training *t) {
   job *j = t->job;
   bool is_resumed = j->command.resume[0] != 0;
+  MYNAH_TRY(bring_in(j));
   MYNAH_TRY(mynah_dataset_open(j->command.data, MYNAH_OPEN_READ, &t->dataset));
   MYNAH_TRY(mynah_split_create(t->dataset, &j->feed, (uint64_t)j->train.seed, &t->split));
   MYNAH_TRY(describe(t));
@@ -131,8 +166,15 @@ static mynah_status prepare(training *t) {
   MYNAH_TRY(make_weights(t));
   int n_threads = j->train.threads > 0 ? (int)j->train.threads : mynah_cpu_count();
   MYNAH_TRY(mynah_frames_load(j->command.data, &j->feed, t->windows, 2, n_threads, tool_progress(), &t->frames));
-  mynah_learn_task task = {.context = t, .build = build, .weights = t->weights, .frames = t->frames, .windows = t->windows, .n_windows = 2,
-                           .feed = &j->feed, .split = &t->split, .save = save};
+  mynah_learn_task task = {.context = t,
+                           .build = build,
+                           .weights = t->weights,
+                           .frames = t->frames,
+                           .windows = t->windows,
+                           .n_windows = 2,
+                           .feed = &j->feed,
+                           .split = &t->split,
+                           .save = save};
   MYNAH_TRY(mynah_trainer_create(&j->train, &task, j->command.out, is_resumed, &t->trainer));
   return is_resumed ? MYNAH_OK : write_config(j);
 }
@@ -146,7 +188,8 @@ static void clean_up(training *t) {
   if (t->classes) mynah_names_free(t->classes, t->n_classes);
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------------------- */
+/* ---- the command
+ * -------------------------------------------------------------------------------------------------------- */
 
 static mynah_status configure(const tool_args *args, job *j) {
   const char *resume = tool_setting(args, "resume"), *preset = tool_setting(args, "preset");
@@ -160,7 +203,7 @@ static mynah_status configure(const tool_args *args, job *j) {
   }
   if (preset) MYNAH_TRY(tool_apply_preset(preset, binds, n));
   MYNAH_TRY(tool_apply(args, binds, n));
-  if (!j->command.data[0]) return tool_usage_error("data=NAME.demos is missing");
+  if (!j->command.data[0]) return tool_usage_error("data=NAME.demos or dataset.yaml is missing");
   return j->command.out[0] ? MYNAH_OK : tool_usage_error("out=FOLDER is missing");
 }
 
@@ -176,8 +219,8 @@ mynah_status train_detector_run(const tool_args *args, mynah_json *result) {
   if (status == MYNAH_INTERRUPTED) tool_say("stopped; go on with: mynah train resume=%s", j.command.out);
   MYNAH_TRY(status);
   MYNAH_TRY(mynah_path_join(path, sizeof path, j.command.out, "policy.safetensors"));
-  tool_say("trained a detector: %lld steps in %.1f s (%.1f pictures/s), loss %.5g, validation %.5g\n%s", (long long)report.steps,
-           report.seconds, report.samples_per_s, report.train_loss, report.valid_loss, path);
+  tool_say("trained a detector: %lld steps in %.1f s (%.1f pictures/s), loss %.5g, validation %.5g\n%s",
+           (long long)report.steps, report.seconds, report.samples_per_s, report.train_loss, report.valid_loss, path);
   return train_report_to_json(&report, path, result);
 }
 
