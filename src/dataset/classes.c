@@ -19,7 +19,8 @@ mynah_status mynah_dataset_set_classes(mynah_dataset *d, const char *const *name
 
 static mynah_status copy_names(const mynah_json *list, char ***out, size_t *n) {
   size_t count = mynah_json_size(list);
-  if (!mynah_json_is_array(list) || count == 0) return mynah_fail(MYNAH_CORRUPT, "the note '" NOTE "' is no list of names");
+  if (!mynah_json_is_array(list) || count == 0)
+    return mynah_fail(MYNAH_CORRUPT, "the note '" NOTE "' is no list of names");
   char **names = mynah_calloc(count, sizeof *names);
   if (!names) return MYNAH_NO_MEMORY;
   for (size_t i = 0; i < count; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Random changes of a picture together with its boxes: scaled, moved, flipped, or four pictures put together (mosaic). What
- * a picture does not reach is grey. */
+/* Random changes of a picture together with its boxes: scaled, moved, flipped, or four pictures put together (mosaic).
+ * What a picture does not reach is grey. */
 #include "feed_internal.h"
 
 #include <math.h>
@@ -23,8 +23,10 @@ static void put_boxes(mynah__scene *s, const float *boxes, const area *from, con
   for (int64_t i = 0; i < s->n_boxes; i++, boxes += 5) {
     if (boxes[0] < 0 || s->n == s->n_boxes) continue;
     double w = (double)boxes[3] * s->width * sx, h = (double)boxes[4] * s->height * sy;
-    double x = ((double)boxes[1] * s->width - from->x0) * sx + to->x0, y = ((double)boxes[2] * s->height - from->y0) * sy + to->y0;
-    double x0 = fmax(x - w / 2, to->x0), x1 = fmin(x + w / 2, to->x1), y0 = fmax(y - h / 2, to->y0), y1 = fmin(y + h / 2, to->y1);
+    double x = ((double)boxes[1] * s->width - from->x0) * sx + to->x0,
+           y = ((double)boxes[2] * s->height - from->y0) * sy + to->y0;
+    double x0 = fmax(x - w / 2, to->x0), x1 = fmin(x + w / 2, to->x1), y0 = fmax(y - h / 2, to->y0),
+           y1 = fmin(y + h / 2, to->y1);
     if (x1 - x0 < LEAST_PX || y1 - y0 < LEAST_PX || (x1 - x0) * (y1 - y0) < LEAST_SHARE * w * h) continue;
     float *out = s->boxes + 5 * s->n++;
     out[0] = boxes[0];
@@ -34,9 +36,10 @@ static void put_boxes(mynah__scene *s, const float *boxes, const area *from, con
 }
 
 /* The picture, `scale` times as large, with its corner at (x,y), as far as it falls into `clip`. */
-static void put_picture(mynah__scene *s, const uint8_t *picture, const float *boxes, double scale, double x, double y, const area *clip) {
-  area to = {between(x, clip->x0, clip->x1), between(y, clip->y0, clip->y1), between(x + scale * s->width, clip->x0, clip->x1),
-             between(y + scale * s->height, clip->y0, clip->y1)};
+static void put_picture(mynah__scene *s, const uint8_t *picture, const float *boxes, double scale, double x, double y,
+                        const area *clip) {
+  area to = {between(x, clip->x0, clip->x1), between(y, clip->y0, clip->y1),
+             between(x + scale * s->width, clip->x0, clip->x1), between(y + scale * s->height, clip->y0, clip->y1)};
   area from = {between((to.x0 - x) / scale, 0, s->width), between((to.y0 - y) / scale, 0, s->height),
                between((to.x1 - x) / scale, 0, s->width), between((to.y1 - y) / scale, 0, s->height)};
   int width = to.x1 - to.x0, height = to.y1 - to.y0;
@@ -44,8 +47,8 @@ static void put_picture(mynah__scene *s, const uint8_t *picture, const float *bo
   mynah_image whole = {(uint8_t *)(uintptr_t)picture, s->width, s->height}, part = {s->scratch, width, height};
   mynah_image_resample(&whole, from.x0, from.y0, from.x1 - from.x0, from.y1 - from.y0, &part);
   for (int row = 0; row < height; row++)
-    memcpy(s->picture + ((size_t)(to.y0 + row) * (size_t)s->width + (size_t)to.x0) * 3, s->scratch + (size_t)row * (size_t)width * 3,
-           (size_t)width * 3);
+    memcpy(s->picture + ((size_t)(to.y0 + row) * (size_t)s->width + (size_t)to.x0) * 3,
+           s->scratch + (size_t)row * (size_t)width * 3, (size_t)width * 3);
   put_boxes(s, boxes, &from, &to);
 }
 

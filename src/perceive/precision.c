@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Average precision as COCO defines it (Lin et al. 2014): greedy matching by score at ten overlaps, 101 points of recall, at most
- * 100 boxes of a class and picture, all sizes. Sums and orders are those of pycocotools, so that the numbers are, too. */
+/* Average precision as COCO defines it (Lin et al. 2014): greedy matching by score at ten overlaps, 101 points of
+ * recall, at most 100 boxes of a class and picture, all sizes. Sums and orders are those of pycocotools, so that the
+ * numbers are, too. */
 #include <mynah/perceive.h>
 
 #include <math.h>
@@ -50,14 +51,16 @@ void mynah_precision_destroy(mynah_precision *p) {
 static double overlap_at(int i) { return i == OVERLAPS - 1 ? 0.95 : 0.5 + i * ((0.95 - 0.5) / (OVERLAPS - 1)); }
 
 static double iou_of(const mynah_box *a, const mynah_box *b) {
-  double aw = (double)a->x2 - (double)a->x1, ah = (double)a->y2 - (double)a->y1, bw = (double)b->x2 - (double)b->x1, bh = (double)b->y2 - (double)b->y1;
+  double aw = (double)a->x2 - (double)a->x1, ah = (double)a->y2 - (double)a->y1, bw = (double)b->x2 - (double)b->x1,
+         bh = (double)b->y2 - (double)b->y1;
   double w = fmin((double)a->x2, (double)b->x2) - fmax((double)a->x1, (double)b->x1);
   double h = fmin((double)a->y2, (double)b->y2) - fmax((double)a->y1, (double)b->y1);
   if (w <= 0 || h <= 0) return 0;
   return w * h / (aw * ah + bw * bh - w * h);
 }
 
-/* ---- one picture --------------------------------------------------------------------------------------------------------- */
+/* ---- one picture
+ * --------------------------------------------------------------------------------------------------------- */
 
 static int better_first(const void *a, const void *b) {
   const found *x = a, *y = b;
@@ -65,8 +68,8 @@ static int better_first(const void *a, const void *b) {
   return (x->number > y->number) - (x->number < y->number);
 }
 
-/* Which of the class's objects box `b` takes at each overlap: of those still free the one it overlaps most, the later of equals.
- * taken [n_truth]: a bit for each overlap. */
+/* Which of the class's objects box `b` takes at each overlap: of those still free the one it overlaps most, the later
+ * of equals. taken [n_truth]: a bit for each overlap. */
 static uint16_t match(const mynah_box *b, const mynah_box *truth, int n_truth, uint16_t *taken) {
   uint16_t hits = 0;
   for (int i = 0; i < OVERLAPS; i++) {
@@ -85,8 +88,8 @@ static uint16_t match(const mynah_box *b, const mynah_box *truth, int n_truth, u
 }
 
 /* Boxes of one class, best first, into p->found. order [n]: room. */
-static mynah_status add_class(mynah_precision *p, int label, const mynah_box *boxes, int n, const mynah_box *truth, int n_truth,
-                              found *order, uint16_t *taken) {
+static mynah_status add_class(mynah_precision *p, int label, const mynah_box *boxes, int n, const mynah_box *truth,
+                              int n_truth, found *order, uint16_t *taken) {
   int n_own = 0;
   for (int i = 0; i < n; i++)
     if (boxes[i].label == label) order[n_own++] = (found){boxes[i].confidence, 0, label, i};
@@ -102,23 +105,27 @@ static mynah_status add_class(mynah_precision *p, int label, const mynah_box *bo
   return MYNAH_OK;
 }
 
-mynah_status mynah_precision_add(mynah_precision *p, const mynah_box *truth, int n_truth, const mynah_box *boxes, int n) {
+mynah_status mynah_precision_add(mynah_precision *p, const mynah_box *truth, int n_truth, const mynah_box *boxes,
+                                 int n) {
   found *order = mynah_calloc((size_t)n + 1, sizeof *order);
   uint16_t *taken = mynah_calloc((size_t)n_truth + 1, sizeof *taken);
   mynah_status status = order && taken ? MYNAH_OK : MYNAH_NO_MEMORY;
   for (int i = 0; i < n_truth; i++)
     if (truth[i].label >= 0 && truth[i].label < p->n_classes) p->n_truth[truth[i].label]++;
-  for (int label = 0; label < p->n_classes && status == MYNAH_OK; label++) status = add_class(p, label, boxes, n, truth, n_truth, order, taken);
+  for (int label = 0; label < p->n_classes && status == MYNAH_OK; label++)
+    status = add_class(p, label, boxes, n, truth, n_truth, order, taken);
   if (status == MYNAH_OK) p->n_pictures++;
   mynah_free(order);
   mynah_free(taken);
   return status;
 }
 
-/* ---- all pictures -------------------------------------------------------------------------------------------------------- */
+/* ---- all pictures
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Area under the curve at overlap i of n boxes of one class, best first. recall, precision [n]: room. */
-static double average_precision(const found *boxes, size_t n, int64_t n_truth, int i, double *recall, double *precision) {
+static double average_precision(const found *boxes, size_t n, int64_t n_truth, int i, double *recall,
+                                double *precision) {
   double hits = 0, misses = 0, sum = 0;
   for (size_t k = 0; k < n; k++) {
     if (boxes[k].hits >> i & 1) hits++;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Training a detector: the graph of its loss, and the detector that a training's weights are.
  *
- * Both heads learn together. Gradients of the one-to-one head stop at the features, which the one-to-many head forms; its share
- * of the loss falls linearly over the training. The place in the training is a buffer that every step moves on, so that it is
- * in the checkpoints as all that is learned. */
+ * Both heads learn together. Gradients of the one-to-one head stop at the features, which the one-to-many head forms;
+ * its share of the loss falls linearly over the training. The place in the training is a buffer that every step moves
+ * on, so that it is in the checkpoints as all that is learned. */
 #include "perceive_internal.h"
 
 #include <string.h>
@@ -16,11 +16,11 @@
 #define DETECTOR_ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(mynah_detector_config, type, field, name, value, low, high, unit, help)
 static const mynah_key detector_keys[] = {MYNAH_DETECTOR_KEYS(DETECTOR_ROW)};
-const mynah_config_table mynah_detector_table = {"detector", detector_keys, sizeof detector_keys / sizeof *detector_keys,
-                                                 sizeof(mynah_detector_config)};
+const mynah_config_table mynah_detector_table = {
+    "detector", detector_keys, sizeof detector_keys / sizeof *detector_keys, sizeof(mynah_detector_config)};
 
 static mynah_yolo26_config network_of(const mynah_detector_training *t) {
-  return (mynah_yolo26_config){"nsmlx"[t->config->scale], t->n_classes, MYNAH_YOLO26_TRAINED};
+  return (mynah_yolo26_config){"nsmlx"[t->config->scale], t -> n_classes, MYNAH_YOLO26_TRAINED};
 }
 
 mynah_letterbox mynah_detector_letterbox(const mynah_detector_config *c, int width, int height) {
@@ -61,19 +61,21 @@ static mynah_node cells_constant(mynah_graph *g, const mynah_letterbox *l) {
   return y;
 }
 
-static mynah_node head_loss(const mynah_detector_training *t, mynah_graph *g, const mynah_yolo26_features *features, mynah_cells cells,
-                            bool is_one_to_one) {
+static mynah_node head_loss(const mynah_detector_training *t, mynah_graph *g, const mynah_yolo26_features *features,
+                            mynah_cells cells, bool is_one_to_one) {
   mynah_yolo26_config network = network_of(t);
   mynah_yolo26_head head;
   mynah_detect_gains gains = {t->config->box_gain, t->config->class_gain, t->config->distance_gain};
   if (!mynah_model_yolo26_head(g, features, &network, is_one_to_one, &head)) return MYNAH_NO_NODE;
   cells.distances = head.distances;
   cells.logits = head.logits;
-  mynah_node assigned = is_one_to_one ? mynah_assign_cells(g, &cells, ONE_CLAIMED, 1) : mynah_assign_cells(g, &cells, MANY_CLAIMED, MANY_CLAIMED);
+  mynah_node assigned = is_one_to_one ? mynah_assign_cells(g, &cells, ONE_CLAIMED, 1)
+                                      : mynah_assign_cells(g, &cells, MANY_CLAIMED, MANY_CLAIMED);
   return mynah_detect_loss(g, &cells, assigned, &gains, t->letterbox.width, t->letterbox.height);
 }
 
-mynah_status mynah_detector_build_train(const mynah_detector_training *t, int64_t batch, mynah_graph *g, mynah_node *loss) {
+mynah_status mynah_detector_build_train(const mynah_detector_training *t, int64_t batch, mynah_graph *g,
+                                        mynah_node *loss) {
   const mynah_letterbox *l = &t->letterbox;
   mynah_yolo26_config network = network_of(t);
   mynah_yolo26_features features;
@@ -105,7 +107,8 @@ static mynah_status name_classes(const mynah_detector_training *t, mynah_detecto
   return MYNAH_OK;
 }
 
-mynah_status mynah_detector_from_training(const mynah_detector_training *t, const mynah_weights *w, mynah_detector **out) {
+mynah_status mynah_detector_from_training(const mynah_detector_training *t, const mynah_weights *w,
+                                          mynah_detector **out) {
   mynah_detector *d;
   int n = mynah_weights_n_tensors(w);
   mynah_safetensor *tensors = mynah_calloc((size_t)n + 1, sizeof *tensors);

@@ -112,6 +112,10 @@ static void test_folder(void **state) {
   assert_int_equal(mynah_test_run(out, sizeof out, "train detector out=x 2>&1"), 2);
   assert_int_equal(mynah_test_run(out, sizeof out, "train detector data=none.yaml out=x 2>&1"), 1);
   assert_non_null(strstr(out, "none.yaml"));
+  j = mynah_test_run_json("detect from_set/policy.safetensors source=set/images/train");
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "images")), 24);
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "left_out"), 0), 3);
+  mynah_json_destroy(j);
   mynah_json_destroy(mynah_test_run_json("record sim=follow state=none width=64 limit=1 episodes=2 out=plain.demos"));
   assert_int_equal(mynah_test_run(out, sizeof out, "train detector data=plain.demos out=x 2>&1"), 1);
   assert_non_null(strstr(out, "labels=true"));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Batch norm and its gradient. The memory is the cost: x is read once for its statistics and once more to be normalised.
+/* Batch norm and its gradient. The memory is the cost: x is read once for its statistics and once more to be
+ * normalised.
  *
- * Few channels make short rows: as many rows as fill four vectors are then taken as one, and their sums joined at the end.
- * Sums run over 256 rows in floats and then go to doubles, always in the same order. */
+ * Few channels make short rows: as many rows as fill four vectors are then taken as one, and their sums joined at the
+ * end. Sums run over 256 rows in floats and then go to doubles, always in the same order. */
 #include "level.h"
 #include "vec.h"
 
@@ -44,9 +45,10 @@ static void join(const extent *e, double *sum) {
   for (int64_t i = e->c; i < e->width; i++) sum[i % e->c] += sum[i];
 }
 
-/* Over n rows and `vectors` vectors of columns: sums of d and d (x - mean), where d is dy, or x - mean itself when dy is NULL. */
-INLINE void sum_columns(int vectors, int64_t part, int64_t n, int64_t width, const float *x, const float *dy, const float *mean,
-                        double *first, double *second) {
+/* Over n rows and `vectors` vectors of columns: sums of d and d (x - mean), where d is dy, or x - mean itself when dy
+ * is NULL. */
+INLINE void sum_columns(int vectors, int64_t part, int64_t n, int64_t width, const float *x, const float *dy,
+                        const float *mean, double *first, double *second) {
   vec m[VECTORS], s0[VECTORS] = {{0}}, s1[VECTORS] = {{0}};
   UNROLL for (int j = 0; j < vectors; j++) m[j] = load_at(mean, j * VL, j == vectors - 1 ? part : 0);
   for (int64_t r = 0; r < n; r++, x += width) {
@@ -59,7 +61,8 @@ INLINE void sum_columns(int vectors, int64_t part, int64_t n, int64_t width, con
     if (dy) dy += width;
   }
   for (int j = 0; j < vectors; j++)
-    for (int i = 0; i < (j == vectors - 1 && part ? (int)part : VL); i++) first[j * VL + i] += (double)s0[j][i], second[j * VL + i] += (double)s1[j][i];
+    for (int i = 0; i < (j == vectors - 1 && part ? (int)part : VL); i++)
+      first[j * VL + i] += (double)s0[j][i], second[j * VL + i] += (double)s1[j][i];
 }
 
 /* All rows: sums (width) per column, joined into the first c. */
@@ -131,7 +134,8 @@ void FAST(batch_norm)(const mynah__call *call) {
   for (int64_t r = 0; r < e.rows / e.fold; r++, x += e.width, y += e.width)
     for (int64_t i = 0; i < e.width; i += VL) {
       int64_t part = e.width - i < VL ? e.width - i : 0;
-      store_at(y, i, part, (load_at(x, i, part) - load_at(m.mean, i, part)) * load_at(m.a, i, part) + load_at(m.b, i, part));
+      store_at(y, i, part,
+               (load_at(x, i, part) - load_at(m.mean, i, part)) * load_at(m.a, i, part) + load_at(m.b, i, part));
     }
 }
 
@@ -163,6 +167,7 @@ void FAST(batch_norm_grad)(const mynah__call *call) {
     for (int64_t i = 0; i < e.width; i += VL) {
       int64_t part = e.width - i < VL ? e.width - i : 0;
       vec off = load_at(x, i, part) - load_at(m.mean, i, part);
-      store_at(dx, i, part, load_at(dy, i, part) * load_at(m.a, i, part) + off * load_at(m.p, i, part) + load_at(m.b, i, part));
+      store_at(dx, i, part,
+               load_at(dy, i, part) * load_at(m.a, i, part) + off * load_at(m.p, i, part) + load_at(m.b, i, part));
     }
 }

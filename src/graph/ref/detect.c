@@ -19,7 +19,8 @@ typedef struct sample {
 
 static sample sample_at(const mynah__call *call, int64_t b) {
   const int64_t *logits = call->step->in[1].shape.dims;
-  sample s = {logits[1], call->step->in[2].shape.dims[1], logits[2], call->in[0], call->in[1], call->in[2], call->in[3]};
+  sample s = {logits[1],  call->step->in[2].shape.dims[1], logits[2], call->in[0], call->in[1], call->in[2],
+              call->in[3]};
   s.distances += b * s.cells * 4;
   s.logits += b * s.cells * s.classes;
   s.objects += b * s.boxes * 5;
@@ -44,7 +45,8 @@ static int64_t class_of(const sample *s, int64_t m) {
   return k >= 0 && k < s->classes ? k : -1;
 }
 
-/* ---- complete IoU (Zheng et al. 2020) --------------------------------------------------------------------------------- */
+/* ---- complete IoU (Zheng et al. 2020)
+ * --------------------------------------------------------------------------------- */
 
 /* 4/pi^2 (atan W/H - atan w/h)^2 */
 static double aspect_of(double angle) { return 4 / (PI * PI) * angle * angle; }
@@ -74,7 +76,8 @@ static double complete_iou(const rect *p, const rect *o, double *alpha, double s
   return iou - (rho2 / c2 + v * *alpha);
 }
 
-/* ---- assignment (Feng et al. 2021, eq. 5; YOLO26's rules for small objects and for one cell an object) ------------------ */
+/* ---- assignment (Feng et al. 2021, eq. 5; YOLO26's rules for small objects and for one cell an object)
+ * ------------------ */
 
 /* A cell that may answer for an object. */
 typedef struct claim {
@@ -95,8 +98,8 @@ static void cell_sizes(const sample *s, double *least, double *next) {
   if (isinf(*next)) *next = *least;
 }
 
-/* Where an object's cells may have their centres: its box, sides below the smallest cell's grown to the next size, so that
- * an object between the centres has cells as well. */
+/* Where an object's cells may have their centres: its box, sides below the smallest cell's grown to the next size, so
+ * that an object between the centres has cells as well. */
 static rect area_of(const sample *s, int64_t m, double least, double next) {
   const real *o = s->objects + 5 * m;
   double w = (double)o[3] < least ? next : (double)o[3], h = (double)o[4] < least ? next : (double)o[4];
@@ -163,7 +166,8 @@ static void score_cells(const mynah__step *step, const sample *s, int64_t m, rea
   int n = 0;
   double overlap = 0;
   for (int64_t a = 0; a < s->cells; a++)
-    if (out[3 * a + OWNER] == (real)m) n = insert_claim(best, n, (int)step->a.i[1], (claim){a, (double)out[3 * a + METRIC]});
+    if (out[3 * a + OWNER] == (real)m)
+      n = insert_claim(best, n, (int)step->a.i[1], (claim){a, (double)out[3 * a + METRIC]});
   for (int64_t a = 0; a < s->cells; a++) {
     if (out[3 * a + OWNER] != (real)m) continue;
     bool is_kept = false;
@@ -217,7 +221,8 @@ static void run_assign_cells(const mynah__call *call) {
 }
 MYNAH__REF_KERNEL(assign_cells);
 
-/* ---- loss --------------------------------------------------------------------------------------------------------------- */
+/* ---- loss
+ * --------------------------------------------------------------------------------------------------------------- */
 
 /* max(sum of scores, 1) */
 static double score_sum(const mynah__call *call) {
@@ -251,8 +256,8 @@ static double box_loss(const mynah__step *step, const sample *s, const real *ass
   return box * (1 - iou) + distance * l1;
 }
 
-/* Sum over cells of score (f[0] (1 - ciou) + f[2] mean |distances|) + f[1] cross-entropy with the scores, over the sum of
- * scores. log(1 + e^x) - x y */
+/* Sum over cells of score (f[0] (1 - ciou) + f[2] mean |distances|) + f[1] cross-entropy with the scores, over the sum
+ * of scores. log(1 + e^x) - x y */
 static void run_detect_loss(const mynah__call *call) {
   const mynah__step *step = call->step;
   const real *assigned = call->in[4];
@@ -263,7 +268,8 @@ static void run_detect_loss(const mynah__call *call) {
       const real *x = s.logits + a * s.classes;
       int64_t own = assigned[0] >= 0 ? class_of(&s, (int64_t)assigned[0]) : -1;
       for (int64_t k = 0; k < s.classes; k++)
-        sum += step->a.f[1] * (fmax((double)x[k], 0) + log1p(exp(-fabs((double)x[k]))) - (k == own ? (double)(x[k] * assigned[1]) : 0));
+        sum += step->a.f[1] * (fmax((double)x[k], 0) + log1p(exp(-fabs((double)x[k]))) -
+                               (k == own ? (double)(x[k] * assigned[1]) : 0));
       if (own >= 0 && assigned[1] > 0) sum += (double)assigned[1] * box_loss(step, &s, assigned, a, NULL);
     }
   }
