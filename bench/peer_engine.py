@@ -163,7 +163,7 @@ def inference_peers(name):
 
 def ours(binary, name, what):
     """What bench_kernels prints: threads -> milliseconds of a training step, or {1: milliseconds} of inference."""
-    text = subprocess.run([binary, name, what], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run([binary, name, what, "f32"], check=True, capture_output=True, text=True).stdout
     if what == "train":
         return {int(t): float(ms) for t, ms in re.findall(r"threads (\d): ([\d.]+) ms", text)}
     return {1: float(re.search(r"batch 1: ([\d.]+) us", text)[1]) * 1e-3}

@@ -83,7 +83,8 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_get_classes(mynah_dataset *d,
 /* One episode at a time. info: seed, success, task, expert are used. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_episode_begin(mynah_dataset *d, const mynah_episode *info);
 /* One frame: a value for each feature in the file's order; images are raw RGB (and are encoded here), or, with
- * is_encoded[i], a JPEG or PNG blob kept as it is. time_ns must not go back.
+ * is_encoded[i], a JPEG or PNG blob kept as it is; NULL data of an image: the same picture as in the frame before, which
+ * is kept once (a camera slower than the frames). time_ns must not go back.
  * Fails: MISMATCH (size), NONFINITE (names feature and element), NO_SPACE; the episode can then be discarded. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_episode_add(mynah_dataset *d, int64_t time_ns, const mynah_value *values,
                                                        const bool *is_encoded);
@@ -92,6 +93,12 @@ MYNAH_API void mynah_episode_mark(mynah_dataset *d, int success);
 /* The final commit, checkpoint and sync. *id (may be NULL) names it. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_episode_seal(mynah_dataset *d, int64_t *id);
 MYNAH_API void mynah_episode_discard(mynah_dataset *d);
+
+/* Keeps so many bytes of the disk in a ballast file, NAME.demos.ballast, until d is closed. When space runs low the ballast is
+ * given up: the open episode has room to be sealed, no other begins. Fails: NO_SPACE. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_keep_room(mynah_dataset *d, int64_t bytes);
+/* The ballast was given up: seal and stop. */
+MYNAH_API bool mynah_dataset_is_short(const mynah_dataset *d);
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 

@@ -202,7 +202,10 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_differentiate_inputs(mynah_graph *g, 
 
 typedef struct mynah_compile_config {
   const char *kernels;     /* families in order of preference: "fast,dnnl,ref" (NULL: that) */
-  mynah_dtype precision;   /* MYNAH_F32; MYNAH_F64: ref kernels in double, for gradient checks; others are refused */
+  /* MYNAH_F32. MYNAH_BF16: operands of linear, matmul, convolutions and of their gradients are rounded to the nearest
+   * bfloat16, ties to even; sums, results, weights and all other steps are floats, as are inputs and outputs. MYNAH_F64:
+   * ref kernels in double, for gradient checks. Others are refused. */
+  mynah_dtype precision;
   bool is_frozen;          /* weights never change once bound: pack them once */
   int n_threads;           /* threads inside one run (inference only); 0 means 1 */
 } mynah_compile_config;

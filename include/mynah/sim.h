@@ -76,6 +76,8 @@ MYNAH_API double mynah_track_side_correction(double shift_m, double speed_m_s);
 
 /* ---- pusht: gym-pusht 0.1.8 ----------------------------------------------------------------------------------- */
 
+/* 10 Hz, at most 300 steps. Expert: a planner that tries pushes out on a second world (go around the block, push straight at one of 44
+ * contacts, or from where the agent is; the least of way, push and steps left); it depends on the present state alone. */
 extern MYNAH_API const mynah_device_type mynah_sim_pusht;
 /* Starts an episode from a given state instead of a seed, as gym-pusht's reset_to_state.
  * Shape: state (5) agent x, agent y, block x, block y in px, block angle in rad */

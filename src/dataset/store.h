@@ -16,6 +16,8 @@
 /* user_version is 1000 * major + minor: a newer major is refused; a newer minor only adds tables, so it can be read. */
 #define MYNAH__MAJOR 1
 #define MYNAH__MINOR 0
+/* Beside the codecs of pictures: the same picture as in an earlier frame, whose number (int64) is the data. */
+#define MYNAH__CODEC_REPEAT 3
 /* The largest encoded picture taken. */
 #define MYNAH__MAX_PICTURE_BYTES ((size_t)1 << 27)
 
@@ -28,6 +30,7 @@ typedef struct mynah__open_episode {
   int64_t times[MYNAH__BLOCK_FRAMES];
   uint8_t *rows[MYNAH__MAX_FEATURES];      /* of vector features: frames of the block not yet stored */
   mynah_str pictures[MYNAH__MAX_FEATURES]; /* of image features: this frame's, encoded */
+  int64_t shown[MYNAH__MAX_FEATURES];      /* of image features: the frame whose picture was stored last */
   int n_pending;
   mynah_sha256 hash;
 } mynah__open_episode;
@@ -69,8 +72,18 @@ struct mynah_dataset {
   mynah__block blocks[MYNAH__MAX_FEATURES + 1]; /* [0]: times, [1 + i]: feature i */
   uint8_t *picture;                             /* the picture read last */
   size_t picture_capacity;
+  int64_t picture_frame; /* the frame under which it is stored: of a repeated one, the earlier */
   mynah_json *tags; /* the note, when it was asked for */
+  int64_t ballast_bytes; /* of the ballast file beside it; 0: none */
+  bool is_short;         /* of space: the ballast was given up */
 };
+
+/* ---- guard.c -------------------------------------------------------------------------------------------------------
+ */
+
+/* Looks how much space is left, and gives the ballast up if it is too little. */
+void mynah__guard_look(mynah_dataset *d);
+void mynah__guard_end(mynah_dataset *d);
 
 /* ---- store.c -------------------------------------------------------------------------------------------------------
  */

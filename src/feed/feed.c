@@ -124,7 +124,8 @@ static void make_batch(const mynah_feed *f, int64_t k, uint8_t *scratch, mynah_b
   if (!f->options.is_training && start + size > f->n_samples) size = f->n_samples > start ? f->n_samples - start : 0;
   batch->number = k;
   batch->size = size;
-  for (int64_t i = 0; i < size; i++) put_sample(f, start + i, i, scratch, batch);
+  int64_t end = f->options.count > 0 && f->options.first + f->options.count < size ? f->options.first + f->options.count : size;
+  for (int64_t i = f->options.first; i < end; i++) put_sample(f, start + i, i, scratch, batch);
 }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */

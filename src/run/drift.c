@@ -420,8 +420,8 @@ static mynah_status run(drift *d, probe *expert, probe *own, mynah_json *result)
   mynah_json *recovery = mynah_json_object(), *stress = mynah_json_array();
   mynah_json_set(result, "recovery", recovery);
   mynah_json_set(result, "stress", stress);
-  MYNAH_TRY(add_recovery(d, false, "clone", recovery));
-  if (has_expert) MYNAH_TRY(add_recovery(d, true, "expert", recovery));
+  if (d->config->push > 0) MYNAH_TRY(add_recovery(d, false, "clone", recovery));
+  if (d->config->push > 0 && has_expert) MYNAH_TRY(add_recovery(d, true, "expert", recovery));
   if (d->config->stress_episodes > 0) MYNAH_TRY(add_stress(d, stress));
   return d->neighbours ? add_alarm(own, result) : MYNAH_OK;
 }

@@ -63,14 +63,17 @@ static bool is_detector(const tool_args *args) {
 }
 
 static mynah_status run(const tool_args *args, mynah_json *result) {
-  if (is_detector(args)) return train_detector_run(args, result);
   train_job job = {0};
   mynah_train_report report;
   char path[MYNAH_PATH_MAX];
+  MYNAH_TRY(mynah_ranks_begin());
+  bool is_first = mynah_ranks_now().index == 0;
+  if (!is_first) tool_be_silent();
+  if (is_detector(args)) return train_detector_run(args, result);
   mynah_status status = configure(args, &job);
   if (status == MYNAH_OK) status = train_job_run(&job, &report, path);
-  if (status == MYNAH_OK) status = train_report_to_json(&report, path, result);
-  if (status == MYNAH_OK)
+  if (status == MYNAH_OK && is_first) status = train_report_to_json(&report, path, result);
+  if (status == MYNAH_OK && is_first)
     tool_say("trained %s: %lld steps in %.1f s (%.0f samples/s), loss %.5g, validation %.5g\n%s", job.type->name,
              (long long)report.steps, report.seconds, report.samples_per_s, report.train_loss, report.valid_loss, path);
   if (status == MYNAH_INTERRUPTED) tool_say("stopped; go on with: mynah train resume=%s", job.command.out);

@@ -64,6 +64,7 @@ void tool_say_metrics(const mynah_json *j);
 /* A progress line on a terminal, plain lines every few seconds elsewhere. */
 const mynah_progress *tool_progress(void);
 void tool_progress_end(void);
+void tool_be_silent(void); /* as under --quiet */
 /* Sets how tool_say and progress behave. */
 void tool_output_begin(const tool_args *args);
 
@@ -127,6 +128,16 @@ mynah_status eval_detector_run(const tool_args *args, mynah_json *result);
 extern const mynah_config_table eval_detector_table;
 mynah_status train_detector_run(const tool_args *args, mynah_json *result);
 int train_detector_tables(const mynah_config_table **out);
+
+/* ---- a robot, simulator or person at a fixed rate, shared by run and record (cmd_run.c, view.c) ---- */
+
+mynah_status tool_run_robot(const tool_args *args, mynah_json *result);
+/* What a device sees, drawn in the terminal on stderr by a thread of its own, eight times a second. */
+typedef struct view view;
+mynah_status view_open(const mynah_device *device, view **out);
+void view_close(view *v);
+/* For mynah_loop_task: keeps a copy of the newest values; never waits. */
+void view_watch(void *context, const mynah_value *values);
 
 /* ---- simulators by settings, shared by eval, record, train (sims.c) ---- */
 

@@ -136,6 +136,7 @@ static mynah_status bring_in(job *j) {
   char path[MYNAH_PATH_MAX], size[32];
   void *config;
   if (!mynah_labels_is(j->command.data)) return MYNAH_OK;
+  if (mynah_ranks_now().count > 1) return mynah_fail(MYNAH_UNSUPPORTED, "%s: several ranks train on a .demos: import yolo makes one", j->command.data);
   MYNAH_TRY(mynah_make_dirs(j->command.out));
   MYNAH_TRY(mynah_path_join(path, sizeof path, j->command.out, "data.demos"));
   if (!mynah_file_exists(path)) {
@@ -176,7 +177,7 @@ static mynah_status prepare(training *t) {
                            .split = &t->split,
                            .save = save};
   MYNAH_TRY(mynah_trainer_create(&j->train, &task, j->command.out, is_resumed, &t->trainer));
-  return is_resumed ? MYNAH_OK : write_config(j);
+  return is_resumed || mynah_ranks_now().index > 0 ? MYNAH_OK : write_config(j);
 }
 
 static void clean_up(training *t) {
@@ -217,7 +218,7 @@ mynah_status train_detector_run(const tool_args *args, mynah_json *result) {
   if (status == MYNAH_OK) status = mynah_trainer_run(t.trainer, tool_progress(), &report);
   clean_up(&t);
   if (status == MYNAH_INTERRUPTED) tool_say("stopped; go on with: mynah train resume=%s", j.command.out);
-  MYNAH_TRY(status);
+  if (status != MYNAH_OK || mynah_ranks_now().index > 0) return status;
   MYNAH_TRY(mynah_path_join(path, sizeof path, j.command.out, "policy.safetensors"));
   tool_say("trained a detector: %lld steps in %.1f s (%.1f pictures/s), loss %.5g, validation %.5g\n%s",
            (long long)report.steps, report.seconds, report.samples_per_s, report.train_loss, report.valid_loss, path);
