@@ -215,6 +215,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_script_next(mynah_script *s, const my
   K(FLOAT, noise_tau_s, "noise.tau_s", 0.5, 0.01, 60, "s", "its correlation time")                 \
   K(INT, noise_elements, "noise.elements", 1, 1, 64, "", "how many elements of the action get noise, from the first") \
   K(INT, max_frames, "max_frames", 0, 0, 1.0e12, "frames", "stop after so many frames in all; 0: no limit") \
+  K(INT, every, "every", 1, 1, 100000, "frames", "only every n-th frame is seen and kept: pictures for a detector need not follow closely") \
   K(INT, jpeg_quality, "jpeg.quality", 92, 1, 100, "", "of stored pictures")                         \
   K(INT, ballast_mb, "ballast.mb", 16, 0, 1048576, "MiB", "of the disk kept free while recording, for the episode that meets a full disk")
 

@@ -144,19 +144,21 @@ mynah_status mynah__read_block(mynah_dataset *d, const mynah_episode *e, int64_t
 mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame,
                                  mynah_codec *codec, size_t *bytes); /* into d->picture */
 
-/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------ */
+/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------
+ */
 
 /* An episode's tags, NULL if none; d's until it changes. */
 mynah_status mynah__tags_of(mynah_dataset *d, int64_t id, const mynah_json **out);
-/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are. */
+/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are.
+ */
 typedef struct mynah__copy {
   int64_t first, last;
   double rate_hz;
   bool is_reencoded;
 } mynah__copy;
 /* Feature k of `to` is feature map[k] of `from`, which may be the same file. */
-mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map, const mynah__copy *how,
-                                 int64_t *id);
+mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
+                                 const mynah__copy *how, int64_t *id);
 
 /* ---- importers.c ---------------------------------------------------------------------------------------------------
  */
@@ -171,7 +173,7 @@ mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file)
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);
 mynah_status mynah__import_end(mynah__import_file *file, mynah_status status);
 extern const mynah_importer mynah__import_csv, mynah__import_lerobot, mynah__import_npz, mynah__import_rollouts,
-    mynah__import_tub, mynah__import_udacity, mynah__import_zarr;
+    mynah__import_tub, mynah__import_udacity, mynah__import_yolo, mynah__import_zarr;
 extern const mynah_importer mynah__import_aloha, mynah__import_minari, mynah__import_robomimic; /* with libhdf5 */
 
 #endif
