@@ -6,7 +6,7 @@ usage: perceive.py MYNAH OUT_FOLDER [detector=FILE] [seeds=5] [counts=10,30,100]
                    [report=docs/results/perceive.md]
 
 A cell is one way of seeing with one number of demonstrations and one seed; cells that are done are not done again, so a
-script that was stopped goes on. The report is written anew after each seed from all cells there are. detector: the boxes
+script that was stopped goes on. The report is written anew after each seed of each number, from all cells there are. detector: the boxes
 are this detector's, in demonstrations and tests, instead of the simulator's exact ones. One thread."""
 import os
 import sys
@@ -63,7 +63,9 @@ def run_cell(program, out, way, count, seed, o):
 def interval(values):
     """Mean and the 95 % interval of Student's t over seeds."""
     n = len(values)
-    half = T95.get(n - 1, 1.96) * deviation(values) / n**0.5 if n > 1 else float("nan")
+    if n == 1:
+        return "%.3f" % values[0]
+    half = T95.get(n - 1, 1.96) * deviation(values) / n**0.5
     return "%.3f [%.3f, %.3f]" % (mean(values), mean(values) - half, mean(values) + half)
 
 
@@ -98,11 +100,11 @@ def main():
         raise SystemExit("unknown: %s\n%s" % (rest, __doc__))
     counts = [int(c) for c in o["counts"].split(",")]
     os.makedirs(out, exist_ok=True)
-    for seed in range(1, o["seeds"] + 1):
-        for count in counts:
+    for count in counts:
+        for seed in range(1, o["seeds"] + 1):
             for way in WAYS:
                 run_cell(program, out, way, count, seed, o)
-        report(out, counts, o)
+            report(out, counts, o)
 
 
 main()
