@@ -191,6 +191,21 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_growth_fit(const double *curves, int6
  * when n is too small for that. Sorts the scores. */
 MYNAH_API double mynah_conformal_threshold(double *scores, int64_t n, double share);
 
+/* ---- scripts ---------------------------------------------------------------------------------------------------------
+ * Actions from elsewhere, one a step. source: X.demos, whose episodes' actions are done again; a text file with a line of numbers a
+ * step, separated by commas or spaces, where an empty line ends an episode and a first line of words is skipped; or "|COMMAND",
+ * which reads {"episode":0,"step":0,"observation.state":[…]} a line and answers each with such a line.
+ * Threads: one. */
+typedef struct mynah_script mynah_script;
+typedef enum mynah_script_word { MYNAH_SCRIPT_ACTS, MYNAH_SCRIPT_ENDS_EPISODE, MYNAH_SCRIPT_ENDS } mynah_script_word;
+/* Fails: IO, NOT_FOUND, MISMATCH (a dataset of other actions). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_script_open(const char *source, int64_t n_elements, mynah_script **out);
+MYNAH_API void mynah_script_close(mynah_script *s);
+MYNAH_API void mynah_script_begin_episode(mynah_script *s, int64_t episode);
+/* Fails: INVALID (a line that is no action), IO (a command that says nothing), LIMIT, INTERRUPTED. Shape: action (n_elements) */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_script_next(mynah_script *s, const mynah_device *d, const mynah_value *observed, float *action,
+                                                       mynah_script_word *word);
+
 /* ---- recording ------------------------------------------------------------------------------------------------------ */
 
 #define MYNAH_RECORD_KEYS(K)                                                                       \
@@ -200,7 +215,9 @@ MYNAH_API double mynah_conformal_threshold(double *scores, int64_t n, double sha
   K(FLOAT, noise_tau_s, "noise.tau_s", 0.5, 0.01, 60, "s", "its correlation time")                 \
   K(INT, noise_elements, "noise.elements", 1, 1, 64, "", "how many elements of the action get noise, from the first") \
   K(INT, max_frames, "max_frames", 0, 0, 1.0e12, "frames", "stop after so many frames in all; 0: no limit") \
-  K(INT, jpeg_quality, "jpeg.quality", 92, 1, 100, "", "of stored pictures")
+  K(INT, every, "every", 1, 1, 100000, "frames", "only every n-th frame is seen and kept: pictures for a detector need not follow closely") \
+  K(INT, jpeg_quality, "jpeg.quality", 92, 1, 100, "", "of stored pictures")                         \
+  K(INT, ballast_mb, "ballast.mb", 16, 0, 1048576, "MiB", "of the disk kept free while recording, for the episode that meets a full disk")
 
 typedef struct mynah_record_config {
 #define MYNAH_RECORD_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -230,6 +247,7 @@ typedef struct mynah_record_options {
   double expert_share, threshold;
   const double *noise_factor; /* not NULL: a lower triangle L; the slow noise on what is executed has the covariance L L'
                                * instead of the config's */
+  mynah_script *script;        /* not NULL: acts instead of the expert, and ends episodes and the recording */
 } mynah_record_options;
 
 typedef struct mynah_record_report {
@@ -237,7 +255,7 @@ typedef struct mynah_record_report {
   int64_t n_driven;             /* frames driven in all */
   double seconds;
 } mynah_record_report;
-/* Records the device's expert into a new or an existing dataset with the device's features.
+/* Records the device's expert, or a script, into a new or an existing dataset with the device's features.
  * Fails: UNSUPPORTED (no expert), MISMATCH, INTERRUPTED (sealed episodes stay), what the store fails with. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_record_expert(mynah_device *device, const mynah_record_config *config,
                                                          const char *path, const mynah_record_options *options,
@@ -314,6 +332,9 @@ MYNAH_API void mynah_watchdog_end(mynah_watchdog *w, bool *was_late);
 
 #define MYNAH_LOOP_KEYS(K)                                                                                              \
   K(FLOAT, rate_hz, "rate", 0, 0, 20000, "Hz", "control rate; 0: the device's own")                                     \
+  K(INT, episodes, "episodes", 0, 0, 1.0e6, "episodes", "ends after so many were saved; 0: no such end")                 \
+  K(FLOAT, reset_s, "reset.seconds", 0, 0, 3600, "s", "between episodes: nothing is recorded, a person may command, a simulator stands still; save ends it early") \
+  K(INT, ballast_mb, "ballast.mb", 64, 0, 1048576, "MiB", "of the disk kept free while recording, for the episode that meets a full disk") \
   K(FLOAT, seconds, "seconds", 10, 0.01, 1.0e7, "s", "how long; a simulated episode that ends before is followed by the next") \
   K(INT, seed, "seed", 100000, 0, 9.0e15, "", "episode i of a simulator runs with seed + i")                            \
   K(FLOAT, stale_s, "stale", 0.5, 0.001, 60, "s", "an observation or chunk older than this makes the loop brake to rest") \
@@ -341,6 +362,9 @@ typedef struct mynah_loop_task {
   bool records_person_only;            /* of that, the stretches that the person commands, an episode each */
   void (*saved)(void *context, int64_t episode, int64_t frames); /* told by the recorder's thread after each seal; NULL: nobody */
   void *saved_context;
+  void (*resetting)(void *context, double seconds); /* told before each reset phase, by the control thread; NULL: nobody */
+  void (*watch)(void *context, const mynah_value *values); /* by the control thread at each step: must neither wait nor allocate; NULL: nobody */
+  void *watch_context;
   mynah_person *person;                /* not NULL: takes over while holding; saves, redoes and ends episodes */
   bool is_person_only;                 /* commands always */
   double person_speed;                 /* 0: the person's -1 … 1 are the action; else they move it by so much a second */
@@ -353,8 +377,8 @@ typedef struct mynah_loop_task {
  * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"}, "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
  * "dropped_frames", "held_steps", "person_steps", "faults" {name: steps}, "fault_code" (MYNAH_FAULT_ bits of all of
  * them), "first_fault" {"step", "reasons"}, "response" (to the worst: "none", "limited", "braked", "stopped"),
- * "allocations", "page_faults" (of the control thread after the first tenth), "recorded" {"episodes","frames","dropped"},
- * "notes" [what was asked for and not allowed here].
+ * "allocations", "page_faults" (of the control thread after the first tenth), "recorded" {"episodes","frames","dropped" (frames),
+ * "late" (samples of features)}, "notes" [what was asked for and not allowed here].
  * Fails: MISMATCH, what devices, predictors and the store fail with before the first step. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_loop_run(const mynah_loop_config *config, const mynah_loop_task *task, mynah_json *result);
 
