@@ -97,7 +97,8 @@ MYNAH_API void mynah_detector_hash(const mynah_detector *d, char hex[65]); /* of
   K(FLOAT, iou, "iou", 0.7, 0, 1, "", "raw heads: of boxes that overlap by more, the best stays")                       \
   K(INT, max, "max_det", 300, 1, 10000, "boxes", "boxes of a picture at most")                                          \
   K(BOOL, is_rect, "rect", true, 0, 0, "", "borders only up to a multiple of 32; false: always square")                 \
-  K(STRING, classes, "classes", "", 0, 0, "", "names or numbers of the classes wanted, with commas; empty: all")
+  K(STRING, classes, "classes", "", 0, 0, "", "names or numbers of the classes wanted, with commas; empty: all")          \
+  K(CHOICE, precision, "precision", "f32", 0, 0, "f32|bf16", "of the operands of convolutions and matrix products")
 typedef struct mynah_detect_config {
   MYNAH_DETECT_KEYS(MYNAH_FIELD_ROW)
 } mynah_detect_config;

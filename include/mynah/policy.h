@@ -55,7 +55,8 @@ enum { MYNAH_EXECUTE_RECEDING, MYNAH_EXECUTE_ENSEMBLE, MYNAH_EXECUTE_BLEND, MYNA
   K(FLOAT, crop_bottom, "image.crop.bottom", 0, 0, 0.9, "", "at the bottom")                       \
   K(FLOAT, crop_left, "image.crop.left", 0, 0, 0.9, "", "at the left")                             \
   K(FLOAT, crop_right, "image.crop.right", 0, 0, 0.9, "", "at the right")                          \
-  K(BOOL, is_masked, "mask", false, 0, 1, "", "actions beyond an episode's end do not count in the loss")
+  K(BOOL, is_masked, "mask", false, 0, 1, "", "actions beyond an episode's end do not count in the loss") \
+  K(CHOICE, precision, "precision", "f32", 0, 0, "f32|bf16", "of the operands of matrix products and convolutions, in training and acting; sums, weights and all else are f32")
 
 typedef struct mynah_policy_config {
 #define MYNAH_POLICY_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -64,6 +65,8 @@ typedef struct mynah_policy_config {
   mynah_execute_config execute;
 } mynah_policy_config;
 MYNAH_API extern const mynah_config_table mynah_policy_table;
+/* precision, as mynah_compile takes it: MYNAH_F32 or MYNAH_BF16. */
+MYNAH_API mynah_dtype mynah_policy_precision(const mynah_policy_config *c);
 enum { MYNAH_NORMALIZE_MINMAX, MYNAH_NORMALIZE_MEANSTD, MYNAH_NORMALIZE_NONE };
 
 #define MYNAH_POLICY_INPUTS_MAX 12
@@ -159,15 +162,19 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_export_lerobot(const mynah_pol
 typedef struct mynah_clone mynah_clone;
 /* Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (a policy this program does not know), MISMATCH (also: see selfcheck). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_clone **out);
+/* The same, acting in another precision (MYNAH_F32, MYNAH_BF16) than the policy's own; the check is made in its own. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load_at(const char *path, mynah_dtype precision, mynah_clone **out);
 /* From a policy and weights that stay the caller's (and must not change while it acts). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
 /* A prediction from the file's golden observations against the golden chunk. Loading does this too, so that a normaliser
  * or weights that were changed, or a program that computes otherwise, are noticed before a robot moves. On the machine
  * that saved it the error is 0; other kernels and instruction sets round otherwise, by about 1e-5: MYNAH_SELFCHECK_MAX
- * is allowed. Classes must be the same.
+ * is allowed; where bfloat16 plays a part, an operand may be rounded to its other neighbour: MYNAH_SELFCHECK_MAX_BF16. Classes
+ * must be the same.
  * Fails: NOT_FOUND (a file without a golden vector), MISMATCH (says where and by how much), CORRUPT, NO_MEMORY. */
 #define MYNAH_SELFCHECK_MAX 1e-3
+#define MYNAH_SELFCHECK_MAX_BF16 2e-2
 typedef struct mynah_selfcheck {
   int64_t n_actions; /* elements compared */
   double error;      /* the largest difference, as a share of the element's demonstrated range */
@@ -175,6 +182,7 @@ typedef struct mynah_selfcheck {
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_selfcheck(const mynah_clone *c, mynah_selfcheck *out);
 MYNAH_API const mynah_policy *mynah_clone_policy(const mynah_clone *c);
 MYNAH_API const mynah_weights *mynah_clone_weights(const mynah_clone *c);
+MYNAH_API mynah_dtype mynah_clone_precision(const mynah_clone *c); /* that it acts in */
 /* Of acting graph `which`, 0 … type->n_act_graphs - 1. */
 MYNAH_API const mynah_program *mynah_clone_program(const mynah_clone *c, int which);
 MYNAH_API const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which);

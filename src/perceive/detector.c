@@ -38,11 +38,13 @@ mynah_status mynah__detector_describe(const mynah_detector *d, int height, int w
   return status;
 }
 
-mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah__detector_run *out) {
+mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah_dtype precision,
+                                      mynah__detector_run *out) {
   mynah__detector_run r = {.height = height, .width = width};
   mynah_graph *g;
   mynah_compile_config c = mynah_compile_default();
   c.is_frozen = true;
+  c.precision = precision;
   MYNAH_TRY(mynah__detector_describe(d, height, width, &g));
   mynah_status status = mynah_compile(g, &c, &r.program);
   mynah_graph_destroy(g);
@@ -171,7 +173,7 @@ mynah_status mynah__detector_from_onnx(const mynah_onnx *o, mynah_detector **out
 /* Boxes (A,4) and the best score of each anchor (A) for a fixed random picture; the caller frees them. */
 static mynah_status run_golden(const mynah_detector *d, float **numbers, int64_t *n_anchors) {
   mynah__detector_run r;
-  MYNAH_TRY(mynah__detector_run_init(d, GOLDEN_HEIGHT, GOLDEN_WIDTH, &r));
+  MYNAH_TRY(mynah__detector_run_init(d, GOLDEN_HEIGHT, GOLDEN_WIDTH, MYNAH_F32, &r));
   int64_t n = mynah_yolo26_n_anchors(GOLDEN_HEIGHT, GOLDEN_WIDTH), classes = d->network.n_classes;
   mynah_rng rng = mynah_rng_make(GOLDEN_SEED, 0);
   uint8_t *image = mynah_state_input(r.state, "image");

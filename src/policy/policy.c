@@ -15,6 +15,8 @@ static const mynah_key policy_keys[] = {MYNAH_POLICY_KEYS(MYNAH_KEY_ROW) MYNAH_E
 const mynah_config_table mynah_policy_table = {"policy", policy_keys, sizeof policy_keys / sizeof *policy_keys,
                                                sizeof(mynah_policy_config)};
 
+mynah_dtype mynah_policy_precision(const mynah_policy_config *c) { return c->precision == 1 ? MYNAH_BF16 : MYNAH_F32; }
+
 static const mynah_policy_type *const types[] = {&mynah__policy_mlp, &mynah__policy_rnn, &mynah__policy_act, &mynah__policy_diffusion,
                                                  &mynah__policy_flow, NULL};
 

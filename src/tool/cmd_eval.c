@@ -53,8 +53,9 @@ void tool_say_metrics(const mynah_json *j) {
 
 /* What was typed over eval's keys, the simulator's and those of the execution, which begins as the policy's own. */
 static mynah_status apply(const tool_args *args, const sim_choice *sim, eval_config *c, mynah_execute_config *execute) {
-  mynah_config_bind binds[3] = {{&eval_table, c}, {&mynah_execute_table, execute}};
-  int n = 2;
+  tool_acting_config acting;
+  mynah_config_bind binds[4] = {{&eval_table, c}, {&mynah_execute_table, execute}, {&tool_acting_table, &acting}};
+  int n = 3;
   if (sim->config) binds[n++] = (mynah_config_bind){sim->type->config, sim->config};
   return tool_apply(args, binds, n);
 }
@@ -64,7 +65,7 @@ static mynah_status run_episodes(const tool_args *args, const char *path, sim_ch
   mynah_clone *clone = NULL;
   mynah_execute_config execute;
   mynah_config_default(&mynah_execute_table, &execute);
-  if (strcmp(path, "expert") != 0) MYNAH_TRY(mynah_clone_load(path, &clone));
+  if (strcmp(path, "expert") != 0) MYNAH_TRY(tool_load_clone(args, path, &clone));
   if (clone) execute = mynah_clone_policy(clone)->common.execute;
   mynah_status status = clone ? sim_choice_fit(sim, mynah_clone_policy(clone)) : MYNAH_OK;
   if (status == MYNAH_OK) status = apply(args, sim, c, &execute);
@@ -205,11 +206,12 @@ static mynah_status compare_recorded(const mynah_clone *clone, mynah_dataset *d,
 }
 
 static mynah_status evaluate_recorded(const tool_args *args, eval_config *c, mynah_json *result) {
-  mynah_config_bind bind = {&eval_table, c};
-  MYNAH_TRY(tool_apply(args, &bind, 1));
+  tool_acting_config acting;
+  mynah_config_bind binds[2] = {{&eval_table, c}, {&tool_acting_table, &acting}};
+  MYNAH_TRY(tool_apply(args, binds, 2));
   mynah_clone *clone;
   mynah_dataset *d = NULL;
-  MYNAH_TRY(mynah_clone_load(args->positional[0], &clone));
+  MYNAH_TRY(tool_load_clone(args, args->positional[0], &clone));
   mynah_status status = mynah_dataset_open(c->data, MYNAH_OPEN_READ, &d);
   if (status == MYNAH_OK) {
     tool_say("%s on the validation part of %s:", args->positional[0], c->data);
@@ -254,6 +256,7 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   if (args->n_positional == 1 && is_detector(args->positional[0])) return out[0] = &eval_detector_table, 1;
   out[n++] = &eval_table;
   out[n++] = &mynah_execute_table;
+  out[n++] = &tool_acting_table;
   if (sim && mynah_sim_find(sim, &type) == MYNAH_OK && type->config) out[n++] = type->config;
   return n;
 }

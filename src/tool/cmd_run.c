@@ -135,9 +135,9 @@ static mynah_status call_policy(const char *url, job *j) {
 }
 
 /* "expert", nothing beside replay=, a server, or a policy file. */
-static mynah_status load_policy(const char *path, job *j) {
+static mynah_status load_policy(const tool_args *args, const char *path, job *j) {
   if (!path || strcmp(path, "expert") == 0 || strcmp(path, "person") == 0 || is_url(path)) return MYNAH_OK;
-  MYNAH_TRY(mynah_clone_load(path, &j->clone));
+  MYNAH_TRY(tool_load_clone(args, path, &j->clone));
   j->execute = mynah_clone_policy(j->clone)->common.execute;
   return mynah_predictor_of_clone(j->clone, &j->predictor);
 }
@@ -158,11 +158,15 @@ static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, myna
   mynah_config_default(&mynah_loop_table, &j->loop);
   mynah_config_default(&mynah_execute_table, &j->execute);
   const char *policy = args->n_positional > 0 ? args->positional[0] : tool_setting(args, "policy");
-  MYNAH_TRY(load_policy(policy, j));
+  MYNAH_TRY(load_policy(args, policy, j));
   if (j->predictor) MYNAH_TRY(sim_choice_fit(sim, j->predictor->policy));
-  mynah_config_bind binds[4] = {{&run_table, &j->c}, {&mynah_loop_table, &j->loop}, {&mynah_execute_table, &j->execute}};
-  if (sim->config) binds[3] = (mynah_config_bind){sim->type->config, sim->config};
-  MYNAH_TRY(tool_apply(args, binds, sim->config ? 4 : 3));
+  tool_acting_config acting;
+  mynah_config_bind binds[5] = {{&run_table, &j->c},
+                                {&mynah_loop_table, &j->loop},
+                                {&mynah_execute_table, &j->execute},
+                                {&tool_acting_table, &acting}};
+  if (sim->config) binds[4] = (mynah_config_bind){sim->type->config, sim->config};
+  MYNAH_TRY(tool_apply(args, binds, sim->config ? 5 : 4));
   if (!policy && !j->c.replay[0]) return tool_usage_error("name a policy, or expert, or replay=X.demos");
   MYNAH_TRY(sim->type == &mynah_robot ? mynah_robot_open(j->c.robot, &j->device) : sim->type->open(sim->config, &j->device));
   if (policy) MYNAH_TRY(call_policy(policy, j));
@@ -215,7 +219,8 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   out[0] = &run_table;
   out[1] = &mynah_loop_table;
   out[2] = &mynah_execute_table;
-  return 3;
+  out[3] = &tool_acting_table;
+  return 4;
 }
 
 const tool_command tool_run = {"run",

@@ -68,6 +68,19 @@ void tool_be_silent(void); /* as under --quiet */
 /* Sets how tool_say and progress behave. */
 void tool_output_begin(const tool_args *args);
 
+/* ---- acting (acting.c) ---- */
+
+#define TOOL_ACTING_KEYS(K)                                                                        \
+  K(CHOICE, precision, "precision", "policy", 0, 0, "policy|f32|bf16", "of the operands of matrix products and convolutions: as the policy says, or another")
+typedef struct tool_acting_config {
+#define TOOL_ACTING_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  TOOL_ACTING_KEYS(TOOL_ACTING_FIELD)
+#undef TOOL_ACTING_FIELD
+} tool_acting_config;
+extern const mynah_config_table tool_acting_table;
+/* Loads a policy in the precision that was typed. A command that does so has a bind of the table too. */
+mynah_status tool_load_clone(const tool_args *args, const char *path, mynah_clone **out);
+
 /* ---- parts of report pages, as mynah_report_write takes them (demo_report.c) ---- */
 
 mynah_json *tool_text_row(const char *const *cells, int n);
