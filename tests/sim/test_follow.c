@@ -169,6 +169,7 @@ static void test_torture(void **state) { mynah_test_torture(work, NULL); }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_seed), cmocka_unit_test(test_expert),   cmocka_unit_test(test_idle),
-                                     cmocka_unit_test(test_boxes),     cmocka_unit_test(test_features), cmocka_unit_test(test_labels), cmocka_unit_test(test_torture)};
+                                     cmocka_unit_test(test_boxes),     cmocka_unit_test(test_features),
+                                     cmocka_unit_test(test_labels),    cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
