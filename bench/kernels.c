@@ -2,7 +2,8 @@
 /* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size:
  * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
  * optimiser and moving average included) on one and two threads, and batch-1 inference. Usage: bench_kernels
- * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|peak] [steps|train|infer] [f32|bf16] */
+ * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|peak] [steps|train|infer] [f32|bf16]; in
+ * the environment KERNELS names the kernels to choose from, THREADS the one number of threads to time. */
 #include <mynah/model.h>
 
 #include <stdio.h>
@@ -17,41 +18,6 @@ static void stop_on(mynah_status status) {
   fprintf(stderr, "bench_kernels: %s\n", mynah_error());
   exit(1);
 }
-
-/* ---- the machine's peak ------------------------------------------------------------------------------------------ */
-
-#if defined(__x86_64__)
-/* 24 independent sums of 16 lanes: neither latency nor memory limits them. */
-__attribute__((target("avx512f"))) static double multiply_adds(int64_t n) {
-  typedef float wide __attribute__((vector_size(64)));
-  wide x = {1}, y = {2};
-  int64_t begin = mynah_now_ns();
-  for (int64_t i = 0; i < n; i++) {
-#define FMA(r) "vfmadd231ps %0, %1, %%zmm" #r "\n\t"
-    __asm__ volatile(FMA(8) FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) FMA(16) FMA(17) FMA(18) FMA(19)
-                         FMA(20) FMA(21) FMA(22) FMA(23) FMA(24) FMA(25) FMA(26) FMA(27) FMA(28) FMA(29) FMA(30) FMA(31)
-                     :
-                     : "v"(x), "v"(y)
-                     : "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
-                       "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28",
-                       "xmm29", "xmm30", "xmm31");
-#undef FMA
-  }
-  return (double)n * 24 * 16 * 2 / (double)(mynah_now_ns() - begin);
-}
-
-static double peak_gflops(void) {
-  double best = 0;
-  if (!__builtin_cpu_supports("avx512f")) return 0;
-  for (int i = 0; i < 10; i++) {
-    double rate = multiply_adds(2000000);
-    if (rate > best) best = rate;
-  }
-  return best;
-}
-#else
-static double peak_gflops(void) { return 0; }
-#endif
 
 /* ---- the networks ------------------------------------------------------------------------------------------------ */
 
@@ -302,6 +268,7 @@ static void print_steps(const network *net, int64_t batch, bool is_training, boo
 /* ---- training ---------------------------------------------------------------------------------------------------- */
 
 #define SWEEP_BLOCK 16384
+#define MAX_CALLS 20000 /* of batch-1 inference */
 #define N_SAMPLES 31 /* of quick networks; slow ones get as many as fit into some seconds */
 
 static void run_shard(void *context, int task, int worker) {
@@ -352,28 +319,32 @@ static void time_training(const network *net, bool is_half, int n_threads) {
     for (int k = 0; k < 4; k++) part[k][s] = (double)ns[k] / n_inner * 1e-6;
   }
   for (int k = 0; k < 4; k++) qsort(part[k], (size_t)n_samples, sizeof(double), by_value);
-  double ms = part[0][n_samples / 2];
-  printf("train %s %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s\n", net->name,
+  double ms = part[0][n_samples / 2], p99 = part[0][(n_samples * 99) / 100];
+  printf("train %s %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s, %.3f (p99), %.1f GFLOP/s\n", net->name,
          precisions[is_half], n_threads, ms, part[1][n_samples / 2], part[2][n_samples / 2], part[3][n_samples / 2],
-         (double)net->batch / ms * 1e3);
+         (double)net->batch / ms * 1e3, p99, mynah_program_flops(b.program) * N_SHARDS / ms * 1e-6);
   mynah_pool_destroy(pool);
   bench_end(&b);
 }
 
 static void time_inference(const network *net, bool is_half) {
   bench b = bench_begin(net, 1, false, is_half);
-  double us[N_SAMPLES];
-  int n_inner = calls_in(&b, 6e7, 5000);
-  for (int s = 0; s < N_SAMPLES; s++) {
+  static double us[MAX_CALLS];
+  int n = calls_in(&b, 1.5e9, MAX_CALLS);
+  if (n < 5) n = 5;
+  for (int i = 0; i < n; i++) {
     int64_t begin = mynah_now_ns();
-    for (int i = 0; i < n_inner; i++) mynah_state_run(b.state[0]);
-    us[s] = (double)(mynah_now_ns() - begin) / n_inner * 1e-3;
+    mynah_state_run(b.state[0]);
+    us[i] = (double)(mynah_now_ns() - begin) * 1e-3;
   }
-  qsort(us, N_SAMPLES, sizeof(double), by_value);
-  printf("infer %s %s batch 1: %.2f us (median), %.2f (best)\n", net->name, precisions[is_half], us[N_SAMPLES / 2],
-         us[0]);
+  qsort(us, (size_t)n, sizeof(double), by_value);
+  printf("infer %s %s threads 1 batch 1: %.2f us (median), %.2f (p99), %.2f (best), %.1f GFLOP/s\n", net->name, precisions[is_half], us[n / 2],
+         us[n * 99 / 100], us[0], mynah_program_flops(b.program) / us[n / 2] * 1e-3);
   bench_end(&b);
 }
+
+/* All numbers of threads, or the one in the environment. */
+static bool is_wanted(int threads) { return !getenv("THREADS") || atoi(getenv("THREADS")) == threads; }
 
 /* what: NULL, or one of steps, train, infer. */
 static void time_network(const network *net, const char *what, bool is_half, double peak) {
@@ -382,14 +353,14 @@ static void time_network(const network *net, const char *what, bool is_half, dou
     print_steps(net, 1, false, is_half, peak);
   }
   for (int threads = 1; net->batch && (!what || !strcmp(what, "train")) && threads <= 2; threads++)
-    time_training(net, is_half, threads);
+    if (is_wanted(threads)) time_training(net, is_half, threads);
   if (!what || !strcmp(what, "infer")) time_inference(net, is_half);
 }
 
 int main(int argc, char **argv) {
   const char *only = argc > 1 ? argv[1] : NULL, *what = argc > 2 ? argv[2] : NULL,
              *precision = argc > 3 ? argv[3] : NULL;
-  double peak = peak_gflops();
+  double peak = mynah_machine_measure().gflops;
   printf("peak of multiply-adds, one core: %.1f GFLOP/s\n", peak);
   for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
     const network *net = &networks[i];

@@ -224,6 +224,12 @@ MYNAH_API int mynah_program_n_steps(const mynah_program *p);
 MYNAH_API void mynah_program_step(const mynah_program *p, int i, const char **op, const char **kernel, double *flops,
                                   double *bytes);
 MYNAH_API double mynah_program_flops(const mynah_program *p);
+/* What one core can do, measured now (some 0.2 s): GFLOP/s of float multiply-adds in registers, GB/s read from memory.
+ * 0: not known here. */
+typedef struct mynah_machine {
+  double gflops, gb_s;
+} mynah_machine;
+MYNAH_API mynah_machine mynah_machine_measure(void);
 /* Inputs and outputs by number, for callers that fit data to them. */
 MYNAH_API int mynah_program_n_inputs(const mynah_program *p);
 MYNAH_API const char *mynah_program_input(const mynah_program *p, int i, mynah_dtype *dtype, mynah_shape *shape);

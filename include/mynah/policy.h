@@ -200,6 +200,10 @@ typedef struct mynah_actor_source {
 MYNAH_API MYNAH_RT mynah_actor_source mynah_actor_last(const mynah_actor *a);
 /* Nanoseconds the last prediction took; 0 when the last act used up a chunk made before. */
 MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
+/* How far the newest chunk lies from what the one before had planned for the same steps: root mean square over steps and elements, as a
+ * share of the demonstrated range; NaN while there is nothing to compare (one chunk so far, or none overlaps the next).
+ * Source: temporal consistency, Agia et al. 2024, "Unpacking Failure Modes of Generative Policies" */
+MYNAH_API MYNAH_RT double mynah_actor_disagreement(const mynah_actor *a);
 /* Fits a policy to what gives observations: order[i] is the index in `features` of input i.
  * Fails: MISMATCH, NOT_FOUND: names the feature and both shapes. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *features, int n,

@@ -26,7 +26,7 @@ typedef struct mynah__open_episode {
   bool is_open;
   bool is_broken; /* a write failed half-way: it can only be discarded */
   mynah_episode info;
-  int64_t last_time_ns, committed_ns;
+  int64_t last_time_ns, committed_ns, log_bytes; /* pictures since the log was moved into the file */
   int64_t times[MYNAH__BLOCK_FRAMES];
   uint8_t *rows[MYNAH__MAX_FEATURES];      /* of vector features: frames of the block not yet stored */
   mynah_str pictures[MYNAH__MAX_FEATURES]; /* of image features: this frame's, encoded */
@@ -76,6 +76,7 @@ struct mynah_dataset {
   mynah_json *tags; /* the note, when it was asked for */
   int64_t ballast_bytes; /* of the ballast file beside it; 0: none */
   bool is_short;         /* of space: the ballast was given up */
+  int64_t commit_ns;     /* the last add's commit took; 0: it made none */
 };
 
 /* ---- guard.c -------------------------------------------------------------------------------------------------------

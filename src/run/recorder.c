@@ -154,7 +154,10 @@ static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open)
   take_values(r, x, values, is_encoded);
   r->report.n_frames++;
   r->n_open++;
-  return mynah_episode_add(r->dataset, x->time_ns, values, is_encoded);
+  MYNAH_TRY(mynah_episode_add(r->dataset, x->time_ns, values, is_encoded));
+  int64_t ns = mynah_dataset_commit_ns(r->dataset);
+  if (ns > 0 && r->config.committed) r->config.committed(r->config.context, ns);
+  return MYNAH_OK;
 }
 
 static void write_or_fail(mynah__recorder *r, const item *x, bool *is_open) {
