@@ -46,8 +46,7 @@ static mynah_status add_picture(mynah_labels *l, const char *path, int part, flo
   return MYNAH_OK;
 }
 
-/* ---- label files
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- label files ------------------------------------------------------------------------------------------------ */
 
 /* Checks a row and makes a box of it: five numbers, or a class and the corners of an outline. */
 static mynah_status take_row(const double *v, int n, int n_classes, float box[5]) {
@@ -139,8 +138,7 @@ static mynah_status add_from_folder(mynah_labels *l, const char *picture, int pa
   return status;
 }
 
-/* ---- folders
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- folders ---------------------------------------------------------------------------------------------------- */
 
 static bool is_picture(const char *name) {
   static const char *const endings[] = {".jpg", ".jpeg", ".png"};
@@ -214,8 +212,7 @@ static mynah_status open_yaml(const char *path, mynah_labels *l) {
   return status;
 }
 
-/* ---- NDJSON
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- NDJSON ----------------------------------------------------------------------------------------------------- */
 
 /* {"class_names": {"0": "person", …}} */
 static mynah_status take_header(mynah_labels *l, const mynah_json *j) {
@@ -319,8 +316,7 @@ static mynah_status open_ndjson(const char *path, mynah_labels *l) {
   return status;
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *path, const char *ending) {
   size_t n = strlen(path), k = strlen(ending);

@@ -5,7 +5,7 @@
 
 #include <mynah/dataset.h>
 
-/* ---- yaml.c ---- */
+/* ---- yaml.c ----------------------------------------------------------------------------------------------------- */
 
 /* Names of the classes 0 … n-1. */
 typedef struct mynah__classes {
@@ -34,7 +34,7 @@ typedef struct mynah__yaml {
 MYNAH_CHECKED mynah_status mynah__yaml_parse(char *text, size_t length, mynah__yaml *out);
 void mynah__yaml_deinit(mynah__yaml *y);
 
-/* ---- labels.c ---- */
+/* ---- labels.c --------------------------------------------------------------------------------------------------- */
 
 struct mynah_labels {
   mynah__classes classes;

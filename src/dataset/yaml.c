@@ -9,8 +9,7 @@
 
 #define CLASSES_MAX 10000
 
-/* ---- class names
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- class names ------------------------------------------------------------------------------------------------ */
 
 void mynah__classes_deinit(mynah__classes *c) {
   for (int i = 0; i < c->n; i++) mynah_free(c->names[i]);
@@ -33,8 +32,7 @@ mynah_status mynah__classes_check(const mynah__classes *c) {
   return c->n > 0 ? MYNAH_OK : mynah_fail(MYNAH_CORRUPT, "has no names of classes");
 }
 
-/* ---- values
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- values ----------------------------------------------------------------------------------------------------- */
 
 static char *trim(char *text) {
   while (isspace((unsigned char)*text)) text++;
@@ -112,8 +110,7 @@ static mynah_status put_flow(mynah__yaml *y, int key, char *text) {
   return MYNAH_OK;
 }
 
-/* ---- lines
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------------------------------------------------ */
 
 static int key_of(const char *name) {
   static const char *const names[] = {"train", "val", "test", "names"};

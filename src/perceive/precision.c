@@ -59,8 +59,7 @@ static double iou_of(const mynah_box *a, const mynah_box *b) {
   return w * h / (aw * ah + bw * bh - w * h);
 }
 
-/* ---- one picture
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- one picture ------------------------------------------------------------------------------------------------ */
 
 static int better_first(const void *a, const void *b) {
   const found *x = a, *y = b;
@@ -120,8 +119,7 @@ mynah_status mynah_precision_add(mynah_precision *p, const mynah_box *truth, int
   return status;
 }
 
-/* ---- all pictures
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- all pictures ----------------------------------------------------------------------------------------------- */
 
 /* Area under the curve at overlap i of n boxes of one class, best first. recall, precision [n]: room. */
 static double average_precision(const found *boxes, size_t n, int64_t n_truth, int i, double *recall,

@@ -23,8 +23,7 @@ static const mynah_key eval_keys[] = {EVAL_KEYS(EVAL_ROW)};
 static const mynah_config_table eval_table = {"eval", eval_keys, sizeof eval_keys / sizeof *eval_keys,
                                               sizeof(eval_config)};
 
-/* ---- closed loop ---------------------------------------------------------------------------------------------------
- */
+/* ---- closed loop ------------------------------------------------------------------------------------------------ */
 
 static void say_metric(const char *name, const mynah_json *v) {
   const mynah_json *ci = mynah_json_get(v, "ci");
@@ -141,8 +140,7 @@ static mynah_status evaluate_closed(const tool_args *args, eval_config *c, mynah
   return status;
 }
 
-/* ---- against recorded actions
- * ---------------------------------------------------------------------------------------- */
+/* ---- against recorded actions ----------------------------------------------------------------------------------- */
 
 /* The split the policy was trained with, from its file. */
 static mynah_status validation_ranges(const mynah_policy *p, mynah_dataset *d, mynah_split *split) {

@@ -69,35 +69,34 @@ static bool is_chosen(const work *w, int part, bool has_split) {
   return part == (wanted == PART_AUTO ? 1 : wanted - PART_TRAIN);
 }
 
-/* ---- .demos
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- .demos ----------------------------------------------------------------------------------------------------- */
 
-static mynah_status look_at_episode(work *w, mynah_dataset *d, int64_t e, const char *picture,
-                                    const mynah_feature *boxes, float *room) {
-  for (int64_t t = 0; t < mynah_dataset_episode(d, e)->n_frames; t++) {
+static mynah_status look_at_range(work *w, mynah_dataset *d, const mynah_range *r, const char *picture, const mynah_feature *boxes) {
+  float *room = mynah_calloc((size_t)mynah_feature_size(boxes), sizeof *room);
+  mynah_status status = room ? MYNAH_OK : MYNAH_NO_MEMORY;
+  for (int64_t t = r->from; t < r->to && status == MYNAH_OK; t++) {
     mynah_image image;
-    if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "eval: interrupted");
-    MYNAH_TRY(mynah_dataset_read(d, e, boxes->name, t, 1, room));
-    MYNAH_TRY(mynah_dataset_read_image(d, e, picture, t, 0, 0, &image));
-    mynah_status status = add(w, &image, room, (int)boxes->dims[0]);
+    if (mynah_is_interrupted()) status = mynah_fail(MYNAH_INTERRUPTED, "eval: interrupted");
+    if (status == MYNAH_OK) status = mynah_dataset_read(d, r->episode, boxes->name, t, 1, room);
+    if (status == MYNAH_OK) status = mynah_dataset_read_image(d, r->episode, picture, t, 0, 0, &image);
+    if (status != MYNAH_OK) break;
+    status = add(w, &image, room, (int)boxes->dims[0]);
     mynah_image_deinit(&image);
-    MYNAH_TRY(status);
   }
-  return MYNAH_OK;
+  mynah_free(room);
+  return status;
 }
 
 static mynah_status look_at_episodes(work *w, mynah_dataset *d, const char *picture, const mynah_feature *boxes) {
   int64_t n = mynah_dataset_n_episodes(d);
   bool has_split = false;
-  float *room = mynah_calloc((size_t)mynah_feature_size(boxes), sizeof *room);
-  mynah_status status = room ? MYNAH_OK : MYNAH_NO_MEMORY;
   for (int64_t e = 0; e < n; e++) has_split = has_split || mynah_dataset_part(d, e) == 1;
-  for (int64_t e = 0; e < n && status == MYNAH_OK; e++) {
-    if (is_chosen(w, mynah_dataset_part(d, e), has_split)) status = look_at_episode(w, d, e, picture, boxes, room);
+  for (int64_t e = 0; e < n; e++) {
+    const mynah_range whole = {e, 0, mynah_dataset_episode(d, e)->n_frames};
+    if (is_chosen(w, mynah_dataset_part(d, e), has_split)) MYNAH_TRY(look_at_range(w, d, &whole, picture, boxes));
     mynah_progress_tell(tool_progress(), "eval", (double)e + 1, (double)n, "episodes", "");
   }
-  mynah_free(room);
-  return status;
+  return MYNAH_OK;
 }
 
 static mynah_status look_at_dataset(work *w) {
@@ -115,8 +114,7 @@ static mynah_status look_at_dataset(work *w) {
   return status;
 }
 
-/* ---- lists of pictures
- * ------------------------------------------------------------------------------------------------- */
+/* ---- lists of pictures ------------------------------------------------------------------------------------------ */
 
 static mynah_status look_at_pictures(work *w, const mynah_labels *l) {
   int64_t n = mynah_labels_n(l);
@@ -154,8 +152,7 @@ static mynah_status look_at_labels(work *w) {
   return status;
 }
 
-/* ---- the command
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------ */
 
 static mynah_status tell(work *w, mynah_json *result) {
   mynah_precision_result r;
@@ -184,13 +181,43 @@ static mynah_status tell(work *w, mynah_json *result) {
   return status;
 }
 
-static mynah_status evaluate(work *w, mynah_json *result) {
+static mynah_status begin(work *w) {
   mynah_detect_config c;
   mynah_config_default(&mynah_detect_table, &c);
   c.confidence = 0.001;
   c.size = w->config.size;
   MYNAH_TRY(mynah_eye_create(w->detector, &c, &w->eye));
-  MYNAH_TRY(mynah_precision_create(mynah_detector_n_classes(w->detector), &w->precision));
+  return mynah_precision_create(mynah_detector_n_classes(w->detector), &w->precision);
+}
+
+static void end(work *w) {
+  mynah_free(w->label_of);
+  mynah_precision_destroy(w->precision);
+  mynah_eye_destroy(w->eye);
+}
+
+static mynah_status measure(work *w, mynah_dataset *d, const mynah_range *ranges, int64_t n, mynah_precision_result *out) {
+  char picture[MYNAH_NAME_MAX];
+  const mynah_feature *boxes = NULL;
+  int n_classes = mynah_detector_n_classes(w->detector);
+  MYNAH_TRY(begin(w));
+  MYNAH_TRY(tool_find_boxes(d, picture, &boxes));
+  if (!(w->label_of = mynah_calloc((size_t)n_classes + 1, sizeof *w->label_of))) return MYNAH_NO_MEMORY;
+  for (; w->n_classes < n_classes; w->n_classes++) w->label_of[w->n_classes] = w->n_classes;
+  for (int64_t i = 0; i < n; i++) MYNAH_TRY(look_at_range(w, d, &ranges[i], picture, boxes));
+  return mynah_precision_finish(w->precision, out, NULL);
+}
+
+mynah_status eval_detector_ranges(const mynah_detector *detector, mynah_dataset *d, const mynah_range *ranges, int64_t n,
+                                  mynah_precision_result *out) {
+  work w = {.detector = detector};
+  mynah_status status = measure(&w, d, ranges, n, out);
+  end(&w);
+  return status;
+}
+
+static mynah_status evaluate(work *w, mynah_json *result) {
+  MYNAH_TRY(begin(w));
   MYNAH_TRY(mynah_labels_is(w->config.data) ? look_at_labels(w) : look_at_dataset(w));
   tool_progress_end();
   return tell(w, result);
@@ -206,9 +233,7 @@ mynah_status eval_detector_run(const tool_args *args, mynah_json *result) {
   MYNAH_TRY(mynah_detector_load(args->positional[0], &d));
   w.detector = d;
   mynah_status status = evaluate(&w, result);
-  mynah_free(w.label_of);
-  mynah_precision_destroy(w.precision);
-  mynah_eye_destroy(w.eye);
+  end(&w);
   mynah_detector_destroy(d);
   return status;
 }

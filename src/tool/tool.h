@@ -139,6 +139,9 @@ mynah_status tool_find_boxes(const mynah_dataset *d, char picture[MYNAH_NAME_MAX
 /* Average precision of the detector args->positional[0] (eval_detector.c). */
 mynah_status eval_detector_run(const tool_args *args, mynah_json *result);
 extern const mynah_config_table eval_detector_table;
+/* On ranges of a dataset whose classes are the detector's. */
+mynah_status eval_detector_ranges(const mynah_detector *detector, mynah_dataset *d, const mynah_range *ranges, int64_t n,
+                                  mynah_precision_result *out);
 mynah_status train_detector_run(const tool_args *args, mynah_json *result);
 int train_detector_tables(const mynah_config_table **out);
 

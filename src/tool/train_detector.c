@@ -8,6 +8,15 @@
 #include <string.h>
 
 #define BOXES_PREFIX "boxes."
+#define HEAD "model.23."
+
+#define START_KEYS(K) K(STRING, from, "from", "", 0, 0, "path", "a detector whose weights this one begins with, as far as they fit")
+typedef struct start_config {
+  START_KEYS(MYNAH_FIELD_ROW)
+} start_config;
+#define START_ROW(type, field, name, value, low, high, unit, help) MYNAH_KEY_OF(start_config, type, field, name, value, low, high, unit, help)
+static const mynah_key start_keys[] = {START_KEYS(START_ROW)};
+static const mynah_config_table start_table = {"start", start_keys, sizeof start_keys / sizeof *start_keys, sizeof(start_config)};
 
 /* All settings of one training. */
 typedef struct job {
@@ -15,6 +24,7 @@ typedef struct job {
   mynah_train_config train;
   mynah_feed_config feed;
   mynah_detector_config detector;
+  start_config start;
 } job;
 
 static int binds_of(job *j, mynah_config_bind *binds) {
@@ -22,11 +32,11 @@ static int binds_of(job *j, mynah_config_bind *binds) {
   binds[1] = (mynah_config_bind){&mynah_train_table, &j->train};
   binds[2] = (mynah_config_bind){&mynah_feed_table, &j->feed};
   binds[3] = (mynah_config_bind){&mynah_detector_table, &j->detector};
-  return 4;
+  binds[4] = (mynah_config_bind){&start_table, &j->start};
+  return 5;
 }
 
-/* ---- what the trainer calls back
- * -------------------------------------------------------------------------------------- */
+/* ---- what the trainer calls back -------------------------------------------------------------------------------- */
 
 typedef struct training {
   job *job;
@@ -54,8 +64,25 @@ static mynah_status save(void *context, mynah_weights *acting, const mynah_json 
   return status;
 }
 
-/* ---- preparation
- * ------------------------------------------------------------------------------------------------------ */
+/* Average precision on the part that validates. */
+static mynah_status evaluate(void *context, mynah_weights *acting, int64_t step, double *score, mynah_json **details) {
+  training *t = context;
+  mynah_detector *d;
+  mynah_precision_result r;
+  (void)step;
+  MYNAH_TRY(mynah_detector_from_training(&t->about, acting, &d));
+  mynah_status status = eval_detector_ranges(d, t->dataset, t->split.valid, t->split.n_valid, &r);
+  mynah_detector_destroy(d);
+  MYNAH_TRY(status);
+  mynah_json *j = mynah_json_object();
+  mynah_json_set(j, "map50", mynah_json_number(r.map50));
+  mynah_json_set(j, "map50_95", mynah_json_number(r.map50_95));
+  *score = r.map50_95;
+  *details = j;
+  return MYNAH_OK;
+}
+
+/* ---- preparation ------------------------------------------------------------------------------------------------ */
 
 mynah_status tool_find_boxes(const mynah_dataset *d, char picture[MYNAH_NAME_MAX], const mynah_feature **boxes) {
   for (int i = 0; i < mynah_dataset_n_features(d); i++) {
@@ -108,6 +135,36 @@ static mynah_status make_weights(training *t) {
   if (status == MYNAH_OK) status = mynah_weights_create(g, (uint64_t)t->job->train.seed, &t->weights);
   mynah_graph_destroy(g);
   return status;
+}
+
+/* The tensor that weight `name` can begin with; the one-to-many head, which a finished detector lacks, as the other one. */
+static const mynah_safetensor *find_like(const mynah_safetensors *f, const mynah_tensor_info *w) {
+  char other[MYNAH_NAME_MAX];
+  const mynah_safetensor *s = mynah_safetensors_find(f, w->name);
+  if (!s && strncmp(w->name, HEAD "cv", strlen(HEAD "cv")) == 0) {
+    snprintf(other, sizeof other, HEAD "one2one_%.60s", w->name + strlen(HEAD));
+    s = mynah_safetensors_find(f, other);
+  }
+  bool fits = s && s->dtype == MYNAH_F32 && s->shape.n_dims == w->shape.n_dims &&
+              memcmp(s->shape.dims, w->shape.dims, (size_t)s->shape.n_dims * sizeof *s->shape.dims) == 0;
+  return fits ? s : NULL;
+}
+
+/* What another detector has of the same name and shape: with other classes all but the last layers of the classes. */
+static mynah_status begin_with(training *t, const char *path) {
+  mynah_safetensors *f;
+  int n_taken = 0, n = mynah_weights_n_tensors(t->weights);
+  MYNAH_TRY(mynah_safetensors_open(path, &f));
+  for (int i = 0; i < n; i++) {
+    const mynah_tensor_info *w = mynah_weights_tensor(t->weights, i);
+    const mynah_safetensor *s = find_like(f, w);
+    if (!s) continue;
+    memcpy(mynah_weights_data(t->weights) + w->offset, s->data, s->bytes);
+    n_taken++;
+  }
+  mynah_safetensors_close(f);
+  tool_say("%d of %d tensors begin as in %s", n_taken, n, path);
+  return n_taken ? MYNAH_OK : mynah_fail(MYNAH_MISMATCH, "from=%s: has no tensor of this network (batch norm, not folded)", path);
 }
 
 /* config.json: every key, resolved. */
@@ -165,6 +222,7 @@ static mynah_status prepare(training *t) {
   MYNAH_TRY(describe(t));
   count_steps(t);
   MYNAH_TRY(make_weights(t));
+  if (j->start.from[0] && !is_resumed) MYNAH_TRY(begin_with(t, j->start.from));
   int n_threads = j->train.threads > 0 ? (int)j->train.threads : mynah_cpu_count();
   MYNAH_TRY(mynah_frames_load(j->command.data, &j->feed, t->windows, 2, n_threads, tool_progress(), &t->frames));
   mynah_learn_task task = {.context = t,
@@ -175,7 +233,8 @@ static mynah_status prepare(training *t) {
                            .n_windows = 2,
                            .feed = &j->feed,
                            .split = &t->split,
-                           .save = save};
+                           .save = save,
+                           .evaluate = t->split.n_valid > 0 ? evaluate : NULL};
   MYNAH_TRY(mynah_trainer_create(&j->train, &task, j->command.out, is_resumed, &t->trainer));
   return is_resumed || mynah_ranks_now().index > 0 ? MYNAH_OK : write_config(j);
 }
@@ -189,8 +248,7 @@ static void clean_up(training *t) {
   if (t->classes) mynah_names_free(t->classes, t->n_classes);
 }
 
-/* ---- the command
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------ */
 
 static mynah_status configure(const tool_args *args, job *j) {
   const char *resume = tool_setting(args, "resume"), *preset = tool_setting(args, "preset");
@@ -220,8 +278,8 @@ mynah_status train_detector_run(const tool_args *args, mynah_json *result) {
   if (status == MYNAH_INTERRUPTED) tool_say("stopped; go on with: mynah train resume=%s", j.command.out);
   if (status != MYNAH_OK || mynah_ranks_now().index > 0) return status;
   MYNAH_TRY(mynah_path_join(path, sizeof path, j.command.out, "policy.safetensors"));
-  tool_say("trained a detector: %lld steps in %.1f s (%.1f pictures/s), loss %.5g, validation %.5g\n%s",
-           (long long)report.steps, report.seconds, report.samples_per_s, report.train_loss, report.valid_loss, path);
+  tool_say("trained a detector: %lld steps in %.1f s (%.1f pictures/s), loss %.5g; of what validates: loss %.5g, mAP50-95 %.4f\n%s",
+           (long long)report.steps, report.seconds, report.samples_per_s, report.train_loss, report.valid_loss, report.best_score, path);
   return train_report_to_json(&report, path, result);
 }
 

@@ -61,8 +61,7 @@ static void refused(mynah_status status, const char *text) {
     fail_msg("status %d, \"%s\" lacks \"%s\"", (int)status, mynah_error(), text);
 }
 
-/* ---- label rows
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- label rows ------------------------------------------------------------------------------------------------- */
 
 static mynah_status parse(const char *text, float **boxes, size_t *n) {
   char *copy = mynah_strdup(text);
@@ -100,8 +99,7 @@ static void test_bad_rows(void **state) {
   refused(parse("cat 0.5 0.5 0.1 0.1", &boxes, &n), "'cat' is no number");
 }
 
-/* ---- dataset.yaml
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- dataset.yaml ----------------------------------------------------------------------------------------------- */
 
 static mynah_status parse_yaml(const char *text, mynah__yaml *y) {
   char *copy = mynah_strdup(text);
@@ -159,8 +157,7 @@ static void test_yaml_refused(void **state) {
   refused(parse_yaml("train\n", &y), "line 1");
 }
 
-/* ---- whole sets
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- whole sets ------------------------------------------------------------------------------------------------- */
 
 static void make_set(void) {
   put_text("set/dataset.yaml",

@@ -47,8 +47,7 @@ static mynah_cells head_of(mynah_graph *g, int64_t batch) {
       .cells = cells_of(g)};
 }
 
-/* ---- against PyTorch
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- against PyTorch -------------------------------------------------------------------------------------------- */
 
 static graph_run run_peer(int claimed, int kept) {
   graph_run r = {0};
@@ -99,8 +98,7 @@ static void test_as_pytorch(void **state) {
   check_peer(7, 1, peer_one, sizeof peer_one / sizeof *peer_one, peer_one_loss, peer_one_slopes);
 }
 
-/* ---- gradients
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- gradients -------------------------------------------------------------------------------------------------- */
 
 /* What is assigned is given: every third cell answers for a box, with scores and aspect weights of its own. */
 static mynah_node build_loss(mynah_graph *g, const graph_case *c) {
@@ -145,8 +143,7 @@ static void test_detach(void **state) {
   graph_run_end(&r);
 }
 
-/* ---- edges
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- edges ------------------------------------------------------------------------------------------------------ */
 
 /* No object, or one of a class that is not there: every score is pushed down, and the sum is divided by 1. */
 static void test_no_objects(void **state) {

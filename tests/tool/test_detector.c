@@ -104,7 +104,7 @@ static void test_folder(void **state) {
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "frames"), 0), 24);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "n_skipped"), 0), 3);
   mynah_json_destroy(j);
-  mynah_json_destroy(mynah_test_run_json("train detector data=set/dataset.yaml out=from_set valid.by=time " SMALL));
+  mynah_json_destroy(mynah_test_run_json("train detector data=set/dataset.yaml out=from_set valid.by=time from=one/policy.safetensors " SMALL));
   j = mynah_test_run_json("eval from_set/policy.safetensors data=set");
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "images"), 0), 24);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "left_out"), 0), 3);

@@ -27,8 +27,7 @@ static mynah_shape assigned_shape(const mynah__step *step) {
   return MYNAH_SHAPE(step->in[0].shape.dims[0], step->in[0].shape.dims[1], 3);
 }
 
-/* ---- assignment ---------------------------------------------------------------------------------------------------
- */
+/* ---- assignment ------------------------------------------------------------------------------------------------- */
 
 static mynah_status assign_cells_shape(mynah__step *step) {
   MYNAH_TRY(check_head(step));
@@ -56,8 +55,7 @@ mynah_node mynah_assign_cells(mynah_graph *g, const mynah_cells *c, int n_claime
                          4);
 }
 
-/* ---- loss -----------------------------------------------------------------------------------------------------------
- */
+/* ---- loss ------------------------------------------------------------------------------------------------------- */
 
 static mynah_status check_loss(const mynah__step *step) {
   MYNAH_TRY(check_head(step));

@@ -45,8 +45,7 @@ static int64_t class_of(const sample *s, int64_t m) {
   return k >= 0 && k < s->classes ? k : -1;
 }
 
-/* ---- complete IoU (Zheng et al. 2020)
- * --------------------------------------------------------------------------------- */
+/* ---- complete IoU (Zheng et al. 2020) --------------------------------------------------------------------------- */
 
 /* 4/pi^2 (atan W/H - atan w/h)^2 */
 static double aspect_of(double angle) { return 4 / (PI * PI) * angle * angle; }
@@ -76,8 +75,7 @@ static double complete_iou(const rect *p, const rect *o, double *alpha, double s
   return iou - (rho2 / c2 + v * *alpha);
 }
 
-/* ---- assignment (Feng et al. 2021, eq. 5; YOLO26's rules for small objects and for one cell an object)
- * ------------------ */
+/* ---- assignment (Feng et al. 2021, eq. 5; YOLO26's rules for small objects and for one cell an object) ---------- */
 
 /* A cell that may answer for an object. */
 typedef struct claim {
@@ -221,8 +219,7 @@ static void run_assign_cells(const mynah__call *call) {
 }
 MYNAH__REF_KERNEL(assign_cells);
 
-/* ---- loss
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- loss ------------------------------------------------------------------------------------------------------- */
 
 /* max(sum of scores, 1) */
 static double score_sum(const mynah__call *call) {
