@@ -16,7 +16,7 @@ const mynah_config_table mynah_policy_table = {"policy", policy_keys, sizeof pol
                                                sizeof(mynah_policy_config)};
 
 static const mynah_policy_type *const types[] = {&mynah__policy_mlp, &mynah__policy_rnn, &mynah__policy_act, &mynah__policy_diffusion,
-                                                 &mynah__policy_flow, NULL};
+                                                 &mynah__policy_flow, &mynah__policy_onnx, &mynah__policy_onnx_rnn, NULL};
 
 const mynah_policy_type *const *mynah_policy_types(void) { return types; }
 
@@ -55,6 +55,7 @@ void mynah_policy_destroy(mynah_policy *p) {
   for (int i = 0; i < p->n_inputs; i++) mynah__norm_deinit(&p->input_norms[i]);
   mynah__norm_deinit(&p->action_norm);
   mynah_json_destroy(p->training);
+  mynah_json_destroy(p->network);
   mynah_json_destroy(p->golden);
   mynah_free(p->config);
   mynah_free(p);
@@ -107,8 +108,7 @@ static mynah_status choose_inputs(mynah_policy *p, const mynah_dataset *d) {
   return MYNAH_OK;
 }
 
-static mynah_status take_norm(mynah_dataset *d, const mynah_feature *f, const int64_t *episodes, int64_t n,
-                              mynah_norm *out) {
+mynah_status mynah__norm_of_dataset(mynah_dataset *d, const mynah_feature *f, const int64_t *episodes, int64_t n, mynah_norm *out) {
   mynah_stats s;
   MYNAH_TRY(mynah_dataset_stats(d, f->name, episodes, n, 0, &s));
   mynah_norm norm;
@@ -130,9 +130,9 @@ static mynah_status fill(mynah_policy *p, mynah_dataset *d, const int64_t *episo
   MYNAH_TRY(choose_inputs(p, d));
   for (int i = 0; i < p->n_inputs; i++) {
     if (p->inputs[i].is_image) continue;
-    MYNAH_TRY(take_norm(d, &p->inputs[i], episodes, n_episodes, &p->input_norms[i]));
+    MYNAH_TRY(mynah__norm_of_dataset(d, &p->inputs[i], episodes, n_episodes, &p->input_norms[i]));
   }
-  MYNAH_TRY(take_norm(d, &p->action, episodes, n_episodes, &p->action_norm));
+  MYNAH_TRY(mynah__norm_of_dataset(d, &p->action, episodes, n_episodes, &p->action_norm));
   p->rate_hz = mynah_dataset_rate_hz(d);
   MYNAH_TRY(mynah_dataset_hash(d, p->dataset_hash));
   mynah_execute_config resolved;

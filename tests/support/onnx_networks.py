@@ -295,8 +295,9 @@ def main():
     n = helper.make_node
     x = numpy.random.default_rng(1).standard_normal((1, 4, 6)).astype(numpy.float32)
     by_hand(folder, "hand", [
-        n("GroupNormalization", ["x", "g", "b"], ["a"], num_groups=2), n("Resize", ["a", "", "s"], ["c"], mode="cubic"),
-        n("Pad", ["c", "p"], ["d"], mode="edge"), n("LayerNormalization", ["x", "w"], ["e"], axis=1), n("ReduceL2", ["d", "axis"], ["f"], keepdims=0),
+        n("GroupNormalization", ["x", "g", "b"], ["a"], num_groups=2), n("Resize", ["a", "", "s"], ["c"], mode="linear"),
+        n("Pad", ["c", "p"], ["d"], mode="edge"),
+        n("LayerNormalization", ["x", "w"], ["e"], axis=1), n("ReduceL2", ["d", "axis"], ["f"], keepdims=0),
         n("Tile", ["f", "t"], ["h"]), n("HardSigmoid", ["e"], ["i"], alpha=0.3), n("ReduceMax", ["i", "axis"], ["j"]), n("PRelu", ["x", "slope"], ["k"]),
         n("Sum", ["j", "k", "i"], ["l"]), n("Flatten", ["l"], ["m"]), n("Concat", ["h", "m"], ["out"], axis=1)], {"x": x}, ["out"], {
         "g": numpy.array([0.5, 2], numpy.float32), "b": numpy.array([1, -1], numpy.float32), "s": numpy.array([1, 1, 1.5], numpy.float32),
