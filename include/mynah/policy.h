@@ -174,6 +174,7 @@ MYNAH_API extern const mynah_config_table mynah_onnx_policy_table;
   K(STRING, image_mean, "image.mean", "0,0,0", 0, 0, "", "pictures reach the network as (x / image.max - mean) / std of red, green, blue") \
   K(STRING, image_std, "image.std", "1,1,1", 0, 0, "", "")                                                              \
   K(FLOAT, image_max, "image.max", 255, 1, 255, "", "255: pictures in 0 … 1; 1: in 0 … 255")                              \
+  K(STRING, camera, "image.camera", "", 0, 0, "px", "WIDTHxHEIGHT of the pictures that are shown, which are brought to the network's size; empty: data's, or that size") \
   K(FLOAT, rate_hz, "rate_hz", 0, 0, 1e6, "Hz", "of control; 0: the dataset's, or not said")
 typedef struct mynah_onnx_import_config {
   MYNAH_ONNX_IMPORT_KEYS(MYNAH_FIELD_ROW)

@@ -2,6 +2,7 @@
 /* A policy from an ONNX file: which features its inputs are, how they are normalised, how long its chunks are. */
 #include "policy_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,7 +98,12 @@ static mynah_status add_picture(importing *m, const mynah_onnx_port *port, const
   m->p->common.image_width = w;
   m->p->common.image_height = h;
   const mynah_feature *known = m->data ? mynah_dataset_find(m->data, name) : NULL;
-  *f = known ? *known : mynah_feature_image(name, h, w);
+  int camera_w = (int)w, camera_h = (int)h;
+  const char *text = m->config->camera;
+  bool is_size = !text[0] || (sscanf(text, "%6dx%6d", &camera_w, &camera_h) == 2 && camera_w > 0 && camera_h > 0 && camera_w <= MYNAH_IMAGE_MAX_SIDE &&
+                              camera_h <= MYNAH_IMAGE_MAX_SIDE);
+  if (!is_size) return mynah_fail(MYNAH_INVALID, "image.camera: '%.32s': WIDTHxHEIGHT is expected", text);
+  *f = known && !text[0] ? *known : mynah_feature_image(name, camera_h, camera_w);
   return MYNAH_OK;
 }
 

@@ -194,6 +194,9 @@ mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *feat
     if (have->is_image != want->is_image || (!have->is_image && mynah_feature_size(have) != mynah_feature_size(want)))
       return mynah_fail(MYNAH_MISMATCH, "'%s': the policy was trained on %lld elements, here are %lld", want->name,
                         (long long)mynah_feature_size(want), (long long)mynah_feature_size(have));
+    if (have->is_image && (have->dims[0] != want->dims[0] || have->dims[1] != want->dims[1]))
+      return mynah_fail(MYNAH_MISMATCH, "'%s': the policy takes pictures of %lldx%lld px, here they are %lldx%lld", want->name,
+                        (long long)want->dims[1], (long long)want->dims[0], (long long)have->dims[1], (long long)have->dims[0]);
     order[i] = at;
   }
   int at = mynah_feature_find(features, n, "action");
