@@ -117,6 +117,9 @@ MYNAH_API void mynah_str_append(mynah_str *s, const void *bytes, size_t n);
 MYNAH_API void mynah_str_printf(mynah_str *s, const char *format, ...) MYNAH_PRINTF(2, 3);
 MYNAH_API const char *mynah_str_text(const mynah_str *s); /* never NULL */
 MYNAH_API void mynah_str_deinit(mynah_str *s);
+/* Bytes as text and back (RFC 4648, section 4), appended. Fails: CORRUPT, NO_MEMORY. */
+MYNAH_API void mynah_base64_encode(const void *bytes, size_t n, mynah_str *out);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_base64_decode(const char *text, mynah_str *out);
 
 /* Copies with truncation refused: INVALID if `text` does not fit `size` bytes. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_copy_text(char *out, size_t size, const char *text);

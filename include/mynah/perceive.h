@@ -66,9 +66,11 @@ typedef struct mynah_detector mynah_detector;
  * then). What mynah wrote is run once and compared, see selfcheck.
  * Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (not a network known here), MISMATCH. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_load(const char *path, mynah_detector **out);
-/* From an ONNX export of YOLO26 (n, s, m, l, x; end-to-end (1,N,6) or raw (1,4+classes,A)), or what load takes. Class names
- * come from the metadata. Fails: as load; LIMIT. */
+/* From an ONNX export of YOLO26 (n, s, m, l, x; end-to-end (1,N,6) or raw (1,4+classes,A)), of another detector with that raw
+ * head (YOLOv8, YOLO11; for pictures of the size exported), or what load takes. Class names come from the metadata. Fails: as load; LIMIT. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_import(const char *path, mynah_detector **out);
+/* Whether an ONNX file says of itself that it is a detector (the metadata's task). */
+MYNAH_API bool mynah_detector_is_named(const char *path);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_save(const mynah_detector *d, const char *path);
 MYNAH_API void mynah_detector_destroy(mynah_detector *d);
 /* Runs a fixed picture again and compares with what came out when the file was written; largest error in px and in score.
@@ -80,7 +82,8 @@ typedef struct mynah_detector_check {
   double error_px, error_score;
 } mynah_detector_check;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_selfcheck(const mynah_detector *d, mynah_detector_check *out);
-MYNAH_API char mynah_detector_scale(const mynah_detector *d);             /* n, s, m, l, x */
+MYNAH_API const char *mynah_detector_kind(const mynah_detector *d);        /* "yolo26", or "network": as the file describes it */
+MYNAH_API char mynah_detector_scale(const mynah_detector *d);             /* of YOLO26: n, s, m, l, x; else 0 */
 MYNAH_API bool mynah_detector_is_end_to_end(const mynah_detector *d);     /* else doubles are suppressed */
 MYNAH_API int mynah_detector_size(const mynah_detector *d);               /* px a side it was made for; 0: not said */
 MYNAH_API int mynah_detector_n_classes(const mynah_detector *d);

@@ -25,6 +25,7 @@ MYNAH_CHECKED mynah_status mynah__names_numbered(int64_t n, mynah__names *out);
 
 struct mynah_detector {
   mynah_yolo26_config network;
+  mynah_str file;     /* of a detector whose network comes from a file: that, without the weights; empty: YOLO26 */
   bool is_one_to_one; /* the end-to-end head; else doubles are suppressed */
   int width, height;  /* of the input it was made for; 0: not said */
   mynah__names names;
@@ -36,6 +37,7 @@ MYNAH_CHECKED mynah_status mynah__detector_describe(const mynah_detector *d, int
 /* One size, ready to run. */
 typedef struct mynah__detector_run {
   int height, width;
+  int64_t n_anchors;
   mynah_program *program;
   mynah_binding *binding;
   mynah_state *state;
@@ -45,7 +47,15 @@ MYNAH_CHECKED mynah_status mynah__detector_run_init(const mynah_detector *d, int
 void mynah__detector_run_deinit(mynah__detector_run *r);
 /* From tensors named as ultralytics names them; names are taken over on success. Fails: UNSUPPORTED (another network). */
 MYNAH_CHECKED mynah_status mynah__detector_recognise(const mynah_safetensor *tensors, int n, mynah_detector **out);
-MYNAH_CHECKED mynah_status mynah__detector_from_onnx(const mynah_onnx *o, mynah_detector **out);
+MYNAH_CHECKED mynah_status mynah__detector_from_onnx(mynah_onnx *o, mynah_detector **out);
+
+/* ---- network.c ---- */
+
+bool mynah__detector_is_network(const mynah_detector *d);
+MYNAH_CHECKED mynah_status mynah__detector_describe_network(const mynah_detector *d, int height, int width, mynah_graph **out);
+/* Fails: UNSUPPORTED (not such a detector, or an operation). */
+MYNAH_CHECKED mynah_status mynah__detector_from_network(mynah_onnx *o, mynah_detector **out);
+MYNAH_CHECKED mynah_status mynah__detector_load_network(const mynah_json *j, const mynah_safetensors *f, mynah_detector **out);
 
 /* ---- assign.c ---- */
 

@@ -33,8 +33,8 @@ def save_tensors(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + data)
 
 
-def export(folder, name, model, inputs, outputs=("out",), kinds=("old", "new"), opset=17, **options):
-    """inputs: {name: tensor}. The old exporter traces TorchScript, the new one torch.export."""
+def export(folder, name, model, inputs, outputs=("out",), kinds=("old", "new"), opset=17, notes=(), **options):
+    """inputs: {name: tensor}. The old exporter traces TorchScript, the new one torch.export. notes: metadata."""
     torch.manual_seed(len(name))
     model.eval()
     with torch.no_grad():
@@ -53,6 +53,7 @@ def export(folder, name, model, inputs, outputs=("out",), kinds=("old", "new"), 
             del n.metadata_props[:]
         del m.graph.value_info[:]
         del m.graph.metadata_props[:]
+        helper.set_model_props(m, dict(notes))
         onnx.save(m, path)
         tensors = {"in." + k: v.numpy() for k, v in inputs.items()}
         tensors.update({"out." + k: v.numpy() for k, v in zip(outputs, results)})
@@ -291,12 +292,14 @@ def main():
     export(folder, "recurrent", Recurrent(), {"x": r(1, 3, 3), "h": r(2, 1, 4), "c": r(2, 1, 4)}, ("out", "h_out", "c_out"), kinds=("old",))
     export(folder, "attention", Attention(), {"x": r(1, 5, 8)})
     export(folder, "unet", UNet(2, 3, (4, 8)), {"sample": r(1, 8, 2), "step": torch.tensor([37.0]), "seen": r(1, 3)}, kinds=("new",))
-    export(folder, "detector", Detector(3, 4, 4), {"images": torch.rand(1, 3, 32, 48)}, kinds=("old",))
+    export(folder, "detector", Detector(3, 4, 4), {"images": torch.rand(1, 3, 32, 48)}, kinds=("old",),
+           notes={"task": "detect", "names": "{0: 'ball', 1: 'cone', 2: 'car'}"})
     n = helper.make_node
     x = numpy.random.default_rng(1).standard_normal((1, 4, 6)).astype(numpy.float32)
     by_hand(folder, "hand", [
-        n("GroupNormalization", ["x", "g", "b"], ["a"], num_groups=2), n("Resize", ["a", "", "s"], ["c"], mode="cubic"),
-        n("Pad", ["c", "p"], ["d"], mode="edge"), n("LayerNormalization", ["x", "w"], ["e"], axis=1), n("ReduceL2", ["d", "axis"], ["f"], keepdims=0),
+        n("GroupNormalization", ["x", "g", "b"], ["a"], num_groups=2), n("Resize", ["a", "", "s"], ["c"], mode="linear"),
+        n("Pad", ["c", "p"], ["d"], mode="edge"),
+        n("LayerNormalization", ["x", "w"], ["e"], axis=1), n("ReduceL2", ["d", "axis"], ["f"], keepdims=0),
         n("Tile", ["f", "t"], ["h"]), n("HardSigmoid", ["e"], ["i"], alpha=0.3), n("ReduceMax", ["i", "axis"], ["j"]), n("PRelu", ["x", "slope"], ["k"]),
         n("Sum", ["j", "k", "i"], ["l"]), n("Flatten", ["l"], ["m"]), n("Concat", ["h", "m"], ["out"], axis=1)], {"x": x}, ["out"], {
         "g": numpy.array([0.5, 2], numpy.float32), "b": numpy.array([1, -1], numpy.float32), "s": numpy.array([1, 1, 1.5], numpy.float32),
