@@ -141,6 +141,8 @@ MYNAH_API mynah_node mynah_permute(mynah_graph *g, mynah_node x, const int *axes
 MYNAH_API mynah_node mynah_concat(mynah_graph *g, const mynah_node *parts, int n, int axis);
 MYNAH_API mynah_node mynah_slice(mynah_graph *g, mynah_node x, int axis, int64_t start, int64_t length);
 MYNAH_API mynah_node mynah_broadcast(mynah_graph *g, mynah_node x, mynah_shape shape);
+/* x as a constant: no gradient flows back. */
+MYNAH_API mynah_node mynah_detach(mynah_graph *g, mynah_node x);
 /* Reductions over the given axes, which are kept as 1 when keep is set; n_axes 0: all. */
 MYNAH_API mynah_node mynah_sum(mynah_graph *g, mynah_node x, const int *axes, int n_axes, bool keep);
 MYNAH_API mynah_node mynah_mean(mynah_graph *g, mynah_node x, const int *axes, int n_axes, bool keep);
@@ -170,6 +172,25 @@ MYNAH_API mynah_node mynah_gaussian_nll(mynah_graph *g, mynah_node mean, mynah_n
  * Shape: logits (B,K) mean (B,K,D) log_std (B,K,D) target (B,D) mask null or (B,D) */
 MYNAH_API mynah_node mynah_gmm_nll(mynah_graph *g, mynah_node logits, mynah_node mean, mynah_node log_std,
                                    mynah_node target, mynah_node mask);
+
+/* Detectors without anchor boxes. What a head says of its cells and what is there. Shape: distances (B,A,4) from a cell's
+ * centre left, up, right and down in sizes of the cell; logits (B,A,K); boxes (B,M,5): class (below 0: none), centre x, y, width, height;
+ * cells (A,3): centre x, y, size. Unit: px */
+typedef struct mynah_cells {
+  mynah_node distances, logits, boxes, cells;
+} mynah_cells;
+/* Task-aligned assignment: an object claims the n_claimed cells inside it with the most score^0.5 CIoU^6; a cell claimed
+ * twice goes to the object it overlaps most; the best n_kept stay. Objects smaller than a cell reach as far as a cell of the next size.
+ * -> (B,A,3): number of the box or -1, its score 0 … 1, weight of CIoU's aspect term. No gradient flows.
+ * Source: Feng et al. 2021, TOOD, sec. 3.2; small objects and the second choice as YOLO26 */
+MYNAH_API mynah_node mynah_assign_cells(mynah_graph *g, const mynah_cells *c, int n_claimed, int n_kept);
+typedef struct mynah_detect_gains {
+  double box, classes, distance;
+} mynah_detect_gains;
+/* Sum over cells of score (box (1 - CIoU) + distance |d - d'| in shares of the picture) + classes times binary cross-entropy with the
+ * scores, over the sum of the scores (at least 1). -> (1) */
+MYNAH_API mynah_node mynah_detect_loss(mynah_graph *g, const mynah_cells *c, mynah_node assigned, const mynah_detect_gains *gains,
+                                       int64_t width, int64_t height);
 
 /* ---- differentiating and compiling ------------------------------------------------------------------------------ */
 

@@ -65,6 +65,7 @@ typedef struct mynah_learn_task {
   /* Describes the loss for a batch of this size; inputs are named after the windows. The graph's other outputs, scalars,
    * are averaged and logged beside the loss. */
   mynah_status (*build)(void *context, int64_t batch, mynah_graph *g, mynah_node *loss);
+  mynah_dtype precision; /* MYNAH_F32; MYNAH_BF16: of products, see graph.h. Weights, sums and the optimiser's memory are floats */
   mynah_weights *weights;
   const mynah_frames *frames;
   const mynah_window *windows;

@@ -17,6 +17,7 @@ static mynah_status compile(mynah_trainer *t, int64_t batch, bool is_training, m
     status = is_training ? mynah_differentiate(g, loss) : mynah_graph_status(g);
   }
   mynah_compile_config config = mynah_compile_default();
+  config.precision = t->task.precision;
   if (status == MYNAH_OK) status = mynah_compile(g, &config, out);
   mynah_graph_destroy(g);
   return status;

@@ -142,6 +142,8 @@ typedef struct subject {
 } subject;
 
 static mynah_status make_training(subject *s, int64_t batch) {
+  mynah_compile_config config = mynah_compile_default();
+  config.precision = mynah_clone_precision(s->clone);
   const mynah_policy *p = mynah_clone_policy(s->clone);
   mynah_graph *g;
   mynah_node loss;
@@ -150,7 +152,7 @@ static mynah_status make_training(subject *s, int64_t batch) {
   if (status == MYNAH_OK) mynah_output(g, "loss", loss);
   if (status == MYNAH_OK) status = mynah_differentiate(g, loss);
   if (status == MYNAH_OK) status = mynah_weights_create(g, 1, &s->weights);
-  if (status == MYNAH_OK) status = mynah_compile(g, NULL, &s->own_program);
+  if (status == MYNAH_OK) status = mynah_compile(g, &config, &s->own_program);
   if (status == MYNAH_OK) status = mynah_binding_create(s->own_program, s->weights, &s->binding);
   if (status == MYNAH_OK) status = mynah_state_create(s->binding, &s->state);
   s->program = s->own_program;
@@ -172,8 +174,7 @@ static void fill_inputs(const subject *s) {
   }
 }
 
-static mynah_status time_subject(const char *path, const bench_config *c, subject *s, mynah_json *result) {
-  MYNAH_TRY(mynah_clone_load(path, &s->clone));
+static mynah_status time_subject(const bench_config *c, subject *s, mynah_json *result) {
   s->program = mynah_clone_program(s->clone, 0);
   if (c->batch > 0) MYNAH_TRY(make_training(s, c->batch));
   else MYNAH_TRY(mynah_state_create(mynah_clone_binding(s->clone, 0), &s->state));
@@ -189,10 +190,13 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   bench_config c;
   subject s = {0};
   mynah_config_default(&bench_table, &c);
-  mynah_config_bind bind = {&bench_table, &c};
-  MYNAH_TRY(tool_apply(args, &bind, 1));
+  tool_acting_config acting;
+  mynah_config_bind binds[2] = {{&bench_table, &c}, {&tool_acting_table, &acting}};
+  MYNAH_TRY(tool_apply(args, binds, 2));
   mynah_json_set(result, "policy", mynah_json_string(args->positional[0]));
-  mynah_status status = time_subject(args->positional[0], &c, &s, result);
+  MYNAH_TRY(tool_load_clone(args, args->positional[0], &s.clone));
+  mynah_json_set(result, "precision", mynah_json_string(mynah_dtype_name(mynah_clone_precision(s.clone))));
+  mynah_status status = time_subject(&c, &s, result);
   mynah_state_destroy(s.state);
   mynah_binding_destroy(s.binding);
   mynah_program_destroy(s.own_program);
@@ -204,7 +208,9 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
 static int tables(const tool_args *args, const mynah_config_table **out) {
   (void)args;
   out[0] = &bench_table;
-  return 1;
+  out[1] = &tool_acting_table;
+  return 2;
 }
 
-const tool_command tool_bench = {"bench", "bench POLICY.safetensors [runs=1000] [batch=N]", "time a policy step by step", run, tables};
+const tool_command tool_bench = {"bench", "bench POLICY.safetensors [runs=1000] [batch=N] [precision=bf16]",
+                                 "time a policy step by step", run, tables};

@@ -70,6 +70,27 @@ static void threads_give_the_same_file(void **state) {
   assert_string_equal(one, two);
 }
 
+/* In bfloat16, too; the file says so, and a command may act in another precision. */
+static void precision_is_chosen(void **state) {
+  (void)state;
+  char hash[3][80];
+  const char *const keys[3] = {"threads=1", "precision=bf16 threads=1", "precision=bf16 threads=2"};
+  for (int i = 0; i < 3; i++) {
+    mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=p%d steps=20 %s", i, keys[i]);
+    take_text(j, "sha256", hash[i], sizeof hash[i]);
+    mynah_json_destroy(j);
+  }
+  assert_string_not_equal(hash[0], hash[1]);
+  assert_string_equal(hash[1], hash[2]);
+  for (int i = 0; i < 3; i++) {
+    mynah_json *j = mynah_test_run_json("bench p1/policy.safetensors runs=10 %s", i == 0 ? "" : i == 1 ? "precision=f32" : "precision=bf16 batch=8");
+    assert_string_equal(mynah_json_to_string(mynah_json_get(j, "precision"), ""), i == 1 ? "float32" : "bfloat16");
+    mynah_json_destroy(j);
+  }
+  mynah_json_destroy(mynah_test_run_json("eval p0/policy.safetensors sim=track episodes=1 limit=2 precision=bf16"));
+  mynah_json_destroy(mynah_test_run_json("eval p0/policy.safetensors data=d.demos precision=bf16"));
+}
+
 /* What is thrown away after a training is named by comparing the policy's version with the present one. */
 static void edits_are_versions(void **state) {
   (void)state;
@@ -392,6 +413,10 @@ static void mistakes_are_named(void **state) {
       {"train mlp preset=trak data=d.demos out=x", 2, "track"},
       {"train mlp data=d.demos out=x eval.sim=track eval.seed=99990", 1, "testing"},
       {"eval none.safetensors sim=track execute.mode=quick", 2, "receding"},
+      {"train mlp data=d.demos out=x precision=f16", 2, "bf16"},
+      {"eval none.safetensors sim=track precision=f16", 2, "bf16"},
+      {"run none.safetensors robot=sim:track precision=f16", 2, "bf16"},
+      {"bench none.safetensors precision=f16", 2, "bf16"},
       {"eval none.safetensors sim=track", 1, "none.safetensors"},
       {"eval none.safetensors sim=trak", 2, "track"},
       {"import zarr none out=x.demos", 1, "none"},
@@ -435,6 +460,7 @@ static void help_everywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dataset_is_there),         cmocka_unit_test(threads_give_the_same_file),
+      cmocka_unit_test(precision_is_chosen),
       cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(people_record), cmocka_unit_test(scripts_record), cmocka_unit_test(policies_run),
       cmocka_unit_test(killed_runs_resume),       cmocka_unit_test(every_policy_trains_alike),
       cmocka_unit_test(lerobot_and_back),         cmocka_unit_test(evaluation_has_the_contract),

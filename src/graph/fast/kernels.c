@@ -165,6 +165,21 @@ const mynah__kernel mynah__fast_group_norm_grad = {.name = "fast:group_norm_grad
                                                    .prepare = prepare_group_norm,
                                                    .run = run_group_norm_grad};
 
+/* Two sums in double and four floats a channel; few channels are repeated, to less than eight vectors of any level. */
+static mynah_status prepare_batch_norm(const mynah__step *step, mynah__plan *plan) {
+  mynah_shape s = step->in[0].shape;
+  int64_t c = s.dims[s.n_dims - 1];
+  plan->scratch_bytes = (size_t)(c < 128 ? 128 : c) * (2 * sizeof(double) + 4 * sizeof(float));
+  return MYNAH_OK;
+}
+const mynah__kernel mynah__fast_batch_norm = {
+    .name = "fast:batch_norm", .is_rt = true, .accepts = is_f32, .prepare = prepare_batch_norm, .run = run_batch_norm};
+const mynah__kernel mynah__fast_batch_norm_grad = {.name = "fast:batch_norm_grad",
+                                                   .is_rt = true,
+                                                   .accepts = is_f32,
+                                                   .prepare = prepare_batch_norm,
+                                                   .run = run_batch_norm_grad};
+
 /* Places are counted in 32 bits. */
 static bool accepts_pool(const mynah__step *step) {
   return is_f32(step) && step->in[0].shape.dims[1] * step->in[0].shape.dims[2] <= INT32_MAX;
