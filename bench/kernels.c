@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size:
- * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
- * optimiser and moving average included) on one and two threads, and batch-1 inference. Usage: bench_kernels
- * [mlp|pusht|cnn|unet64|unet256|act|peak] [steps|train|infer] */
+/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size, and
+ * on pictures ResNet-18 and YOLO26n: every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole
+ * training steps (two shards, optimiser and moving average included) and batch-1 inference, each on one and two
+ * threads. Usage: bench_kernels [mlp|mlp1024|pusht|cnn|unet64|unet256|act|resnet18|yolo640|yolo320|peak]
+ * [steps|train|infer] */
 #include <mynah/model.h>
 
 #include <stdio.h>
@@ -21,30 +22,32 @@ static void stop_on(mynah_status status) {
 /* ---- the machine's peak ------------------------------------------------------------------------------------------ */
 
 #if defined(__x86_64__)
-/* 24 independent sums of 16 lanes: neither latency nor memory limits them. */
-__attribute__((target("avx512f"))) static double multiply_adds(int64_t n) {
-  typedef float wide __attribute__((vector_size(64)));
-  wide x = {1}, y = {2};
-  int64_t begin = mynah_now_ns();
-  for (int64_t i = 0; i < n; i++) {
-#define FMA(r) "vfmadd231ps %0, %1, %%zmm" #r "\n\t"
-    __asm__ volatile(FMA(8) FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) FMA(16) FMA(17) FMA(18) FMA(19)
-                         FMA(20) FMA(21) FMA(22) FMA(23) FMA(24) FMA(25) FMA(26) FMA(27) FMA(28) FMA(29) FMA(30) FMA(31)
-                     :
-                     : "v"(x), "v"(y)
-                     : "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
-                       "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28",
-                       "xmm29", "xmm30", "xmm31");
-#undef FMA
+/* Independent sums in 24 registers of 16 lanes, or in 12 of 8: neither latency nor memory limits them. */
+#define PEAK(level, isa, lanes, n_sums, sums, ...)                                           \
+  __attribute__((target(isa))) static double multiply_adds_##level(int64_t n) {              \
+    typedef float wide __attribute__((vector_size(4 * lanes)));                              \
+    wide x = {1}, y = {2};                                                                   \
+    int64_t begin = mynah_now_ns();                                                          \
+    for (int64_t i = 0; i < n; i++) __asm__ volatile(sums : : "v"(x), "v"(y) : __VA_ARGS__); \
+    return (double)n * n_sums * lanes * 2 / (double)(mynah_now_ns() - begin);                \
   }
-  return (double)n * 24 * 16 * 2 / (double)(mynah_now_ns() - begin);
-}
+#define Y(r) "vfmadd231ps %0, %1, %%ymm" #r "\n\t"
+#define Z(r) "vfmadd231ps %0, %1, %%zmm" #r "\n\t"
+PEAK(avx2, "avx2,fma", 8, 12, Y(4) Y(5) Y(6) Y(7) Y(8) Y(9) Y(10) Y(11) Y(12) Y(13) Y(14) Y(15), "xmm4", "xmm5", "xmm6",
+     "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15")
+PEAK(avx512, "avx512f", 16, 24,
+     Z(8) Z(9) Z(10) Z(11) Z(12) Z(13) Z(14) Z(15) Z(16) Z(17) Z(18) Z(19) Z(20) Z(21) Z(22) Z(23) Z(24) Z(25) Z(26)
+         Z(27) Z(28) Z(29) Z(30) Z(31),
+     "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20",
+     "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31")
 
 static double peak_gflops(void) {
   double best = 0;
-  if (!__builtin_cpu_supports("avx512f")) return 0;
-  for (int i = 0; i < 10; i++) {
-    double rate = multiply_adds(2000000);
+  double (*measure)(int64_t) = NULL;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) measure = multiply_adds_avx2;
+  if (__builtin_cpu_supports("avx512f")) measure = multiply_adds_avx512;
+  for (int i = 0; measure && i < 10; i++) {
+    double rate = measure(2000000);
     if (rate > best) best = rate;
   }
   return best;
@@ -62,13 +65,20 @@ typedef struct network {
   mynah_node (*build)(mynah_graph *g, int64_t batch, bool is_training);
 } network;
 
-/* 7 -> 256 -> 256 -> 2, ReLU */
-static mynah_node build_mlp(mynah_graph *g, int64_t batch, bool is_training) {
+/* 7 -> width -> width -> 2, ReLU */
+static mynah_node build_mlp_of(mynah_graph *g, int64_t batch, bool is_training, int64_t width) {
   mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(batch, 7));
-  mynah_mlp_config config = {(const int64_t[]){256, 256}, 2, "relu", 0};
+  mynah_mlp_config config = {(const int64_t[]){width, width}, 2, "relu", 0};
   mynah_node y = mynah_model_linear(g, "out", mynah_model_mlp(g, "mlp", x, &config), 2);
   if (!is_training) return y;
   return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 2)), MYNAH_NO_NODE);
+}
+
+static mynah_node build_mlp(mynah_graph *g, int64_t batch, bool is_training) {
+  return build_mlp_of(g, batch, is_training, 256);
+}
+static mynah_node build_mlp1024(mynah_graph *g, int64_t batch, bool is_training) {
+  return build_mlp_of(g, batch, is_training, 1024);
 }
 
 /* Residual trunk 256/512, three blocks, mixture of five Gaussians over 16 actions of two numbers */
@@ -91,8 +101,12 @@ static mynah_node build_cnn(mynah_graph *g, int64_t batch, bool is_training) {
   mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, 66, 200, 3));
   float scale = 1.0f / 127.5f, shift = -1;
   mynah_node x = mynah_from_u8(g, picture, &scale, &shift, 1);
-  mynah_cnn_config convs = {(const int64_t[]){24, 36, 48, 64, 64}, (const int64_t[]){5, 5, 5, 3, 3},
-                            (const int64_t[]){2, 2, 2, 1, 1}, 5, "relu", false};
+  mynah_cnn_config convs = {(const int64_t[]){24, 36, 48, 64, 64},
+                            (const int64_t[]){5, 5, 5, 3, 3},
+                            (const int64_t[]){2, 2, 2, 1, 1},
+                            5,
+                            "relu",
+                            false};
   mynah_mlp_config head = {(const int64_t[]){100, 50, 10}, 3, "relu", 0};
   mynah_node y =
       mynah_model_linear(g, "out", mynah_model_mlp(g, "head", mynah_model_cnn(g, "cnn", x, &convs), &head), 1);
@@ -119,7 +133,8 @@ static mynah_node build_unet256(mynah_graph *g, int64_t batch, bool is_training)
 
 enum { ACT_WIDTH = 512, ACT_CHUNK = 100, ACT_SIZE = 14, ACT_LATENT = 32 };
 
-static mynah_node act_encoder(mynah_graph *g, const char *prefix, mynah_node x, mynah_node position, const mynah_transformer_config *layer) {
+static mynah_node act_encoder(mynah_graph *g, const char *prefix, mynah_node x, mynah_node position,
+                              const mynah_transformer_config *layer) {
   for (int i = 0; i < 4; i++) {
     char name[64];
     snprintf(name, sizeof name, "%s.%d", prefix, i);
@@ -129,7 +144,8 @@ static mynah_node act_encoder(mynah_graph *g, const char *prefix, mynah_node x, 
 }
 
 static mynah_node act_token(mynah_graph *g, const char *name, mynah_node x) {
-  return mynah_reshape(g, mynah_model_linear(g, name, x, ACT_WIDTH), MYNAH_SHAPE(mynah_node_shape(g, x).dims[0], 1, ACT_WIDTH));
+  return mynah_reshape(g, mynah_model_linear(g, name, x, ACT_WIDTH),
+                       MYNAH_SHAPE(mynah_node_shape(g, x).dims[0], 1, ACT_WIDTH));
 }
 
 static mynah_node act_table(mynah_graph *g, const char *name, int64_t rows) {
@@ -138,11 +154,13 @@ static mynah_node act_table(mynah_graph *g, const char *name, int64_t rows) {
 }
 
 /* The latent of state and actions; adds the divergence to *kl. */
-static mynah_node act_latent(mynah_graph *g, mynah_node state, mynah_node actions, const mynah_transformer_config *layer, mynah_node *kl) {
+static mynah_node act_latent(mynah_graph *g, mynah_node state, mynah_node actions,
+                             const mynah_transformer_config *layer, mynah_node *kl) {
   int64_t batch = mynah_node_shape(g, state).dims[0];
-  mynah_node parts[3] = {mynah_broadcast(g, act_table(g, "cls", 1), MYNAH_SHAPE(batch, 1, ACT_WIDTH)), act_token(g, "vae.state", state),
-                         mynah_model_linear(g, "vae.action", actions, ACT_WIDTH)};
-  mynah_node x = act_encoder(g, "vae", mynah_concat(g, parts, 3, 1), mynah_model_positions(g, ACT_CHUNK + 2, ACT_WIDTH), layer);
+  mynah_node parts[3] = {mynah_broadcast(g, act_table(g, "cls", 1), MYNAH_SHAPE(batch, 1, ACT_WIDTH)),
+                         act_token(g, "vae.state", state), mynah_model_linear(g, "vae.action", actions, ACT_WIDTH)};
+  mynah_node x =
+      act_encoder(g, "vae", mynah_concat(g, parts, 3, 1), mynah_model_positions(g, ACT_CHUNK + 2, ACT_WIDTH), layer);
   x = mynah_reshape(g, mynah_slice(g, x, 1, 0, 1), MYNAH_SHAPE(batch, ACT_WIDTH));
   mynah_node both = mynah_model_linear(g, "vae.out", x, 2 * ACT_LATENT);
   mynah_node m = mynah_slice(g, both, -1, 0, ACT_LATENT), v = mynah_slice(g, both, -1, ACT_LATENT, ACT_LATENT);
@@ -156,27 +174,69 @@ static mynah_node act_latent(mynah_graph *g, mynah_node state, mynah_node action
 static mynah_node build_act(mynah_graph *g, int64_t batch, bool is_training) {
   mynah_transformer_config layer = {8, 3200, "relu", 0, false};
   mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, 480, 640, 3));
-  mynah_node state = mynah_input(g, "state", MYNAH_F32, MYNAH_SHAPE(batch, ACT_SIZE)), actions = MYNAH_NO_NODE, kl = MYNAH_NO_NODE;
+  mynah_node state = mynah_input(g, "state", MYNAH_F32, MYNAH_SHAPE(batch, ACT_SIZE)), actions = MYNAH_NO_NODE,
+             kl = MYNAH_NO_NODE;
   mynah_node latent = mynah_fill(g, MYNAH_SHAPE(batch, ACT_LATENT), 0);
   if (is_training) {
     actions = mynah_input(g, "action", MYNAH_F32, MYNAH_SHAPE(batch, ACT_CHUNK, ACT_SIZE));
     latent = act_latent(g, state, actions, &layer, &kl);
   }
   float scale = 1.0f / 127.5f, shift = -1;
-  mynah_node map = mynah_model_resnet18(g, "backbone", mynah_from_u8(g, picture, &scale, &shift, 1), &(mynah_resnet_config){0});
+  mynah_node map =
+      mynah_model_resnet18(g, "backbone", mynah_from_u8(g, picture, &scale, &shift, 1), &(mynah_resnet_config){0});
   map = mynah_model_conv(g, "map", map, &(mynah_model_conv_config){ACT_WIDTH, 1, 1, false});
-  mynah_node tokens[3] = {act_token(g, "latent", latent), act_token(g, "state", state), mynah_reshape(g, map, MYNAH_SHAPE(batch, 300, ACT_WIDTH))};
+  mynah_node tokens[3] = {act_token(g, "latent", latent), act_token(g, "state", state),
+                          mynah_reshape(g, map, MYNAH_SHAPE(batch, 300, ACT_WIDTH))};
   mynah_node places[2] = {act_table(g, "places", 2), mynah_model_positions_2d(g, 15, 20, ACT_WIDTH)};
   mynah_node position = mynah_concat(g, places, 2, 1);
   mynah_node seen = act_encoder(g, "encoder", mynah_concat(g, tokens, 3, 1), position, &layer);
   mynah_decoder_memory memory = {seen, position, act_table(g, "queries", ACT_CHUNK)};
-  mynah_node y = mynah_model_decoder_layer(g, "decoder", mynah_fill(g, MYNAH_SHAPE(batch, ACT_CHUNK, ACT_WIDTH), 0), &memory, &layer);
+  mynah_node y = mynah_model_decoder_layer(g, "decoder", mynah_fill(g, MYNAH_SHAPE(batch, ACT_CHUNK, ACT_WIDTH), 0),
+                                           &memory, &layer);
   y = mynah_model_linear(g, "head", mynah_model_layer_norm(g, "norm", y), ACT_SIZE);
   return is_training ? mynah_add(g, mynah_l1(g, y, actions, MYNAH_NO_NODE), mynah_affine(g, kl, 10, 0)) : y;
 }
 
-static const network networks[] = {{"mlp", 256, build_mlp},          {"pusht", 512, build_pusht},      {"cnn", 64, build_cnn},
-                                   {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256}, {"act", 8, build_act}};
+static mynah_node picture_input(mynah_graph *g, int64_t batch, int64_t size, float scale, float shift) {
+  mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, size, size, 3));
+  return mynah_from_u8(g, picture, &scale, &shift, 1);
+}
+
+/* ResNet-18 on 224x224 RGB, and the 1000 classes it was made for */
+static mynah_node build_resnet18(mynah_graph *g, int64_t batch, bool is_training) {
+  mynah_node x = picture_input(g, batch, 224, 1.0f / 127.5f, -1);
+  x = mynah_model_resnet18(g, "resnet", x, &(mynah_resnet_config){0});
+  x = mynah_reshape(g, mynah_adaptive_avg_pool(g, x, 1, 1), MYNAH_SHAPE(batch, 512));
+  mynah_node y = mynah_model_linear(g, "fc", x, 1000);
+  if (!is_training) return y;
+  return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 1000)), MYNAH_NO_NODE);
+}
+
+/* YOLO26n with its one-to-one head, 80 classes, up to boxes and scores of every cell */
+static mynah_node build_yolo(mynah_graph *g, int64_t batch, int64_t size) {
+  mynah_yolo26_config config = {'n', 80, MYNAH_YOLO26_FUSED};
+  mynah_yolo26_features features;
+  mynah_yolo26_head head = {0};
+  mynah_node x = picture_input(g, batch, size, 1.0f / 255, 0);
+  if (mynah_model_yolo26(g, x, &config, &features)) mynah_model_yolo26_head(g, &features, &config, true, &head);
+  mynah_node parts[2] = {mynah_model_yolo26_boxes(g, head.distances, size, size), mynah_sigmoid(g, head.logits)};
+  return mynah_concat(g, parts, 2, 2);
+}
+static mynah_node build_yolo640(mynah_graph *g, int64_t batch, bool is_training) {
+  (void)is_training;
+  return build_yolo(g, batch, 640);
+}
+static mynah_node build_yolo320(mynah_graph *g, int64_t batch, bool is_training) {
+  (void)is_training;
+  return build_yolo(g, batch, 320);
+}
+
+/* batch 0: for inference alone. */
+static const network networks[] = {{"mlp", 256, build_mlp},       {"mlp1024", 256, build_mlp1024},
+                                   {"pusht", 512, build_pusht},   {"cnn", 64, build_cnn},
+                                   {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256},
+                                   {"act", 8, build_act},         {"resnet18", 8, build_resnet18},
+                                   {"yolo640", 0, build_yolo640}, {"yolo320", 0, build_yolo320}};
 
 /* ---- one network, ready to run ----------------------------------------------------------------------------------- */
 
@@ -204,7 +264,7 @@ static void fill_inputs(mynah_program *p, mynah_state *s, uint64_t seed) {
   }
 }
 
-static bench bench_begin(const network *net, int64_t batch, bool is_training, const char *kernels) {
+static bench bench_begin(const network *net, int64_t batch, bool is_training, int n_threads) {
   bench b = {0};
   mynah_graph *g = NULL;
   stop_on(mynah_graph_create(&g));
@@ -212,8 +272,9 @@ static bench bench_begin(const network *net, int64_t batch, bool is_training, co
   mynah_output(g, "y", y);
   if (is_training) stop_on(mynah_differentiate(g, y));
   mynah_compile_config config = mynah_compile_default();
-  if (kernels) config.kernels = kernels;
+  if (getenv("KERNELS")) config.kernels = getenv("KERNELS");
   config.is_frozen = !is_training;
+  config.n_threads = is_training ? 1 : n_threads;
   stop_on(mynah_compile(g, &config, &b.program));
   stop_on(mynah_weights_create(g, 1, &b.weights));
   mynah_graph_destroy(g);
@@ -253,7 +314,7 @@ static int calls_in(bench *b, double ns, int most) {
 }
 
 static void print_steps(const network *net, int64_t batch, bool is_training, double peak) {
-  bench b = bench_begin(net, batch, is_training, getenv("KERNELS"));
+  bench b = bench_begin(net, batch, is_training, 1);
   int n = mynah_program_n_steps(b.program), n_runs = calls_in(&b, 2e9, 30);
   static int64_t best[MAX_STEPS];
   int64_t total = 0;
@@ -310,10 +371,9 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-
 /* Median milliseconds of a training step, and of its parts: shards, sweeps, packing. */
 static double time_training(const network *net, int n_threads) {
-  bench b = bench_begin(net, net->batch / N_SHARDS, true, getenv("KERNELS"));
+  bench b = bench_begin(net, net->batch / N_SHARDS, true, 1);
   mynah_pool *pool = NULL;
   stop_on(mynah_pool_create(n_threads, &pool));
   int n_blocks = (int)((b.n + SWEEP_BLOCK - 1) / SWEEP_BLOCK), n_inner = calls_in(&b, 6e7, 20);
@@ -344,8 +404,8 @@ static double time_training(const network *net, int n_threads) {
   return ms;
 }
 
-static void time_inference(const network *net) {
-  bench b = bench_begin(net, 1, false, getenv("KERNELS"));
+static void time_inference(const network *net, int n_threads) {
+  bench b = bench_begin(net, 1, false, n_threads);
   double us[N_SAMPLES];
   int n_inner = calls_in(&b, 6e7, 5000);
   for (int s = 0; s < N_SAMPLES; s++) {
@@ -354,7 +414,8 @@ static void time_inference(const network *net) {
     us[s] = (double)(mynah_now_ns() - begin) / n_inner * 1e-3;
   }
   qsort(us, N_SAMPLES, sizeof(double), by_value);
-  printf("infer %s batch 1: %.2f us (median), %.2f (best)\n", net->name, us[N_SAMPLES / 2], us[0]);
+  printf("infer %s threads %d batch 1: %.2f us (median), %.2f (best)\n", net->name, n_threads, us[N_SAMPLES / 2],
+         us[0]);
   bench_end(&b);
 }
 
@@ -366,11 +427,12 @@ int main(int argc, char **argv) {
     const network *net = &networks[i];
     if (only && strcmp(only, net->name)) continue;
     if (!what || !strcmp(what, "steps")) {
-      print_steps(net, net->batch / N_SHARDS, true, peak);
+      if (net->batch > 0) print_steps(net, net->batch / N_SHARDS, true, peak);
       print_steps(net, 1, false, peak);
     }
-    for (int threads = 1; (!what || !strcmp(what, "train")) && threads <= 2; threads++) time_training(net, threads);
-    if (!what || !strcmp(what, "infer")) time_inference(net);
+    for (int threads = 1; net->batch > 0 && (!what || !strcmp(what, "train")) && threads <= 2; threads++)
+      time_training(net, threads);
+    for (int threads = 1; (!what || !strcmp(what, "infer")) && threads <= 2; threads++) time_inference(net, threads);
   }
   return 0;
 }

@@ -4,8 +4,9 @@
 Run: pip install torch==2.13.0 onnxruntime openvino onnx numpy
      python bench/peer_engine.py BUILD/bench/bench_kernels [rounds] [network …]
 A peer that is not installed is left out and named. Each round times every program once; medians over rounds are shown.
-Training: one step with AdamW, batch 256 (mlp, unet64, unet256), 512 (pusht), 64 (cnn), 8 (act); ours also sums two shards, takes the gradient's
-norm and updates a moving average. Inference: batch 1, one thread.
+ONLY=train or ONLY=infer measures that alone.
+Training: one step with AdamW, batch 256 (mlp, mlp1024, unet64, unet256), 512 (pusht), 64 (cnn), 8 (act, resnet18); ours also sums two shards,
+takes the gradient's norm and updates a moving average. Inference: batch 1; YOLO26n as its authors' exporter writes it, from ../shared.
 """
 import os
 import re
@@ -19,7 +20,7 @@ try:
     import numpy as np
     import torch
     from torch import nn
-    from peer_networks import ACT, UNet
+    from peer_networks import ACT, UNet, resnet18_classes
 except ImportError as e:
     sys.exit(f"peer_engine: {e}: see the first lines of this file")
 
@@ -50,8 +51,12 @@ def mixture_loss(y, target):
     return -torch.logsumexp(torch.log_softmax(logits, 1) + log_normal, 1).mean() / 32
 
 
-def mlp():
-    return nn.Sequential(nn.Linear(7, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 2))
+def mlp(width=256):
+    return nn.Sequential(nn.Linear(7, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
+
+
+def mlp1024():
+    return mlp(1024)
 
 
 def cnn():
@@ -82,11 +87,19 @@ UNET = ((16, 2), (128,), (132,))
 # name: network, shapes of the inputs without batch, of what training adds or puts in place of the last, batch, loss
 NETWORKS = {
     "mlp": (mlp, ((7,),), ((7,), (2,)), 256, mse),
+    "mlp1024": (mlp1024, ((7,),), ((7,), (2,)), 256, mse),
     "pusht": (Residual, ((12,),), ((12,), (32,)), 512, by_target(mixture_loss)),
     "cnn": (cnn, ((3, 66, 200),), ((3, 66, 200), (1,)), 64, mse),
     "unet64": (unet64, UNET, UNET + ((16, 2),), 256, mse),
     "unet256": (unet256, UNET, UNET + ((16, 2),), 256, mse),
     "act": (ACT, ((3, 480, 640), (14,), (32,)), ((3, 480, 640), (14,), (100, 14)), 8, lambda model, *t: model.loss(*t)),
+    "resnet18": (resnet18_classes, ((3, 224, 224),), ((3, 224, 224), (1000,)), 8, mse),
+}
+# Inference alone, from a file: shapes of the inputs.
+SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "shared", "goldens", "yolo26")
+FILES = {
+    "yolo640": (os.path.join(SHARED, "yolo26n_640_e2e.onnx"), ((3, 640, 640),)),
+    "yolo320": (os.path.join(SHARED, "yolo26n_320_raw.onnx"), ((3, 320, 320),)),
 }
 
 
@@ -95,7 +108,7 @@ def milliseconds(run, seconds=0.6):
     run()
     run()
     times, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 5:
+    while time.perf_counter() < end or len(times) < 3:
         begin = time.perf_counter()
         run()
         times.append(time.perf_counter() - begin)
@@ -119,39 +132,53 @@ def torch_training(name, threads, layout):
     return step
 
 
-def inference_peers(name):
-    """name of peer -> function that runs one forward pass."""
-    build, shapes, _, _, _ = NETWORKS[name]
-    model, tensors = build().eval(), tuple(torch.randn(1, *shape) for shape in shapes)
-    names = ["x%d" % i for i in range(len(tensors))]
-    peers = {}
-
-    def eager():
-        torch.set_num_threads(1)
-        with torch.inference_mode():
-            model(*tensors)
-
-    peers["PyTorch"] = eager
+def exported(name, model, tensors):
+    """The path of the network as ONNX, and the names of its inputs; None when it cannot be written."""
     path = os.path.join(tempfile.mkdtemp(), name + ".onnx")
     try:
-        torch.onnx.export(model, tensors, path, input_names=names, dynamo=False)
+        torch.onnx.export(model, tensors, path, input_names=["x%d" % i for i in range(len(tensors))], dynamo=False)
     except Exception as e:  # the exporter needs the onnx package
         print(f"left out: ONNX Runtime, OpenVINO: {e}")
+        return None
+    return path
+
+
+def inference_peers(name, threads):
+    """name of peer -> function that runs one forward pass."""
+    peers = {}
+    if name in FILES:
+        path, shapes = FILES[name]
+        tensors = tuple(torch.randn(1, *shape) for shape in shapes)
+        if not os.path.exists(path):
+            print(f"left out: {name}: no file {path}")
+            return peers
+    else:
+        build, shapes, _, _, _ = NETWORKS[name]
+        model, tensors = build().eval(), tuple(torch.randn(1, *shape) for shape in shapes)
+
+        def eager():
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                model(*tensors)
+
+        peers["PyTorch"] = eager
+        path = exported(name, model, tensors)
+    if not path:
         return peers
     try:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        feed = {name: x.numpy() for name, x in zip(names, tensors)}
+        feed = {i.name: x.numpy() for i, x in zip(session.get_inputs(), tensors)}
         peers["ONNX Runtime"] = lambda: session.run(None, feed)
     except ImportError as e:
         print(f"left out: {e}")
     try:
         import openvino as ov
 
-        config = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         request = ov.Core().compile_model(path, "CPU", config).create_infer_request()
         for i, x in enumerate(tensors):
             request.set_input_tensor(i, ov.Tensor(np.ascontiguousarray(x.numpy())))
@@ -162,38 +189,45 @@ def inference_peers(name):
 
 
 def ours(binary, name, what):
-    """What bench_kernels prints: threads -> milliseconds of a training step, or {1: milliseconds} of inference."""
+    """What bench_kernels prints: threads -> milliseconds of a training step, or of inference."""
     text = subprocess.run([binary, name, what], check=True, capture_output=True, text=True).stdout
     if what == "train":
         return {int(t): float(ms) for t, ms in re.findall(r"threads (\d): ([\d.]+) ms", text)}
-    return {1: float(re.search(r"batch 1: ([\d.]+) us", text)[1]) * 1e-3}
+    return {int(t): float(us) * 1e-3 for t, us in re.findall(r"threads (\d) batch 1: ([\d.]+) us", text)}
+
+
+def training_peers(name):
+    """threads -> functions that run one step."""
+    steps = {}
+    for threads in (1, 2) if name in NETWORKS else ():
+        steps[threads] = [torch_training(name, threads, torch.contiguous_format)]
+        if name in ("cnn", "act", "resnet18"):
+            steps[threads].append(torch_training(name, threads, torch.channels_last))
+    return steps
 
 
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    what = os.environ.get("ONLY", "train infer").split()
     binary, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    for name in sys.argv[3:] or NETWORKS:
-        steps = {}
-        for threads in (1, 2):
-            steps[threads] = [torch_training(name, threads, torch.contiguous_format)]
-            if name in ("cnn", "act"):
-                steps[threads].append(torch_training(name, threads, torch.channels_last))
-        peers = inference_peers(name)
+    for name in sys.argv[3:] or [*NETWORKS, *FILES]:
+        steps = training_peers(name) if "train" in what else {}
+        peers = {threads: inference_peers(name, threads) if "infer" in what else {} for threads in (1, 2)}
         table = {}
         for _ in range(rounds):
-            for threads, ms in ours(binary, name, "train").items():
+            for threads, ms in ours(binary, name, "train").items() if steps else ():
                 table.setdefault(f"train, {threads} threads: ours", []).append(ms)
-            for threads in (1, 2):
                 best = min(milliseconds(s) for s in steps[threads])
                 table.setdefault(f"train, {threads} threads: PyTorch", []).append(best)
-            table.setdefault("infer, 1 threads: ours", []).append(ours(binary, name, "infer")[1])
-            for peer, run in peers.items():
-                table.setdefault(f"infer, 1 threads: {peer}", []).append(milliseconds(run, 0.3))
+            for threads, ms in ours(binary, name, "infer").items() if "infer" in what else ():
+                table.setdefault(f"infer, {threads} threads: ours", []).append(ms)
+                for peer, run in peers[threads].items():
+                    table.setdefault(f"infer, {threads} threads: {peer}", []).append(milliseconds(run, 0.3))
         for row, values in table.items():
             own = statistics.median(table[row.split(":")[0] + ": ours"])
             ms = statistics.median(values)
-            print(f"{name:6} {row:32} {ms:10.4f} ms   theirs / ours {ms / own:5.2f}")
+            print(f"{name:8} {row:32} {ms:10.4f} ms   theirs / ours {ms / own:5.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,10 @@ def resnet18():
     return nn.Sequential(*layers)
 
 
+def resnet18_classes():
+    return nn.Sequential(*resnet18(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+
 class Layer(nn.Module):
     """Encoder layer, or decoder layer when it is given a memory; positions are added to queries and keys."""
 

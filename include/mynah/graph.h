@@ -180,7 +180,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_differentiate(mynah_graph *g, mynah_n
 MYNAH_API MYNAH_CHECKED mynah_status mynah_differentiate_inputs(mynah_graph *g, mynah_node loss);
 
 typedef struct mynah_compile_config {
-  const char *kernels;     /* families in order of preference: "fast,dnnl,ref" (NULL: that) */
+  const char *kernels;     /* families in order of preference: "winograd,fast,dnnl,ref" (NULL: that) */
   mynah_dtype precision;   /* MYNAH_F32; MYNAH_F64: ref kernels in double, for gradient checks; others are refused */
   bool is_frozen;          /* weights never change once bound: pack them once */
   int n_threads;           /* threads inside one run (inference only); 0 means 1 */

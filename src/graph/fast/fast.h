@@ -13,7 +13,8 @@
   R(linear_grad_x) R(linear_grad_w) R(matmul) R(conv2d) R(conv2d_grad_x) R(conv2d_grad_w) R(unary) R(unary_grad)      \
       R(add) R(sub) R(mul) R(div) R(affine) R(clamp) R(clamp_grad) R(from_u8) R(sum) R(layer_norm) R(layer_norm_grad) \
           R(softmax) R(softmax_grad) R(log_softmax) R(log_softmax_grad) R(mse) R(mse_grad) R(l1) R(l1_grad) R(huber)  \
-              R(huber_grad) R(gmm_nll) R(gmm_nll_grad) R(group_norm) R(group_norm_grad) R(max_pool) R(max_pool_grad)
+              R(huber_grad) R(gmm_nll) R(gmm_nll_grad) R(group_norm) R(group_norm_grad) R(max_pool) R(max_pool_grad) \
+              R(winograd)
 
 /* One pointwise function: y[i] = f(x[i]), and dx[i] = f'(xy[i]) dy[i] with xy as mynah__unary says; parameter as there.
  */
@@ -25,8 +26,8 @@ typedef struct mynah__fast_function {
 
 /* Those whose prepare depends on the level, and those that pack weights. */
 #define MYNAH__FAST_PLANS(P) \
-  P(linear) P(linear_grad_x) P(linear_grad_w) P(matmul) P(conv2d) P(conv2d_grad_x) P(conv2d_grad_w)
-#define MYNAH__FAST_PACKS(P) P(linear) P(linear_grad_x) P(conv2d) P(conv2d_grad_x)
+  P(linear) P(linear_grad_x) P(linear_grad_w) P(matmul) P(conv2d) P(conv2d_grad_x) P(conv2d_grad_w) P(winograd)
+#define MYNAH__FAST_PACKS(P) P(linear) P(linear_grad_x) P(conv2d) P(conv2d_grad_x) P(winograd)
 
 typedef struct mynah__fast {
   const char *name;                                            /* "avx512" */
