@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size, and
- * on pictures ResNet-18 and YOLO26n: every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole
- * training steps (two shards, optimiser and moving average included) and batch-1 inference, each on one and two
- * threads. Usage: bench_kernels [mlp|mlp1024|pusht|cnn|unet64|unet256|act|resnet18|yolo640|yolo320|peak]
- * [steps|train|infer] */
+/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size, pictures:
+ * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
+ * optimiser and moving average included) and batch-1 inference, on one and two threads. Usage: bench_kernels
+ * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|resnet18|yolo640|yolo320|peak] [steps|train|infer] [f32|bf16]; in
+ * the environment KERNELS names the kernels to choose from, THREADS the one number of threads to time. */
 #include <mynah/model.h>
 
 #include <stdio.h>
@@ -18,43 +18,6 @@ static void stop_on(mynah_status status) {
   fprintf(stderr, "bench_kernels: %s\n", mynah_error());
   exit(1);
 }
-
-/* ---- the machine's peak ------------------------------------------------------------------------------------------ */
-
-#if defined(__x86_64__)
-/* Independent sums in 24 registers of 16 lanes, or in 12 of 8: neither latency nor memory limits them. */
-#define PEAK(level, isa, lanes, n_sums, sums, ...)                                           \
-  __attribute__((target(isa))) static double multiply_adds_##level(int64_t n) {              \
-    typedef float wide __attribute__((vector_size(4 * lanes)));                              \
-    wide x = {1}, y = {2};                                                                   \
-    int64_t begin = mynah_now_ns();                                                          \
-    for (int64_t i = 0; i < n; i++) __asm__ volatile(sums : : "v"(x), "v"(y) : __VA_ARGS__); \
-    return (double)n * n_sums * lanes * 2 / (double)(mynah_now_ns() - begin);                \
-  }
-#define Y(r) "vfmadd231ps %0, %1, %%ymm" #r "\n\t"
-#define Z(r) "vfmadd231ps %0, %1, %%zmm" #r "\n\t"
-PEAK(avx2, "avx2,fma", 8, 12, Y(4) Y(5) Y(6) Y(7) Y(8) Y(9) Y(10) Y(11) Y(12) Y(13) Y(14) Y(15), "xmm4", "xmm5", "xmm6",
-     "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15")
-PEAK(avx512, "avx512f", 16, 24,
-     Z(8) Z(9) Z(10) Z(11) Z(12) Z(13) Z(14) Z(15) Z(16) Z(17) Z(18) Z(19) Z(20) Z(21) Z(22) Z(23) Z(24) Z(25) Z(26)
-         Z(27) Z(28) Z(29) Z(30) Z(31),
-     "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20",
-     "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31")
-
-static double peak_gflops(void) {
-  double best = 0;
-  double (*measure)(int64_t) = NULL;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) measure = multiply_adds_avx2;
-  if (__builtin_cpu_supports("avx512f")) measure = multiply_adds_avx512;
-  for (int i = 0; measure && i < 10; i++) {
-    double rate = measure(2000000);
-    if (rate > best) best = rate;
-  }
-  return best;
-}
-#else
-static double peak_gflops(void) { return 0; }
-#endif
 
 /* ---- the networks ------------------------------------------------------------------------------------------------ */
 
@@ -101,12 +64,8 @@ static mynah_node build_cnn(mynah_graph *g, int64_t batch, bool is_training) {
   mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, 66, 200, 3));
   float scale = 1.0f / 127.5f, shift = -1;
   mynah_node x = mynah_from_u8(g, picture, &scale, &shift, 1);
-  mynah_cnn_config convs = {(const int64_t[]){24, 36, 48, 64, 64},
-                            (const int64_t[]){5, 5, 5, 3, 3},
-                            (const int64_t[]){2, 2, 2, 1, 1},
-                            5,
-                            "relu",
-                            false};
+  mynah_cnn_config convs = {(const int64_t[]){24, 36, 48, 64, 64}, (const int64_t[]){5, 5, 5, 3, 3},
+                            (const int64_t[]){2, 2, 2, 1, 1}, 5, "relu", false};
   mynah_mlp_config head = {(const int64_t[]){100, 50, 10}, 3, "relu", 0};
   mynah_node y =
       mynah_model_linear(g, "out", mynah_model_mlp(g, "head", mynah_model_cnn(g, "cnn", x, &convs), &head), 1);
@@ -131,10 +90,13 @@ static mynah_node build_unet256(mynah_graph *g, int64_t batch, bool is_training)
   return build_unet(g, batch, is_training, (const int64_t[]){256, 512, 1024});
 }
 
+static mynah_node build_unet512(mynah_graph *g, int64_t batch, bool is_training) {
+  return build_unet(g, batch, is_training, (const int64_t[]){512, 1024, 2048});
+}
+
 enum { ACT_WIDTH = 512, ACT_CHUNK = 100, ACT_SIZE = 14, ACT_LATENT = 32 };
 
-static mynah_node act_encoder(mynah_graph *g, const char *prefix, mynah_node x, mynah_node position,
-                              const mynah_transformer_config *layer) {
+static mynah_node act_encoder(mynah_graph *g, const char *prefix, mynah_node x, mynah_node position, const mynah_transformer_config *layer) {
   for (int i = 0; i < 4; i++) {
     char name[64];
     snprintf(name, sizeof name, "%s.%d", prefix, i);
@@ -144,8 +106,7 @@ static mynah_node act_encoder(mynah_graph *g, const char *prefix, mynah_node x, 
 }
 
 static mynah_node act_token(mynah_graph *g, const char *name, mynah_node x) {
-  return mynah_reshape(g, mynah_model_linear(g, name, x, ACT_WIDTH),
-                       MYNAH_SHAPE(mynah_node_shape(g, x).dims[0], 1, ACT_WIDTH));
+  return mynah_reshape(g, mynah_model_linear(g, name, x, ACT_WIDTH), MYNAH_SHAPE(mynah_node_shape(g, x).dims[0], 1, ACT_WIDTH));
 }
 
 static mynah_node act_table(mynah_graph *g, const char *name, int64_t rows) {
@@ -154,13 +115,11 @@ static mynah_node act_table(mynah_graph *g, const char *name, int64_t rows) {
 }
 
 /* The latent of state and actions; adds the divergence to *kl. */
-static mynah_node act_latent(mynah_graph *g, mynah_node state, mynah_node actions,
-                             const mynah_transformer_config *layer, mynah_node *kl) {
+static mynah_node act_latent(mynah_graph *g, mynah_node state, mynah_node actions, const mynah_transformer_config *layer, mynah_node *kl) {
   int64_t batch = mynah_node_shape(g, state).dims[0];
-  mynah_node parts[3] = {mynah_broadcast(g, act_table(g, "cls", 1), MYNAH_SHAPE(batch, 1, ACT_WIDTH)),
-                         act_token(g, "vae.state", state), mynah_model_linear(g, "vae.action", actions, ACT_WIDTH)};
-  mynah_node x =
-      act_encoder(g, "vae", mynah_concat(g, parts, 3, 1), mynah_model_positions(g, ACT_CHUNK + 2, ACT_WIDTH), layer);
+  mynah_node parts[3] = {mynah_broadcast(g, act_table(g, "cls", 1), MYNAH_SHAPE(batch, 1, ACT_WIDTH)), act_token(g, "vae.state", state),
+                         mynah_model_linear(g, "vae.action", actions, ACT_WIDTH)};
+  mynah_node x = act_encoder(g, "vae", mynah_concat(g, parts, 3, 1), mynah_model_positions(g, ACT_CHUNK + 2, ACT_WIDTH), layer);
   x = mynah_reshape(g, mynah_slice(g, x, 1, 0, 1), MYNAH_SHAPE(batch, ACT_WIDTH));
   mynah_node both = mynah_model_linear(g, "vae.out", x, 2 * ACT_LATENT);
   mynah_node m = mynah_slice(g, both, -1, 0, ACT_LATENT), v = mynah_slice(g, both, -1, ACT_LATENT, ACT_LATENT);
@@ -174,25 +133,21 @@ static mynah_node act_latent(mynah_graph *g, mynah_node state, mynah_node action
 static mynah_node build_act(mynah_graph *g, int64_t batch, bool is_training) {
   mynah_transformer_config layer = {8, 3200, "relu", 0, false};
   mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, 480, 640, 3));
-  mynah_node state = mynah_input(g, "state", MYNAH_F32, MYNAH_SHAPE(batch, ACT_SIZE)), actions = MYNAH_NO_NODE,
-             kl = MYNAH_NO_NODE;
+  mynah_node state = mynah_input(g, "state", MYNAH_F32, MYNAH_SHAPE(batch, ACT_SIZE)), actions = MYNAH_NO_NODE, kl = MYNAH_NO_NODE;
   mynah_node latent = mynah_fill(g, MYNAH_SHAPE(batch, ACT_LATENT), 0);
   if (is_training) {
     actions = mynah_input(g, "action", MYNAH_F32, MYNAH_SHAPE(batch, ACT_CHUNK, ACT_SIZE));
     latent = act_latent(g, state, actions, &layer, &kl);
   }
   float scale = 1.0f / 127.5f, shift = -1;
-  mynah_node map =
-      mynah_model_resnet18(g, "backbone", mynah_from_u8(g, picture, &scale, &shift, 1), &(mynah_resnet_config){0});
+  mynah_node map = mynah_model_resnet18(g, "backbone", mynah_from_u8(g, picture, &scale, &shift, 1), &(mynah_resnet_config){0});
   map = mynah_model_conv(g, "map", map, &(mynah_model_conv_config){ACT_WIDTH, 1, 1, false});
-  mynah_node tokens[3] = {act_token(g, "latent", latent), act_token(g, "state", state),
-                          mynah_reshape(g, map, MYNAH_SHAPE(batch, 300, ACT_WIDTH))};
+  mynah_node tokens[3] = {act_token(g, "latent", latent), act_token(g, "state", state), mynah_reshape(g, map, MYNAH_SHAPE(batch, 300, ACT_WIDTH))};
   mynah_node places[2] = {act_table(g, "places", 2), mynah_model_positions_2d(g, 15, 20, ACT_WIDTH)};
   mynah_node position = mynah_concat(g, places, 2, 1);
   mynah_node seen = act_encoder(g, "encoder", mynah_concat(g, tokens, 3, 1), position, &layer);
   mynah_decoder_memory memory = {seen, position, act_table(g, "queries", ACT_CHUNK)};
-  mynah_node y = mynah_model_decoder_layer(g, "decoder", mynah_fill(g, MYNAH_SHAPE(batch, ACT_CHUNK, ACT_WIDTH), 0),
-                                           &memory, &layer);
+  mynah_node y = mynah_model_decoder_layer(g, "decoder", mynah_fill(g, MYNAH_SHAPE(batch, ACT_CHUNK, ACT_WIDTH), 0), &memory, &layer);
   y = mynah_model_linear(g, "head", mynah_model_layer_norm(g, "norm", y), ACT_SIZE);
   return is_training ? mynah_add(g, mynah_l1(g, y, actions, MYNAH_NO_NODE), mynah_affine(g, kl, 10, 0)) : y;
 }
@@ -231,12 +186,14 @@ static mynah_node build_yolo320(mynah_graph *g, int64_t batch, bool is_training)
   return build_yolo(g, batch, 320);
 }
 
-/* batch 0: for inference alone. */
+/* batch 0: timed in inference alone. */
 static const network networks[] = {{"mlp", 256, build_mlp},       {"mlp1024", 256, build_mlp1024},
                                    {"pusht", 512, build_pusht},   {"cnn", 64, build_cnn},
                                    {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256},
-                                   {"act", 8, build_act},         {"resnet18", 8, build_resnet18},
-                                   {"yolo640", 0, build_yolo640}, {"yolo320", 0, build_yolo320}};
+                                   {"unet512", 0, build_unet512}, {"act", 8, build_act},
+                                   {"resnet18", 8, build_resnet18}, {"yolo640", 0, build_yolo640},
+                                   {"yolo320", 0, build_yolo320}};
+static const char *const precisions[] = {"f32", "bf16"};
 
 /* ---- one network, ready to run ----------------------------------------------------------------------------------- */
 
@@ -264,7 +221,8 @@ static void fill_inputs(mynah_program *p, mynah_state *s, uint64_t seed) {
   }
 }
 
-static bench bench_begin(const network *net, int64_t batch, bool is_training, int n_threads) {
+static bench bench_begin(const network *net, int64_t batch, bool is_training, bool is_half, int n_threads) {
+  const char *kernels = getenv("KERNELS");
   bench b = {0};
   mynah_graph *g = NULL;
   stop_on(mynah_graph_create(&g));
@@ -272,9 +230,10 @@ static bench bench_begin(const network *net, int64_t batch, bool is_training, in
   mynah_output(g, "y", y);
   if (is_training) stop_on(mynah_differentiate(g, y));
   mynah_compile_config config = mynah_compile_default();
-  if (getenv("KERNELS")) config.kernels = getenv("KERNELS");
+  if (kernels) config.kernels = kernels;
   config.is_frozen = !is_training;
-  config.n_threads = is_training ? 1 : n_threads;
+  config.n_threads = n_threads;
+  config.precision = is_half ? MYNAH_BF16 : MYNAH_F32;
   stop_on(mynah_compile(g, &config, &b.program));
   stop_on(mynah_weights_create(g, 1, &b.weights));
   mynah_graph_destroy(g);
@@ -286,7 +245,7 @@ static bench bench_begin(const network *net, int64_t batch, bool is_training, in
   }
   b.n = mynah_weights_n_trained(b.weights);
   float **arrays[] = {&b.m, &b.v, &b.sum, &b.average};
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; is_training && i < 4; i++)
     if (!(*arrays[i] = mynah_calloc((size_t)b.n, sizeof(float)))) stop_on(MYNAH_NO_MEMORY);
   return b;
 }
@@ -313,8 +272,8 @@ static int calls_in(bench *b, double ns, int most) {
   return n < 1 ? 1 : n > most ? most : (int)n;
 }
 
-static void print_steps(const network *net, int64_t batch, bool is_training, double peak) {
-  bench b = bench_begin(net, batch, is_training, 1);
+static void print_steps(const network *net, int64_t batch, bool is_training, bool is_half, double peak) {
+  bench b = bench_begin(net, batch, is_training, is_half, 1);
   int n = mynah_program_n_steps(b.program), n_runs = calls_in(&b, 2e9, 30);
   static int64_t best[MAX_STEPS];
   int64_t total = 0;
@@ -327,8 +286,8 @@ static void print_steps(const network *net, int64_t batch, bool is_training, dou
     for (int i = 0; i < n; i++)
       if (ns[i] < best[i]) best[i] = ns[i];
   }
-  printf("%s, batch %lld, %s: step, kernel, us, GFLOP/s, share of peak, GB/s\n", net->name, (long long)batch,
-         is_training ? "training" : "inference");
+  printf("%s, batch %lld, %s in %s: step, kernel, us, GFLOP/s, share of peak, GB/s\n", net->name, (long long)batch,
+         is_training ? "training" : "inference", precisions[is_half]);
   for (int i = 0; i < n; i++) {
     const char *op, *kernel;
     double flops, bytes, ns = (double)best[i];
@@ -346,6 +305,7 @@ static void print_steps(const network *net, int64_t batch, bool is_training, dou
 /* ---- training ---------------------------------------------------------------------------------------------------- */
 
 #define SWEEP_BLOCK 16384
+#define MAX_CALLS 20000 /* of batch-1 inference */
 #define N_SAMPLES 31 /* of quick networks; slow ones get as many as fit into some seconds */
 
 static void run_shard(void *context, int task, int worker) {
@@ -371,9 +331,10 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+
 /* Median milliseconds of a training step, and of its parts: shards, sweeps, packing. */
-static double time_training(const network *net, int n_threads) {
-  bench b = bench_begin(net, net->batch / N_SHARDS, true, 1);
+static void time_training(const network *net, bool is_half, int n_threads) {
+  bench b = bench_begin(net, net->batch / N_SHARDS, true, is_half, 1);
   mynah_pool *pool = NULL;
   stop_on(mynah_pool_create(n_threads, &pool));
   int n_blocks = (int)((b.n + SWEEP_BLOCK - 1) / SWEEP_BLOCK), n_inner = calls_in(&b, 6e7, 20);
@@ -395,44 +356,55 @@ static double time_training(const network *net, int n_threads) {
     for (int k = 0; k < 4; k++) part[k][s] = (double)ns[k] / n_inner * 1e-6;
   }
   for (int k = 0; k < 4; k++) qsort(part[k], (size_t)n_samples, sizeof(double), by_value);
-  double ms = part[0][n_samples / 2];
-  printf("train %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s\n", net->name,
-         n_threads, ms, part[1][n_samples / 2], part[2][n_samples / 2], part[3][n_samples / 2],
-         (double)net->batch / ms * 1e3);
+  double ms = part[0][n_samples / 2], p99 = part[0][(n_samples * 99) / 100];
+  printf("train %s %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s, %.3f (p99), %.1f GFLOP/s\n", net->name,
+         precisions[is_half], n_threads, ms, part[1][n_samples / 2], part[2][n_samples / 2], part[3][n_samples / 2],
+         (double)net->batch / ms * 1e3, p99, mynah_program_flops(b.program) * N_SHARDS / ms * 1e-6);
   mynah_pool_destroy(pool);
   bench_end(&b);
-  return ms;
 }
 
-static void time_inference(const network *net, int n_threads) {
-  bench b = bench_begin(net, 1, false, n_threads);
-  double us[N_SAMPLES];
-  int n_inner = calls_in(&b, 6e7, 5000);
-  for (int s = 0; s < N_SAMPLES; s++) {
+static void time_inference(const network *net, bool is_half, int n_threads) {
+  bench b = bench_begin(net, 1, false, is_half, n_threads);
+  static double us[MAX_CALLS];
+  int n = calls_in(&b, 1.5e9, MAX_CALLS);
+  if (n < 5) n = 5;
+  for (int i = 0; i < n; i++) {
     int64_t begin = mynah_now_ns();
-    for (int i = 0; i < n_inner; i++) mynah_state_run(b.state[0]);
-    us[s] = (double)(mynah_now_ns() - begin) / n_inner * 1e-3;
+    mynah_state_run(b.state[0]);
+    us[i] = (double)(mynah_now_ns() - begin) * 1e-3;
   }
-  qsort(us, N_SAMPLES, sizeof(double), by_value);
-  printf("infer %s threads %d batch 1: %.2f us (median), %.2f (best)\n", net->name, n_threads, us[N_SAMPLES / 2],
-         us[0]);
+  qsort(us, (size_t)n, sizeof(double), by_value);
+  printf("infer %s %s threads %d batch 1: %.2f us (median), %.2f (p99), %.2f (best), %.1f GFLOP/s\n", net->name, precisions[is_half], n_threads, us[n / 2],
+         us[n * 99 / 100], us[0], mynah_program_flops(b.program) / us[n / 2] * 1e-3);
   bench_end(&b);
+}
+
+/* All numbers of threads, or the one in the environment. */
+static bool is_wanted(int threads) { return !getenv("THREADS") || atoi(getenv("THREADS")) == threads; }
+
+/* what: NULL, or one of steps, train, infer. */
+static void time_network(const network *net, const char *what, bool is_half, double peak) {
+  if (!what || !strcmp(what, "steps")) {
+    if (net->batch) print_steps(net, net->batch / N_SHARDS, true, is_half, peak);
+    print_steps(net, 1, false, is_half, peak);
+  }
+  for (int threads = 1; net->batch && (!what || !strcmp(what, "train")) && threads <= 2; threads++)
+    if (is_wanted(threads)) time_training(net, is_half, threads);
+  for (int threads = 1; (!what || !strcmp(what, "infer")) && threads <= 2; threads++)
+    if (is_wanted(threads)) time_inference(net, is_half, threads);
 }
 
 int main(int argc, char **argv) {
-  const char *only = argc > 1 ? argv[1] : NULL, *what = argc > 2 ? argv[2] : NULL;
-  double peak = peak_gflops();
+  const char *only = argc > 1 ? argv[1] : NULL, *what = argc > 2 ? argv[2] : NULL,
+             *precision = argc > 3 ? argv[3] : NULL;
+  double peak = mynah_machine_measure().gflops;
   printf("peak of multiply-adds, one core: %.1f GFLOP/s\n", peak);
   for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
     const network *net = &networks[i];
     if (only && strcmp(only, net->name)) continue;
-    if (!what || !strcmp(what, "steps")) {
-      if (net->batch > 0) print_steps(net, net->batch / N_SHARDS, true, peak);
-      print_steps(net, 1, false, peak);
-    }
-    for (int threads = 1; net->batch > 0 && (!what || !strcmp(what, "train")) && threads <= 2; threads++)
-      time_training(net, threads);
-    for (int threads = 1; (!what || !strcmp(what, "infer")) && threads <= 2; threads++) time_inference(net, threads);
+    for (int k = 0; k < 2; k++)
+      if (!precision || !strcmp(precision, precisions[k])) time_network(net, what, k, peak);
   }
   return 0;
 }

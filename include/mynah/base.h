@@ -378,6 +378,9 @@ MYNAH_API int64_t mynah_feature_size(const mynah_feature *f);  /* elements */
 MYNAH_API size_t mynah_feature_bytes(const mynah_feature *f);
 MYNAH_API mynah_feature mynah_feature_vector(const char *name, int64_t n, const char *names, const char *unit);
 MYNAH_API mynah_feature mynah_feature_image(const char *name, int64_t height, int64_t width);
+/* Objects in the pictures of a camera: (n,5), a row each of class, centre x, y, width, height in shares of the picture; class -1: no object.
+ * camera: "observation.images.front" -> "boxes.front". What the classes are called is the dataset's note "classes". */
+MYNAH_API mynah_feature mynah_feature_boxes(const char *camera, int64_t n);
 /* Declares a vector mirrorable. Shape: from, offset (size), at most MYNAH_MIRROR_MAX; offset NULL: zeros */
 MYNAH_API void mynah_feature_mirror(mynah_feature *f, const int *from, const float *offset);
 /* In place. Shape: x (size) */

@@ -60,6 +60,8 @@ typedef struct mynah_device_type {
   void (*trace)(const mynah_device *device, double *row);
   /* Whether it still works; what fails says why. NULL: it cannot fail. */
   mynah_status (*health)(const mynah_device *device);
+  /* What the classes in its boxes are called, NULL-terminated; NULL: it shows none. */
+  const char *const *classes;
 } mynah_device_type;
 
 /* Every device begins with this; its type's open fills it. */
@@ -105,12 +107,21 @@ MYNAH_API mynah_bus_counts mynah_robot_counts(const mynah_device *robot);
 
 /* ---- a person ------------------------------------------------------------------------------------------------------ */
 
-/* Someone at a gamepad, joystick or keyboard (Linux evdev), read by a thread of its own. Commands are -1 … 1. */
+/* Someone at a gamepad, joystick or keyboard (Linux evdev), or at a terminal, read by a thread of its own. Commands are -1 … 1. */
 typedef struct mynah_person mynah_person;
-enum { MYNAH_PERSON_SAVE = 1, MYNAH_PERSON_REDO = 2, MYNAH_PERSON_END = 4 };
-/* path: /dev/input/eventN. map: "CONTROL:ELEMENT[:SCALE],…"; a CONTROL is an axis (x y z rx ry rz gas brake hat_x hat_y) or two
+enum {
+  MYNAH_PERSON_SAVE = 1,    /* the episode is over and kept */
+  MYNAH_PERSON_REDO = 2,    /* it is thrown away and begins again from the same start */
+  MYNAH_PERSON_END = 4,     /* of the session; the episode is kept */
+  MYNAH_PERSON_SUCCESS = 8, /* marks of the episode */
+  MYNAH_PERSON_FAILURE = 16,
+  MYNAH_PERSON_DISCARD = 32 /* it is thrown away; the next begins */
+};
+/* path: /dev/input/eventN, or a terminal (/dev/tty). map: "CONTROL:ELEMENT[:SCALE],…"; a CONTROL is an axis (x y z rx ry rz gas brake hat_x hat_y) or two
  * keys LOW/HIGH (left/right down/up a/d s/w); "" is "x:0,y:1:-1,left/right:0,down/up:1,a/d:0,s/w:1". Held while a shoulder button or the space bar
- * is down. Save: start, enter. Redo: select, backspace. End: mode, escape.
+ * is down. Save: start, enter. Redo: select, backspace. End: mode, escape. Success: south (A), y. Failure: east (B), n. Discard: north (Y), x.
+ * A terminal tells of presses only: a key counts as down until 0.6 s after its first press or 0.15 s after a repetition; the
+ * space bar takes over and gives back in turn; the terminal is as it was after close.
  * Fails: IO (the device), INVALID (the map). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_person_open(const char *path, const char *map, int64_t n_elements, mynah_person **out);
 MYNAH_API void mynah_person_close(mynah_person *p);

@@ -161,6 +161,9 @@ typedef struct mynah_clone mynah_clone;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_clone **out);
 /* From a policy and weights that stay the caller's (and must not change while it acts). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
+/* Before any actor is made: each prediction is shared out over so many threads (at first: one) with the same result. Such a
+ * clone is not for a real-time thread, for it waits for others. Fails: NO_MEMORY, and then the clone must be destroyed. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
 /* A prediction from the file's golden observations against the golden chunk. Loading does this too, so that a normaliser
  * or weights that were changed, or a program that computes otherwise, are noticed before a robot moves. On the machine
@@ -200,6 +203,10 @@ typedef struct mynah_actor_source {
 MYNAH_API MYNAH_RT mynah_actor_source mynah_actor_last(const mynah_actor *a);
 /* Nanoseconds the last prediction took; 0 when the last act used up a chunk made before. */
 MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
+/* How far the newest chunk lies from what the one before had planned for the same steps: root mean square over steps and elements, as a
+ * share of the demonstrated range; NaN while there is nothing to compare (one chunk so far, or none overlaps the next).
+ * Source: temporal consistency, Agia et al. 2024, "Unpacking Failure Modes of Generative Policies" */
+MYNAH_API MYNAH_RT double mynah_actor_disagreement(const mynah_actor *a);
 /* Fits a policy to what gives observations: order[i] is the index in `features` of input i.
  * Fails: MISMATCH, NOT_FOUND: names the feature and both shapes. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *features, int n,

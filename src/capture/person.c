@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define CONTROLS_MAX 32
@@ -40,6 +41,9 @@ typedef struct control {
 
 struct mynah_person {
   int fd;
+  bool is_terminal;
+  struct termios before; /* of the terminal */
+  int64_t up_ns[KEY_MAX]; /* of a terminal: when a key that is down counts as let go; 0: it is up */
   int64_t n_elements;
   control controls[CONTROLS_MAX];
   int n_controls;
@@ -107,11 +111,16 @@ static void publish(mynah_person *p) {
   }
 }
 
+static const struct {
+  int button, key;
+  unsigned event;
+} events[] = {{BTN_START, KEY_ENTER, MYNAH_PERSON_SAVE}, {BTN_SELECT, KEY_BACKSPACE, MYNAH_PERSON_REDO}, {BTN_MODE, KEY_ESC, MYNAH_PERSON_END},
+              {BTN_SOUTH, KEY_Y, MYNAH_PERSON_SUCCESS}, {BTN_EAST, KEY_N, MYNAH_PERSON_FAILURE}, {BTN_NORTH, KEY_X, MYNAH_PERSON_DISCARD}};
+
 static void on_key(mynah_person *p, int code, bool is_down) {
   if (code == BTN_TL || code == BTN_TR || code == KEY_SPACE) atomic_store(&p->is_held, is_down);
-  unsigned bits = code == BTN_START || code == KEY_ENTER ? MYNAH_PERSON_SAVE : code == BTN_SELECT || code == KEY_BACKSPACE ? MYNAH_PERSON_REDO
-                  : code == BTN_MODE || code == KEY_ESC ? MYNAH_PERSON_END : 0;
-  if (is_down) atomic_fetch_or(&p->events, bits);
+  for (size_t i = 0; is_down && i < sizeof events / sizeof *events; i++)
+    if (code == events[i].button || code == events[i].key) atomic_fetch_or(&p->events, events[i].event);
   for (int i = 0; i < p->n_controls; i++) {
     control *c = &p->controls[i];
     if (c->is_axis) continue;
@@ -134,6 +143,83 @@ static void let_go(mynah_person *p) {
   for (int i = 0; i < p->n_controls; i++) p->controls[i].value = 0;
   publish(p);
   atomic_fetch_or(&p->events, MYNAH_PERSON_END);
+}
+
+/* ---- a terminal ------------------------------------------------------------------------------------------------------ */
+
+#define FIRST_NS 600000000   /* a key counts as down: longer than terminals wait before they repeat it */
+#define REPEAT_NS 150000000
+
+static const struct {
+  const char *bytes;
+  int code;
+} typed[] = {{"\x1b[A", KEY_UP}, {"\x1b[B", KEY_DOWN}, {"\x1b[C", KEY_RIGHT}, {"\x1b[D", KEY_LEFT}, {"\x1bOA", KEY_UP}, {"\x1bOB", KEY_DOWN},
+             {"\x1bOC", KEY_RIGHT}, {"\x1bOD", KEY_LEFT}, {"a", KEY_A}, {"d", KEY_D}, {"s", KEY_S}, {"w", KEY_W}, {"\r", KEY_ENTER},
+             {"\n", KEY_ENTER}, {"\x7f", KEY_BACKSPACE}, {"\b", KEY_BACKSPACE}, {"\x1b", KEY_ESC}, {"y", KEY_Y}, {"n", KEY_N}, {"x", KEY_X}};
+
+static void on_typed(mynah_person *p, int code) {
+  int64_t now = mynah_now_ns();
+  bool is_repeated = p->up_ns[code] > 0;
+  p->up_ns[code] = now + (is_repeated ? REPEAT_NS : FIRST_NS);
+  if (!is_repeated) on_key(p, code, true);
+}
+
+/* Keys that were not repeated in time are up. */
+static void let_keys_up(mynah_person *p) {
+  int64_t now = mynah_now_ns();
+  for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+    int code = typed[i].code;
+    if (p->up_ns[code] == 0 || now < p->up_ns[code]) continue;
+    p->up_ns[code] = 0;
+    on_key(p, code, false);
+  }
+}
+
+/* The bytes of one reading: sequences come whole, and an escape that nothing follows is the key. */
+static void on_bytes(mynah_person *p, const char *bytes, size_t n) {
+  for (size_t at = 0; at < n;) {
+    size_t taken = 1;
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+      size_t length = strlen(typed[i].bytes);
+      if (length > n - at || memcmp(typed[i].bytes, bytes + at, length) != 0) continue;
+      taken = length;
+      on_typed(p, typed[i].code);
+      break;
+    }
+    if (bytes[at] == ' ') on_key(p, KEY_SPACE, !atomic_load(&p->is_held));
+    at += taken;
+  }
+}
+
+static void *listen_to_terminal(void *context) {
+  mynah_person *p = context;
+  char bytes[64];
+  while (!atomic_load(&p->is_ending)) {
+    struct pollfd fd = {p->fd, POLLIN, 0};
+    if (poll(&fd, 1, 20) > 0) {
+      ssize_t n = read(p->fd, bytes, sizeof bytes);
+      if (n > 0) on_bytes(p, bytes, (size_t)n);
+      else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        let_go(p);
+        break;
+      }
+    }
+    let_keys_up(p);
+    publish(p);
+  }
+  return NULL;
+}
+
+/* Keys one by one and unseen; an interrupt stays one. */
+static mynah_status take_terminal(mynah_person *p, const char *path) {
+  if (tcgetattr(p->fd, &p->before) != 0) return mynah_fail_errno(path, "is no terminal");
+  struct termios raw = p->before;
+  raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+  raw.c_cc[VMIN] = 0;
+  raw.c_cc[VTIME] = 0;
+  if (tcsetattr(p->fd, TCSANOW, &raw) != 0) return mynah_fail_errno(path, "cannot be set");
+  p->is_terminal = true;
+  return MYNAH_OK;
 }
 
 static void *listen_to(void *context) {
@@ -168,7 +254,8 @@ static mynah_status start(mynah_person *p, const char *path, const char *map) {
     c->value = position_on(c, info.value);
   }
   publish(p);
-  if (pthread_create(&p->thread, NULL, listen_to, p) != 0) return mynah_fail(MYNAH_LIMIT, "%s: its thread cannot be made", path);
+  if (isatty(p->fd)) MYNAH_TRY(take_terminal(p, path));
+  if (pthread_create(&p->thread, NULL, p->is_terminal ? listen_to_terminal : listen_to, p) != 0) return mynah_fail(MYNAH_LIMIT, "%s: its thread cannot be made", path);
   p->has_thread = true;
   return MYNAH_OK;
 }
@@ -192,6 +279,7 @@ void mynah_person_close(mynah_person *p) {
   if (!p) return;
   atomic_store(&p->is_ending, true);
   if (p->has_thread) pthread_join(p->thread, NULL);
+  if (p->is_terminal) tcsetattr(p->fd, TCSANOW, &p->before);
   if (p->fd >= 0) close(p->fd);
   mynah_free(p);
 }

@@ -74,7 +74,19 @@ typedef struct copier {
   const int *map;
   uint8_t *values[MYNAH__MAX_FEATURES]; /* twice a frame: room to mix */
   mynah_str pictures[MYNAH__MAX_FEATURES];
+  int64_t shown[MYNAH__MAX_FEATURES]; /* the frame there whose picture was copied last; -1: none */
 } copier;
+
+/* A picture, or that it is the one before. */
+static mynah_status copy_picture(copier *c, int k, int64_t t, mynah_value *v, bool *is_encoded) {
+  const mynah_feature *f = &c->from->features[c->map[k]];
+  if (c->how->is_reencoded) MYNAH_TRY(take_pixels(c->from, c->i, f, t, &c->pictures[k]));
+  else MYNAH_TRY(take_picture(c->from, c->i, c->map[k], t, &c->pictures[k], is_encoded));
+  bool is_repeated = c->from->picture_frame == c->shown[k];
+  c->shown[k] = c->from->picture_frame;
+  *v = is_repeated ? (mynah_value){0} : (mynah_value){c->pictures[k].data, c->pictures[k].length, 0};
+  return MYNAH_OK;
+}
 
 static mynah_status copy_frame(copier *c, const frame_at *at, int64_t time_ns) {
   mynah_value v[MYNAH__MAX_FEATURES];
@@ -83,9 +95,7 @@ static mynah_status copy_frame(copier *c, const frame_at *at, int64_t time_ns) {
     const mynah_feature *f = &c->from->features[c->map[k]];
     if (f->is_image) {
       int64_t t = at->weight < 0.5 ? at->a : at->b;
-      if (c->how->is_reencoded) MYNAH_TRY(take_pixels(c->from, c->i, f, t, &c->pictures[k]));
-      else MYNAH_TRY(take_picture(c->from, c->i, c->map[k], t, &c->pictures[k], &is_encoded[k]));
-      v[k] = (mynah_value){c->pictures[k].data, c->pictures[k].length, 0};
+      MYNAH_TRY(copy_picture(c, k, t, &v[k], &is_encoded[k]));
     } else {
       MYNAH_TRY(take_vector(c->from, c->i, f, at, c->values[k]));
       v[k] = (mynah_value){c->values[k], mynah_feature_bytes(f), 0};
@@ -125,6 +135,7 @@ static mynah_status copy_frames(copier *c) {
 mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
                                  const mynah__copy *how, int64_t *id) {
   copier c = {.from = from, .to = to, .how = how, .i = i, .map = map};
+  memset(c.shown, -1, sizeof c.shown);
   mynah_episode info = from->episodes[i];
   mynah_status status = MYNAH_OK;
   for (int k = 0; k < to->n_features && status == MYNAH_OK; k++)
@@ -209,6 +220,15 @@ static mynah_status copy_file(mynah_dataset *from, mynah_dataset *to, const myna
   return MYNAH_OK;
 }
 
+/* What the classes of boxes are called goes along; all files have the first one's features. */
+static mynah_status copy_classes(mynah_dataset *from, mynah_dataset *to) {
+  mynah_str text = {0};
+  mynah_status status = mynah_dataset_get_note(from, "classes", &text);
+  if (status == MYNAH_OK) status = mynah_dataset_set_note(to, "classes", mynah_str_text(&text));
+  mynah_str_deinit(&text);
+  return status == MYNAH_NOT_FOUND ? MYNAH_OK : status;
+}
+
 static mynah_status copy_all(mynah_dataset *const *from, int n, const mynah_copy_options *o, mynah__import_file *file) {
   mynah_feature features[MYNAH__MAX_FEATURES];
   int map[MYNAH__MAX_FEATURES], n_features;
@@ -227,6 +247,7 @@ static mynah_status copy_all(mynah_dataset *const *from, int n, const mynah_copy
   for (int i = 0; i < n && status == MYNAH_OK; i++) status = copy_file(from[i], file->dataset, o, tags);
   if (status == MYNAH_OK && file->dataset->n_episodes == 0)
     status = mynah_fail(MYNAH_INVALID, "%s: no episode was chosen", file->out_path);
+  if (status == MYNAH_OK) status = copy_classes(from[0], file->dataset);
   if (status == MYNAH_OK) status = mynah_json_dump(tags, 0, &text);
   if (status == MYNAH_OK) status = mynah_dataset_set_note(file->dataset, "tags", mynah_str_text(&text));
   mynah_json_destroy(tags);

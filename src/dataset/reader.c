@@ -60,8 +60,8 @@ mynah_status mynah__read_block(mynah_dataset *d, const mynah_episode *e, int64_t
 /* ---- pictures ------------------------------------------------------------------------------------------------------
  */
 
-mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame,
-                                 mynah_codec *codec, size_t *bytes) {
+/* One row, into d->picture; kind: a codec, or MYNAH__CODEC_REPEAT. */
+static mynah_status read_row(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame, int64_t *codec, size_t *bytes) {
   sqlite3_stmt *q;
   MYNAH_TRY(mynah__sql_query(d, MYNAH__GET_PICTURE, &q));
   sqlite3_bind_int64(q, 1, e->id);
@@ -75,20 +75,36 @@ mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int f
     int64_t kind = sqlite3_column_int64(q, 0);
     const void *data = sqlite3_column_blob(q, 2);
     size_t n = (size_t)sqlite3_column_bytes(q, 2);
-    if (!data || kind < MYNAH_CODEC_JPEG || kind > MYNAH_CODEC_RAW ||
+    if (!data || kind < MYNAH_CODEC_JPEG || kind > MYNAH__CODEC_REPEAT ||
         (int64_t)mynah__place_crc(e->id, feature, frame, kind, data, n) != sqlite3_column_int64(q, 1))
       status = damaged(d, e, feature, frame, "the checksum of the picture is wrong");
-    else if (kind == MYNAH_CODEC_RAW && n != frame_bytes(d, feature))
+    else if (n != (kind == MYNAH_CODEC_RAW ? frame_bytes(d, feature) : kind == MYNAH__CODEC_REPEAT ? sizeof(int64_t) : n))
       status = damaged(d, e, feature, frame, "the picture has a wrong size");
     if (status == MYNAH_OK) status = mynah_grow((void **)&d->picture, &d->picture_capacity, n, 1);
     if (status == MYNAH_OK) {
       memcpy(d->picture, data, n);
-      *codec = (mynah_codec)kind;
+      *codec = kind;
       *bytes = n;
     }
   }
   sqlite3_reset(q);
   return status;
+}
+
+mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame,
+                                 mynah_codec *codec, size_t *bytes) {
+  int64_t kind = -1, earlier;
+  d->picture_frame = frame;
+  MYNAH_TRY(read_row(d, e, feature, frame, &kind, bytes));
+  if (kind == MYNAH__CODEC_REPEAT) {
+    memcpy(&earlier, d->picture, sizeof earlier);
+    if (earlier < 0 || earlier >= frame) return damaged(d, e, feature, frame, "it repeats a frame that is not before it");
+    d->picture_frame = earlier;
+    MYNAH_TRY(read_row(d, e, feature, earlier, &kind, bytes));
+    if (kind == MYNAH__CODEC_REPEAT) return damaged(d, e, feature, frame, "it repeats a frame without a picture");
+  }
+  *codec = (mynah_codec)kind;
+  return MYNAH_OK;
 }
 
 /* ---- public

@@ -208,6 +208,7 @@ mynah_status mynah__create(const char *path, const mynah_dataset_config *config,
 void mynah_dataset_close(mynah_dataset *d) {
   if (!d) return;
   if (d->writing.is_open) mynah_episode_discard(d);
+  mynah__guard_end(d);
   for (int i = 0; i < MYNAH__QUERY_COUNT; i++) sqlite3_finalize(d->queries[i]);
   if (d->db && d->is_writable) { /* at rest the file needs no log beside it; while a reader looks on, it stays */
     sqlite3_busy_timeout(d->db, 0);

@@ -16,6 +16,8 @@
 /* user_version is 1000 * major + minor: a newer major is refused; a newer minor only adds tables, so it can be read. */
 #define MYNAH__MAJOR 1
 #define MYNAH__MINOR 0
+/* Beside the codecs of pictures: the same picture as in an earlier frame, whose number (int64) is the data. */
+#define MYNAH__CODEC_REPEAT 3
 /* The largest encoded picture taken. */
 #define MYNAH__MAX_PICTURE_BYTES ((size_t)1 << 27)
 
@@ -24,10 +26,11 @@ typedef struct mynah__open_episode {
   bool is_open;
   bool is_broken; /* a write failed half-way: it can only be discarded */
   mynah_episode info;
-  int64_t last_time_ns, committed_ns;
+  int64_t last_time_ns, committed_ns, log_bytes; /* pictures since the log was moved into the file */
   int64_t times[MYNAH__BLOCK_FRAMES];
   uint8_t *rows[MYNAH__MAX_FEATURES];      /* of vector features: frames of the block not yet stored */
   mynah_str pictures[MYNAH__MAX_FEATURES]; /* of image features: this frame's, encoded */
+  int64_t shown[MYNAH__MAX_FEATURES];      /* of image features: the frame whose picture was stored last */
   int n_pending;
   mynah_sha256 hash;
 } mynah__open_episode;
@@ -69,8 +72,19 @@ struct mynah_dataset {
   mynah__block blocks[MYNAH__MAX_FEATURES + 1]; /* [0]: times, [1 + i]: feature i */
   uint8_t *picture;                             /* the picture read last */
   size_t picture_capacity;
+  int64_t picture_frame; /* the frame under which it is stored: of a repeated one, the earlier */
   mynah_json *tags; /* the note, when it was asked for */
+  int64_t ballast_bytes; /* of the ballast file beside it; 0: none */
+  bool is_short;         /* of space: the ballast was given up */
+  int64_t commit_ns;     /* the last add's commit took; 0: it made none */
 };
+
+/* ---- guard.c -------------------------------------------------------------------------------------------------------
+ */
+
+/* Looks how much space is left, and gives the ballast up if it is too little. */
+void mynah__guard_look(mynah_dataset *d);
+void mynah__guard_end(mynah_dataset *d);
 
 /* ---- store.c -------------------------------------------------------------------------------------------------------
  */
@@ -130,19 +144,21 @@ mynah_status mynah__read_block(mynah_dataset *d, const mynah_episode *e, int64_t
 mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame,
                                  mynah_codec *codec, size_t *bytes); /* into d->picture */
 
-/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------ */
+/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------
+ */
 
 /* An episode's tags, NULL if none; d's until it changes. */
 mynah_status mynah__tags_of(mynah_dataset *d, int64_t id, const mynah_json **out);
-/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are. */
+/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are.
+ */
 typedef struct mynah__copy {
   int64_t first, last;
   double rate_hz;
   bool is_reencoded;
 } mynah__copy;
 /* Feature k of `to` is feature map[k] of `from`, which may be the same file. */
-mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map, const mynah__copy *how,
-                                 int64_t *id);
+mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
+                                 const mynah__copy *how, int64_t *id);
 
 /* ---- importers.c ---------------------------------------------------------------------------------------------------
  */
@@ -157,7 +173,7 @@ mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file)
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);
 mynah_status mynah__import_end(mynah__import_file *file, mynah_status status);
 extern const mynah_importer mynah__import_csv, mynah__import_lerobot, mynah__import_npz, mynah__import_rollouts,
-    mynah__import_tub, mynah__import_udacity, mynah__import_zarr;
+    mynah__import_tub, mynah__import_udacity, mynah__import_yolo, mynah__import_zarr;
 extern const mynah_importer mynah__import_aloha, mynah__import_minari, mynah__import_robomimic; /* with libhdf5 */
 
 #endif

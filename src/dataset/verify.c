@@ -16,7 +16,8 @@ static mynah_status verify_episode(mynah_dataset *d, const mynah_episode *e, myn
       size_t bytes;
       if (!d->features[i].is_image) continue;
       MYNAH_TRY(mynah__read_picture(d, e, i, t, &codec, &bytes));
-      mynah__hash_item(&s, i, d->picture, bytes);
+      bool is_repeated = d->picture_frame != t;
+      mynah__hash_item(&s, i, is_repeated ? (const void *)&d->picture_frame : d->picture, is_repeated ? sizeof d->picture_frame : bytes);
       r->n_blobs++;
     }
     if ((t + 1) % MYNAH__BLOCK_FRAMES != 0 && t + 1 != e->n_frames) continue;

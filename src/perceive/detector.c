@@ -9,7 +9,6 @@
 
 #define FORMAT 1
 #define METADATA_KEY "mynah"
-#define FILE_MAX ((size_t)1 << 31)
 
 void mynah_detector_destroy(mynah_detector *d) {
   if (!d) return;
@@ -39,11 +38,13 @@ mynah_status mynah__detector_describe(const mynah_detector *d, int height, int w
   return status;
 }
 
-mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah__detector_run *out) {
+mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, int n_threads,
+                                       mynah__detector_run *out) {
   mynah__detector_run r = {.height = height, .width = width};
   mynah_graph *g;
   mynah_compile_config c = mynah_compile_default();
   c.is_frozen = true;
+  c.n_threads = n_threads;
   MYNAH_TRY(mynah__detector_describe(d, height, width, &g));
   mynah_status status = mynah_compile(g, &c, &r.program);
   mynah_graph_destroy(g);
@@ -127,8 +128,9 @@ static void read_size(const char *text, mynah_detector *d) {
 }
 
 /* The output says which head the export kept: (1,N,6) rows of boxes, or (1,4+classes,A). */
-static mynah_status check_output(const mynah__onnx *o, const mynah_detector *d) {
-  mynah_shape s = o->n_outputs ? o->outputs[0].shape : (mynah_shape){0};
+static mynah_status check_output(const mynah_onnx *o, const mynah_detector *d) {
+  const mynah_onnx_port *port = mynah_onnx_output(o, 0);
+  mynah_shape s = port ? port->shape : (mynah_shape){0};
   bool has_rows = s.n_dims == 3 && s.dims[2] == 6, has_classes = s.n_dims == 3 && s.dims[1] == d->network.n_classes + 4;
   if (d->is_one_to_one ? has_rows : has_classes) return MYNAH_OK;
   return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the weights are of YOLO26's %s head, whose output is (1,%s), not (%lld,%lld,%lld)",
@@ -136,12 +138,12 @@ static mynah_status check_output(const mynah__onnx *o, const mynah_detector *d) 
                     (long long)s.dims[0], (long long)s.dims[1], (long long)s.dims[2]);
 }
 
-static mynah_status describe_onnx(const mynah__onnx *o, mynah_detector *d) {
-  const char *task = mynah__onnx_note_of(o, "task"), *names = mynah__onnx_note_of(o, "names");
+static mynah_status describe_onnx(const mynah_onnx *o, mynah_detector *d) {
+  const char *task = mynah_onnx_note(o, "task"), *names = mynah_onnx_note(o, "names");
   if (task && strcmp(task, "detect") != 0)
     return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the model's task is '%.32s': only 'detect' is known", task);
   MYNAH_TRY(check_output(o, d));
-  read_size(mynah__onnx_note_of(o, "imgsz"), d);
+  read_size(mynah_onnx_note(o, "imgsz"), d);
   if (!names) return MYNAH_OK;
   mynah__names given;
   MYNAH_TRY(mynah__names_parse(names, &given));
@@ -151,9 +153,11 @@ static mynah_status describe_onnx(const mynah__onnx *o, mynah_detector *d) {
   return mynah_fail(MYNAH_MISMATCH, "onnx: %d class names for %lld classes", given.n, (long long)d->network.n_classes);
 }
 
-mynah_status mynah__detector_from_onnx(const mynah__onnx *o, mynah_detector **out) {
+mynah_status mynah__detector_from_onnx(const mynah_onnx *o, mynah_detector **out) {
   mynah_detector *d;
-  MYNAH_TRY(mynah__detector_recognise(o->tensors, (int)o->n_tensors, &d));
+  int n;
+  const mynah_safetensor *weights = mynah_onnx_weights(o, &n);
+  MYNAH_TRY(mynah__detector_recognise(weights, n, &d));
   mynah_status status = describe_onnx(o, d);
   if (status == MYNAH_OK) *out = d;
   else mynah_detector_destroy(d);
@@ -169,7 +173,7 @@ mynah_status mynah__detector_from_onnx(const mynah__onnx *o, mynah_detector **ou
 /* Boxes (A,4) and the best score of each anchor (A) for a fixed random picture; the caller frees them. */
 static mynah_status run_golden(const mynah_detector *d, float **numbers, int64_t *n_anchors) {
   mynah__detector_run r;
-  MYNAH_TRY(mynah__detector_run_init(d, GOLDEN_HEIGHT, GOLDEN_WIDTH, &r));
+  MYNAH_TRY(mynah__detector_run_init(d, GOLDEN_HEIGHT, GOLDEN_WIDTH, 1, &r));
   int64_t n = mynah_yolo26_n_anchors(GOLDEN_HEIGHT, GOLDEN_WIDTH), classes = d->network.n_classes;
   mynah_rng rng = mynah_rng_make(GOLDEN_SEED, 0);
   uint8_t *image = mynah_state_input(r.state, "image");
@@ -329,24 +333,17 @@ mynah_status mynah_detector_load(const char *path, mynah_detector **out) {
 }
 
 static mynah_status import_onnx(const char *path, mynah_detector **out) {
-  mynah_map map;
-  mynah__onnx *o;
-  MYNAH_TRY(mynah_map_open(path, &map));
-  mynah_status status = MYNAH_OK;
-  if (map.size > FILE_MAX) status = mynah_fail(MYNAH_LIMIT, "onnx: over %zu bytes", FILE_MAX);
-  if (status == MYNAH_OK) status = mynah__onnx_parse(map.data, map.size, &o);
-  mynah_map_close(&map);
-  MYNAH_TRY(status);
-  status = mynah__detector_from_onnx(o, out);
-  mynah__onnx_destroy(o);
-  return status;
+  mynah_onnx *o;
+  MYNAH_TRY(mynah_onnx_open(path, &o));
+  mynah_status status = mynah__detector_from_onnx(o, out);
+  mynah_onnx_destroy(o);
+  return status == MYNAH_OK ? MYNAH_OK : mynah_error_context(status, "%s", path);
 }
 
 mynah_status mynah_detector_import(const char *path, mynah_detector **out) {
   const char *dot = strrchr(path, '.');
   if (dot && strcmp(dot, ".safetensors") == 0) return mynah_detector_load(path, out);
-  mynah_status status = import_onnx(path, out);
-  return status == MYNAH_OK ? MYNAH_OK : mynah_error_context(status, "%s", path);
+  return import_onnx(path, out);
 }
 
 /* ---- what it is ------------------------------------------------------------------------------------------------------------- */

@@ -1,34 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Inside perceive: what an ONNX file holds, Python literals, and a detector's parts. */
+/* Inside perceive: Python literals, and a detector's parts. */
 #ifndef MYNAH_PERCEIVE_INTERNAL_H
 #define MYNAH_PERCEIVE_INTERNAL_H
 
 #include <mynah/graph.h>
 #include <mynah/model.h>
+#include <mynah/onnx.h>
 #include <mynah/perceive.h>
-
-/* ---- onnx.c ---- */
-
-/* An input or output of the graph; a dimension that is a name is -1. */
-typedef struct mynah__onnx_port {
-  char *name;
-  mynah_shape shape;
-} mynah__onnx_port;
-typedef struct mynah__onnx_note {
-  char *key, *value;
-} mynah__onnx_note;
-/* Weights (initialisers of real numbers, as float32), ports and metadata. */
-typedef struct mynah__onnx {
-  mynah_safetensor *tensors; /* name and data belong to it */
-  mynah__onnx_port *inputs, *outputs;
-  mynah__onnx_note *notes;
-  size_t n_tensors, n_inputs, n_outputs, n_notes, n_nodes;
-  size_t cap_tensors, cap_inputs, cap_outputs, cap_notes;
-} mynah__onnx;
-/* Fails: CORRUPT, LIMIT (too many or too large), UNSUPPORTED (weights in other files), NO_MEMORY. */
-MYNAH_CHECKED mynah_status mynah__onnx_parse(const void *data, size_t size, mynah__onnx **out);
-void mynah__onnx_destroy(mynah__onnx *o);
-const char *mynah__onnx_note_of(const mynah__onnx *o, const char *key); /* NULL: none */
 
 /* ---- literal.c ---- */
 
@@ -62,11 +40,12 @@ typedef struct mynah__detector_run {
   mynah_binding *binding;
   mynah_state *state;
 } mynah__detector_run;
-MYNAH_CHECKED mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah__detector_run *out);
+MYNAH_CHECKED mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, int n_threads,
+                                                    mynah__detector_run *out);
 void mynah__detector_run_deinit(mynah__detector_run *r);
 /* From tensors named as ultralytics names them; names are taken over on success. Fails: UNSUPPORTED (another network). */
 MYNAH_CHECKED mynah_status mynah__detector_recognise(const mynah_safetensor *tensors, int n, mynah_detector **out);
-MYNAH_CHECKED mynah_status mynah__detector_from_onnx(const mynah__onnx *o, mynah_detector **out);
+MYNAH_CHECKED mynah_status mynah__detector_from_onnx(const mynah_onnx *o, mynah_detector **out);
 
 /* ---- assign.c ---- */
 

@@ -11,6 +11,7 @@ struct mynah_clone {
   mynah_weights *own_weights;
   mynah_program *programs[MYNAH_POLICY_GRAPHS_MAX];
   mynah_binding *bindings[MYNAH_POLICY_GRAPHS_MAX];
+  int n_threads; /* of a prediction; 0: one */
 };
 
 /* Acting graph `which`; or, -1, the training graph, which has all weights. */
@@ -38,6 +39,7 @@ mynah_status mynah__policy_weights(const mynah_policy *p, mynah_weights **out) {
 static mynah_status bind(mynah_clone *c) {
   mynah_compile_config config = mynah_compile_default();
   config.is_frozen = true;
+  config.n_threads = c->n_threads;
   for (int k = 0; k < c->policy->type->n_act_graphs; k++) {
     mynah_graph *g = NULL;
     MYNAH_TRY(describe(c->policy, k, &g));
@@ -47,6 +49,21 @@ static mynah_status bind(mynah_clone *c) {
     MYNAH_TRY(mynah_binding_create(c->programs[k], c->weights, &c->bindings[k]));
   }
   return MYNAH_OK;
+}
+
+static void unbind(mynah_clone *c) {
+  for (int k = 0; k < MYNAH_POLICY_GRAPHS_MAX; k++) {
+    mynah_binding_destroy(c->bindings[k]);
+    mynah_program_destroy(c->programs[k]);
+    c->bindings[k] = NULL;
+    c->programs[k] = NULL;
+  }
+}
+
+mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads) {
+  unbind(c);
+  c->n_threads = n_threads;
+  return bind(c);
 }
 
 mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out) {
@@ -97,10 +114,7 @@ mynah_status mynah_clone_load(const char *path, mynah_clone **out) {
 
 void mynah_clone_destroy(mynah_clone *c) {
   if (!c) return;
-  for (int k = 0; k < MYNAH_POLICY_GRAPHS_MAX; k++) {
-    mynah_binding_destroy(c->bindings[k]);
-    mynah_program_destroy(c->programs[k]);
-  }
+  unbind(c);
   mynah_weights_destroy(c->own_weights);
   mynah_policy_destroy(c->own_policy);
   mynah_free(c);

@@ -64,16 +64,20 @@ typedef struct loop {
   mynah_safety *safety;
   mynah_watchdog *watchdog;
   int64_t size, period_ns, steps_of_execution;
-  int64_t step, episode_step, episode, n_episodes; /* of the whole run; of this episode; its number; ended ones */
+  int64_t step, episode_step, episode, n_episodes; /* of the whole run; of this episode; of which start; ended ones */
   int64_t asked_at;                               /* episode step of the prediction under way or last asked for; -1 */
   bool is_waiting;                                /* for it */
   bool is_person, was_person;                     /* commands this step, and the one before */
   unsigned events;                                /* of the person, not yet obeyed */
+  int mark;                                       /* the person's word of this episode: 1 success, 0 failure, -1 none */
+  int64_t n_kept;                                 /* episodes that were not thrown away */
   int64_t n_person;
   bool is_done;
   float action[ACTION_MAX], command[ACTION_MAX], last[ACTION_MAX];
   samples periods, lates, infers, ages;
   int64_t n_misses, n_chunks, n_rejected, n_lost_frames, n_held, fault_steps[MYNAH_FAULTS], n_seams;
+  unsigned faults, first_faults; /* latched: all so far; of the first step that had any */
+  int64_t first_fault_step;
   double seam_sum;
   int64_t n_allocations, page_faults;
   mynah_json *notes;
@@ -82,6 +86,8 @@ typedef struct loop {
 /* ---- one step ---------------------------------------------------------------------------------------------------------- */
 
 static void note_faults(loop *l, unsigned faults) {
+  if (faults && !l->faults) l->first_faults = faults, l->first_fault_step = l->step;
+  l->faults |= faults;
   for (int bit = 0; bit < MYNAH_FAULTS; bit++) l->fault_steps[bit] += faults >> bit & 1;
 }
 
@@ -90,7 +96,7 @@ static unsigned take_chunks(loop *l) {
   const mynah__chunk *c;
   unsigned faults = 0;
   while ((c = mynah__worker_front(l->worker))) {
-    bool is_present = c->episode == l->episode;
+    bool is_present = c->episode == l->n_episodes;
     if (is_present && c->origin >= l->asked_at) l->is_waiting = false;
     keep(&l->infers, c->infer_ns);
     if (c->status != MYNAH_OK) faults |= MYNAH_FAULT_PREDICTION;
@@ -103,7 +109,7 @@ static unsigned take_chunks(loop *l) {
 
 /* The frame goes to the worker, with a question when the last answer has been used as far as it should be. */
 static void show_worker(loop *l, const mynah_value *values) {
-  mynah__seen seen = {.step = l->episode_step, .episode = l->episode, .seed = (uint64_t)(l->config->seed + l->episode), .values = values};
+  mynah__seen seen = {.step = l->episode_step, .episode = l->n_episodes, .seed = (uint64_t)(l->config->seed + l->episode), .values = values};
   seen.is_asked = !l->is_waiting && (l->asked_at < 0 || l->episode_step - l->asked_at >= l->steps_of_execution);
   if (seen.is_asked) seen.n_prefix = mynah_plan_prefix(l->plan, &seen.prefix);
   if (!mynah__worker_show(l->worker, &seen)) {
@@ -149,6 +155,8 @@ static void ask_person(loop *l) {
   l->was_person = l->is_person;
   l->is_person = mynah_person_action(l->task->person, wish) || l->task->is_person_only;
   l->events |= mynah_person_events(l->task->person);
+  if (l->events & (MYNAH_PERSON_SUCCESS | MYNAH_PERSON_FAILURE)) l->mark = (l->events & MYNAH_PERSON_SUCCESS) != 0;
+  l->events &= ~(unsigned)(MYNAH_PERSON_SUCCESS | MYNAH_PERSON_FAILURE);
   if (!l->is_person) return;
   l->n_person++;
   for (int64_t k = 0; k < l->size; k++) {
@@ -175,10 +183,18 @@ static unsigned make_command(loop *l, unsigned faults) {
   return faults | mynah_safety_step(l->safety, l->action, l->command);
 }
 
+/* The person let go: what was commanded is an episode. */
+static void end_stretch(loop *l) {
+  bool is_thrown = l->events & (MYNAH_PERSON_REDO | MYNAH_PERSON_DISCARD);
+  mynah__recorder_end(l->recorder, is_thrown ? MYNAH__DISCARD : l->mark);
+  l->mark = -1;
+}
+
 static void one_step(loop *l) {
   mynah_value values[17];
   unsigned faults = 0;
   l->device->type->observe(l->device, values);
+  if (l->task->watch) l->task->watch(l->task->watch_context, values);
   if (is_stale(l, values)) faults |= MYNAH_FAULT_STALE_SEEN;
   if (l->worker) {
     faults |= take_chunks(l);
@@ -193,7 +209,8 @@ static void one_step(loop *l) {
   note_faults(l, faults);
   bool is_kept = l->recorder && (l->is_person || !l->task->records_person_only);
   if (is_kept) mynah__recorder_frame(l->recorder, values, l->command, values[0].time_ns);
-  else if (l->recorder && l->was_person) mynah__recorder_end(l->recorder, l->events & MYNAH_PERSON_REDO ? MYNAH__DISCARD : -1);
+  else if (l->recorder && l->was_person) end_stretch(l);
+  if (l->recorder && mynah__recorder_must_stop(l->recorder)) l->is_done = true;
   memcpy(l->last, l->action, sizeof l->last);
   if (!(faults & MYNAH_FAULT_WATCHDOG)) l->device->type->act(l->device, l->command);
   l->step++;
@@ -232,29 +249,48 @@ static void begin_commands(loop *l) {
   memcpy(l->command, pose, sizeof l->command);
 }
 
+/* Time to put things back: nothing is recorded, the person commands a live device, a simulator stands still. */
+static void reset_phase(loop *l) {
+  mynah_value values[17];
+  int64_t end = mynah_now_ns() + (int64_t)(l->config->reset_s * 1e9), deadline = mynah_now_ns();
+  if (l->task->resetting) l->task->resetting(l->task->saved_context, l->config->reset_s);
+  while (mynah_now_ns() < end && !mynah_is_interrupted() && !(l->events & (MYNAH_PERSON_SAVE | MYNAH_PERSON_END))) {
+    mynah_sleep_until_ns(deadline += l->period_ns);
+    l->device->type->observe(l->device, values);
+    if (l->task->watch) l->task->watch(l->task->watch_context, values);
+    if (l->task->person) ask_person(l);
+    if (l->watchdog && !mynah_watchdog_beat(l->watchdog)) break;
+    if (!l->device->is_live) continue;
+    make_command(l, l->is_person ? 0 : MYNAH_FAULT_CHUNK_USED_UP);
+    l->device->type->act(l->device, l->command);
+  }
+  l->events &= MYNAH_PERSON_END;
+  l->mark = -1;
+}
+
 static mynah_status begin_episode(loop *l) {
   MYNAH_TRY(l->device->type->reset(l->device, (uint64_t)(l->config->seed + l->episode)));
   l->episode_step = 0;
   l->asked_at = -1;
   l->is_waiting = false;
   begin_commands(l);
+  if (l->n_episodes > 0 && l->config->reset_s > 0) reset_phase(l);
   if (!l->worker) return MYNAH_OK;
   mynah_plan_reset(l->plan);
   return wait_for_first(l);
 }
 
-static int success_of(const mynah_device *d) {
-  mynah_metric m[MYNAH_METRICS_MAX];
-  int n = d->type->metrics ? d->type->metrics(d, m) : 0;
-  for (int i = 0; i < n; i++)
-    if (m[i].kind == MYNAH_METRIC_RATE) return m[i].value > 0.5;
-  return -1;
-}
-
-static void end_episode(loop *l, int success) {
+/* The episode is kept or thrown away; one that is to be redone begins from the same seed. */
+static void end_episode(loop *l) {
+  bool is_thrown = l->events & (MYNAH_PERSON_REDO | MYNAH_PERSON_DISCARD);
+  int success = is_thrown ? MYNAH__DISCARD : l->mark >= 0 ? l->mark : mynah__success_of(l->device);
   if (l->recorder && l->episode_step > 0) mynah__recorder_end(l->recorder, success);
   l->n_episodes++;
-  l->episode++;
+  l->n_kept += !is_thrown;
+  l->episode += !(l->events & MYNAH_PERSON_REDO) || l->task->records_person_only;
+  l->episode_step = 0;
+  l->events = 0;
+  l->mark = -1;
 }
 
 /* ---- cadence ------------------------------------------------------------------------------------------------------------- */
@@ -287,12 +323,12 @@ static mynah_status run_steps(loop *l) {
     if (l->events & MYNAH_PERSON_END) break;
     bool is_over = l->device->is_done && !l->device->is_live;
     if (!is_over && !l->events) continue;
-    int success = l->events & MYNAH_PERSON_REDO ? MYNAH__DISCARD : l->events ? 1 : success_of(l->device);
-    l->events = 0;
     l->n_allocations += mynah_alloc_trap(false);
     if (faults_before >= 0) l->page_faults += page_faults() - faults_before;
-    end_episode(l, success);
+    end_episode(l);
+    if (l->config->episodes > 0 && l->n_kept >= l->config->episodes) return MYNAH_OK;
     if (l->step < n) MYNAH_TRY(begin_episode(l));
+    if (l->events & MYNAH_PERSON_END) return MYNAH_OK;
     mynah_alloc_trap(true);
     if (l->step > warm) faults_before = page_faults();
     deadline = mynah_now_ns() + l->period_ns;
@@ -343,7 +379,7 @@ static mynah_status prepare_recorder(loop *l, double rate_hz) {
   const mynah_loop_task *t = l->task;
   bool is_person = t->is_person_only || t->records_person_only;
   const char *expert = is_person ? "a person" : t->predictor ? "a clone" : t->replay ? "a recording" : "expert";
-  mynah__recorder_config c = {rate_hz, expert, t->saved, t->saved_context};
+  mynah__recorder_config c = {rate_hz, expert, t->saved, t->saved_context, NULL, l->config->ballast_mb << 20};
   return t->record_path ? mynah__recorder_create(t->record_path, l->device, &c, &l->recorder) : MYNAH_OK;
 }
 
@@ -368,10 +404,29 @@ static mynah_status prepare(loop *l) {
   return begin_episode(l);
 }
 
-static void report(loop *l, mynah_json *out) {
-  mynah_json *faults = mynah_json_object();
-  for (int bit = 0; bit < MYNAH_FAULTS; bit++)
+/* What was done about the worst that happened. */
+static const char *response(unsigned faults) {
+  if (faults & (MYNAH_FAULT_DEVICE | MYNAH_FAULT_WATCHDOG)) return "stopped";
+  if (faults & (MYNAH_FAULT_STALE_SEEN | MYNAH_FAULT_CHUNK_USED_UP)) return "braked";
+  return faults ? "limited" : "none";
+}
+
+static void report_faults(const loop *l, mynah_json *out) {
+  mynah_json *faults = mynah_json_object(), *first = mynah_json_object(), *reasons = mynah_json_array();
+  for (int bit = 0; bit < MYNAH_FAULTS; bit++) {
     if (l->fault_steps[bit] > 0) mynah_json_set(faults, mynah_fault_name(bit), mynah_json_integer(l->fault_steps[bit]));
+    if (l->first_faults >> bit & 1) mynah_json_append(reasons, mynah_json_string(mynah_fault_name(bit)));
+  }
+  mynah_json_set(out, "faults", faults);
+  mynah_json_set(out, "fault_code", mynah_json_integer(l->faults));
+  mynah_json_set(out, "response", mynah_json_string(response(l->faults)));
+  mynah_json_set(first, "step", mynah_json_integer(l->first_fault_step));
+  mynah_json_set(first, "reasons", reasons);
+  if (l->faults) mynah_json_set(out, "first_fault", first);
+  else mynah_json_destroy(first);
+}
+
+static void report(loop *l, mynah_json *out) {
   mynah_json_set(out, "steps", mynah_json_integer(l->step));
   mynah_json_set(out, "episodes", mynah_json_integer(l->n_episodes));
   mynah_json_set(out, "rate_hz", mynah_json_number(1e9 / (double)l->period_ns));
@@ -388,7 +443,7 @@ static void report(loop *l, mynah_json *out) {
     mynah_json_set(out, "held_steps", mynah_json_integer(l->n_held));
   }
   if (l->task->person) mynah_json_set(out, "person_steps", mynah_json_integer(l->n_person));
-  mynah_json_set(out, "faults", faults);
+  report_faults(l, out);
   mynah_json_set(out, "allocations", mynah_json_integer(l->n_allocations));
   mynah_json_set(out, "page_faults", mynah_json_integer(l->page_faults));
   mynah_json_set(out, "notes", mynah_json_copy(l->notes));
@@ -397,18 +452,19 @@ static void report(loop *l, mynah_json *out) {
 static mynah_status finish_recording(loop *l, mynah_json *out) {
   mynah__recorder_report r;
   if (!l->recorder) return MYNAH_OK;
-  if (l->episode_step > 0) mynah__recorder_end(l->recorder, success_of(l->device));
+  if (l->episode_step > 0) mynah__recorder_end(l->recorder, l->mark >= 0 ? l->mark : mynah__success_of(l->device));
   mynah_status status = mynah__recorder_close(l->recorder, &r);
   mynah_json *j = mynah_json_object();
   mynah_json_set(j, "episodes", mynah_json_integer(r.n_episodes));
   mynah_json_set(j, "frames", mynah_json_integer(r.n_frames));
   mynah_json_set(j, "dropped", mynah_json_integer(r.n_dropped));
+  mynah_json_set(j, "late", mynah_json_integer(r.n_late));
   mynah_json_set(out, "recorded", j);
   return status;
 }
 
 mynah_status mynah_loop_run(const mynah_loop_config *config, const mynah_loop_task *task, mynah_json *result) {
-  loop l = {.config = config, .task = task, .device = task->device, .asked_at = -1, .notes = mynah_json_array()};
+  loop l = {.config = config, .task = task, .device = task->device, .asked_at = -1, .mark = -1, .notes = mynah_json_array()};
   mynah_status status = prepare(&l);
   if (status == MYNAH_OK) {
     status = run_steps(&l);

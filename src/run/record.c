@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Recording an expert: what it would do is the label; what is executed may be disturbed, or a clone's. */
-#include <mynah/run.h>
+#include "run_internal.h"
+#include "worker.h"
 
 #include <math.h>
 #include <string.h>
@@ -23,34 +24,29 @@ typedef struct recording {
   int order[16]; /* feature i of the dataset is feature order[i] of the device */
   mynah_actor *actor; /* of the clone that drives; NULL: the expert does */
   int inputs[MYNAH_POLICY_INPUTS_MAX]; /* input i of the clone is feature inputs[i] of the device */
+  bool is_over; /* the script has ended */
   bool is_open, is_expert; /* an episode of the dataset; who drove the last frame */
   int64_t n_frames, n_before, n_sealed, n_driven, n_episodes; /* kept; before the open episode; safe; driven */
 } recording;
 
 static mynah_status open_dataset(recording *r, const char *path) {
   const mynah_device *d = r->device;
-  if (!mynah_file_exists(path)) {
-    mynah_str robot = {0};
-    mynah_str_printf(&robot, "sim:%s", d->type->name);
-    mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = d->rate_hz,
-                              .robot = mynah_str_text(&robot), .source = "recorded from the expert",
-                              .codec = MYNAH_CODEC_JPEG, .jpeg_quality = (int)r->config->jpeg_quality};
-    mynah_status status = mynah_dataset_create(path, &c, &r->dataset);
-    mynah_str_deinit(&robot);
-    if (status != MYNAH_OK) return status;
-  } else {
-    MYNAH_TRY(mynah_dataset_open(path, MYNAH_OPEN_WRITE, &r->dataset));
-  }
-  if (mynah_dataset_n_features(r->dataset) != d->n_features)
-    return mynah_fail(MYNAH_MISMATCH, "%s: has %d features, the device %d", path, mynah_dataset_n_features(r->dataset),
-                      d->n_features);
-  for (int i = 0; i < d->n_features; i++) {
-    const mynah_feature *f = mynah_dataset_feature(r->dataset, i);
-    r->order[i] = mynah_feature_find(d->features, d->n_features, f->name);
-    if (r->order[i] < 0 || mynah_feature_bytes(&d->features[r->order[i]]) != mynah_feature_bytes(f))
-      return mynah_fail(MYNAH_MISMATCH, "%s: feature '%s' is not what the device gives", path, f->name);
-  }
-  return MYNAH_OK;
+  mynah_str robot = {0};
+  mynah_str_printf(&robot, "sim:%s", d->type->name);
+  mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = d->rate_hz / (double)r->config->every,
+                            .robot = mynah_str_text(&robot), .source = "recorded from the expert",
+                            .codec = MYNAH_CODEC_JPEG, .jpeg_quality = (int)r->config->jpeg_quality};
+  mynah_status status = mynah__recording_open(path, d, &c, r->order, &r->dataset);
+  mynah_str_deinit(&robot);
+  return status == MYNAH_OK ? mynah_dataset_keep_room(r->dataset, r->config->ballast_mb << 20) : status;
+}
+
+int mynah__success_of(const mynah_device *d) {
+  mynah_metric m[MYNAH_METRICS_MAX];
+  int n = d->type->metrics ? d->type->metrics(d, m) : 0;
+  for (int i = 0; i < n; i++)
+    if (m[i].kind == MYNAH_METRIC_RATE) return m[i].value > 0.5;
+  return -1;
 }
 
 /* Ornstein-Uhlenbeck noise with stationary deviation sigma: n' = a n + sqrt(1 - a^2) sigma xi, a = exp(-dt/tau); or, with
@@ -107,7 +103,8 @@ static mynah_status open_episode(recording *r, uint64_t seed) {
   mynah_episode info = {.seed = seed, .success = -1};
   if (r->is_open) return MYNAH_OK;
   MYNAH_TRY(mynah_copy_text(info.task, sizeof info.task, r->device->type->name));
-  MYNAH_TRY(mynah_copy_text(info.expert, sizeof info.expert, r->actor ? "expert, a clone driving" : "expert"));
+  MYNAH_TRY(mynah_copy_text(info.expert, sizeof info.expert,
+                            r->options->script ? "a script" : r->actor ? "expert, a clone driving" : "expert"));
   MYNAH_TRY(mynah_episode_begin(r->dataset, &info));
   r->is_open = true;
   r->n_before = r->n_frames;
@@ -136,6 +133,16 @@ static mynah_status keep_frame(recording *r, mynah_value *observed, const float 
   return mynah_episode_add(r->dataset, observed[0].time_ns, ordered, NULL);
 }
 
+/* The label of this frame. False in *goes_on: the episode is over. */
+static mynah_status ask_expert(recording *r, const mynah_value *observed, float *clean, bool *goes_on) {
+  mynah_script_word word = MYNAH_SCRIPT_ACTS;
+  if (!r->options->script) r->device->type->expert(r->device, clean);
+  else MYNAH_TRY(mynah_script_next(r->options->script, r->device, observed, clean, &word));
+  *goes_on = word == MYNAH_SCRIPT_ACTS;
+  r->is_over = word == MYNAH_SCRIPT_ENDS;
+  return MYNAH_OK;
+}
+
 static mynah_status record_frames(recording *r, uint64_t seed) {
   mynah_device *d = r->device;
   mynah_value observed[17], input[MYNAH_POLICY_INPUTS_MAX];
@@ -143,28 +150,35 @@ static mynah_status record_frames(recording *r, uint64_t seed) {
   mynah_rng rng = mynah_rng_make(seed, NOISE_STREAM);
   while (!d->is_done && d->step < d->max_steps) {
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "recording: interrupted");
-    d->type->observe(d, observed);
-    d->type->expert(d, clean);
+    bool is_seen = d->step % r->config->every == 0, goes_on = false;
+    if (is_seen) d->type->observe(d, observed);
+    MYNAH_TRY(ask_expert(r, observed, clean, &goes_on));
+    if (!goes_on) break;
     if (r->actor) {
       for (int i = 0; i < mynah_clone_policy(r->options->driver)->n_inputs; i++) input[i] = observed[r->inputs[i]];
       mynah_actor_act(r->actor, input, own);
     }
     r->is_expert = decide(r, &rng, clean, own);
     bool is_kept = r->is_expert || r->options->gate == MYNAH_GATE_MIX;
-    MYNAH_TRY(is_kept ? keep_frame(r, observed, clean, seed) : seal_episode(r));
+    if (is_seen) MYNAH_TRY(is_kept ? keep_frame(r, observed, clean, seed) : seal_episode(r));
     disturb(r, &rng, noise, r->is_expert ? clean : own, executed);
     d->type->act(d, executed);
     r->n_driven++;
+    if (mynah_dataset_is_short(r->dataset)) break; /* room enough to seal; the next does not begin */
     if (r->config->max_frames > 0 && r->n_frames >= r->config->max_frames) break;
   }
   return MYNAH_OK;
 }
 
 static mynah_status record_episode(recording *r, uint64_t seed) {
+  if (r->options->script) mynah_script_begin_episode(r->options->script, (int64_t)seed - r->config->seed);
   MYNAH_TRY(r->device->type->reset(r->device, seed));
   if (r->actor) mynah_actor_reset(r->actor, seed);
   r->is_expert = false;
   mynah_status status = record_frames(r, seed);
+  /* Of a whole episode the device says how it went. */
+  bool is_whole = r->device->is_done || r->device->step >= r->device->max_steps || r->options->script;
+  if (r->is_open && is_whole && !r->actor) mynah_episode_mark(r->dataset, mynah__success_of(r->device));
   if (status == MYNAH_OK) return seal_episode(r);
   if (r->is_open) mynah_episode_discard(r->dataset);
   r->is_open = false;
@@ -173,19 +187,22 @@ static mynah_status record_episode(recording *r, uint64_t seed) {
 
 mynah_status mynah_record_expert(mynah_device *device, const mynah_record_config *config, const char *path,
                                  const mynah_record_options *options, mynah_record_report *out) {
-  if (!device->type->expert) return mynah_fail(MYNAH_UNSUPPORTED, "sim=%s has no expert to record", device->type->name);
+  if (!options->script && !device->type->expert) return mynah_fail(MYNAH_UNSUPPORTED, "sim=%s has no expert to record", device->type->name);
+  if ((options->driver || options->script) && config->every > 1)
+    return mynah_fail(MYNAH_INVALID, "every=%lld: a clone or a script that drives sees every frame", (long long)config->every);
   if (mynah_feature_size(mynah_device_action(device)) > MAX_ACTION)
     return mynah_fail(MYNAH_LIMIT, "recording: an action of more than %d elements", MAX_ACTION);
   recording r = {.device = device, .config = config, .options = options};
   int64_t start = mynah_now_ns();
   mynah_status status = create_actor(&r);
   if (status == MYNAH_OK) status = open_dataset(&r, path);
-  for (int64_t i = 0; status == MYNAH_OK && i < config->episodes; i++) {
+  for (int64_t i = 0; status == MYNAH_OK && i < config->episodes && !r.is_over; i++) {
     if (config->max_frames > 0 && r.n_frames >= config->max_frames) break;
     status = record_episode(&r, (uint64_t)(config->seed + i));
     if (status == MYNAH_OK)
       mynah_progress_tell(options->progress, "record", (double)(i + 1), (double)config->episodes, "episodes", "");
   }
+  if (status == MYNAH_OK && options->script && r.n_frames == 0) status = mynah_fail(MYNAH_NOT_FOUND, "the script gave no action");
   mynah_dataset_close(r.dataset);
   mynah_actor_destroy(r.actor);
   *out = (mynah_record_report){r.n_episodes, r.n_sealed, r.n_driven, (double)(mynah_now_ns() - start) * 1e-9};

@@ -2,6 +2,7 @@
 /* The recorder: frames go through a ring to a thread that writes them, so that a slow disk never holds up the loop. */
 #include "worker.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -10,31 +11,56 @@
 
 #define SECONDS 3
 #define RING_BYTES_MAX ((size_t)1 << 30)
+#define PICTURES_HZ 120 /* no camera is faster */
+#define FEATURES_MAX 16
+
+/* What became of a feature's samples in an episode. */
+typedef struct counts {
+  int32_t dropped[FEATURES_MAX], late[FEATURES_MAX];
+} counts;
 
 typedef enum item_kind { ITEM_FRAME, ITEM_END } item_kind;
-/* A frame on its way: the features' bytes follow, each at its offset. */
+/* A frame on its way: the vectors' bytes follow, each at its offset; pictures come in rings of their own. */
 typedef struct item {
   item_kind kind;
   int success;
-  int64_t time_ns, n_dropped; /* of the episode so far */
+  int64_t time_ns;
+  uint32_t has_new;   /* bit i: feature i is not what it was in the frame before */
+  int64_t n_dropped;  /* an end's: frames of the episode that had no room */
+  counts counts;      /* an end's */
 } item;
+typedef struct picture {
+  size_t bytes; /* of a code, or of the pixels */
+  _Alignas(64) uint8_t data[];
+} picture;
+
+/* The control thread's view of a feature. */
+typedef struct source {
+  int64_t seen_ns, kept_ns; /* capture times of the newest sample, and of the newest that went on its way */
+  double usual_ns;          /* between samples */
+} source;
 
 struct mynah__recorder {
   mynah_dataset *dataset;
-  mynah_ring *ring;
-  int n_features, order[16]; /* feature i of the dataset is feature order[i] of the device */
-  size_t offsets[16], bytes[16];
+  mynah_ring *ring, *pictures[FEATURES_MAX]; /* by feature of the device; NULL for vectors */
+  int n_features, order[FEATURES_MAX];       /* feature i of the dataset is feature order[i] of the device */
+  size_t offsets[FEATURES_MAX], bytes[FEATURES_MAX];
+  char names[FEATURES_MAX][MYNAH_NAME_MAX];
   char task[64], expert[64];
+  bool is_live;
   sem_t something;
-  atomic_bool is_ending;
+  atomic_bool is_ending, must_stop;
   pthread_t thread;
   bool has_thread, must_end; /* an end found no room and is told before the next frame */
+  bool is_first;             /* frame of an episode comes next */
   int end_success;
   int64_t n_dropped, n_dropped_here, n_end_dropped; /* control thread's: in all, in this episode, in the one that ended */
+  source sources[FEATURES_MAX];
+  counts here, ended;
   mynah_status status;               /* writer's: the first failure; nothing is written after it */
   char error[256];
   mynah__recorder_report report;
-  mynah_json *ledger; /* {"EPISODE": dropped frames} */
+  mynah_json *ledger; /* {"EPISODE": {"frames": dropped, "dropped": {FEATURE: n}, "late": {FEATURE: n}}} */
   mynah__recorder_config config;
   int64_t n_open; /* writer's: frames of the open episode */
 };
@@ -44,43 +70,78 @@ struct mynah__recorder {
 /* What earlier sessions noted in the file stays. */
 static mynah_status load_ledger(mynah__recorder *r) {
   mynah_str text = {0};
-  mynah_status status = mynah_dataset_get_note(r->dataset, "dropped", &text);
+  mynah_status status = mynah_dataset_get_note(r->dataset, "ledger", &text);
   if (status == MYNAH_OK) status = mynah_json_parse(mynah_str_text(&text), text.length, &r->ledger);
   else if (status == MYNAH_NOT_FOUND) status = (r->ledger = mynah_json_object()) ? MYNAH_OK : MYNAH_NO_MEMORY;
   mynah_str_deinit(&text);
   return status;
 }
 
-/* Stored with each episode, so that a killed session leaves it too. */
-static mynah_status note_dropped(mynah__recorder *r, int64_t episode, int64_t n_dropped) {
+static void add_counts(const mynah__recorder *r, mynah_json *j, const char *key, const int32_t *n) {
+  mynah_json *list = mynah_json_object();
+  for (int i = 0; i < r->n_features; i++)
+    if (n[i] > 0) mynah_json_set(list, r->names[i], mynah_json_integer(n[i]));
+  mynah_json_set(j, key, list);
+}
+
+/* Stored with each episode that lacks something, so that a killed session leaves it too. */
+static mynah_status note_counts(mynah__recorder *r, int64_t episode, const item *x) {
   char key[24];
   mynah_str text = {0};
+  int64_t n = x->n_dropped;
+  for (int i = 0; i < r->n_features; i++) {
+    n += x->counts.dropped[i] + x->counts.late[i];
+    r->report.n_late += x->counts.late[i];
+  }
+  if (n == 0) return MYNAH_OK;
+  mynah_json *j = mynah_json_object();
+  mynah_json_set(j, "frames", mynah_json_integer(x->n_dropped));
+  add_counts(r, j, "dropped", x->counts.dropped);
+  add_counts(r, j, "late", x->counts.late);
   snprintf(key, sizeof key, "%lld", (long long)episode);
-  mynah_json_set(r->ledger, key, mynah_json_integer(n_dropped));
+  mynah_json_set(r->ledger, key, j);
   mynah_status status = mynah_json_dump(r->ledger, 0, &text);
-  if (status == MYNAH_OK) status = mynah_dataset_set_note(r->dataset, "dropped", mynah_str_text(&text));
+  if (status == MYNAH_OK) status = mynah_dataset_set_note(r->dataset, "ledger", mynah_str_text(&text));
   mynah_str_deinit(&text);
   return status;
 }
 
 /* ---- the writer ------------------------------------------------------------------------------------------------------ */
 
-static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open) {
-  mynah_value values[16];
+static mynah_status end_episode(mynah__recorder *r, const item *x) {
   int64_t id = 0;
+  if (x->success == MYNAH__DISCARD) {
+    mynah_episode_discard(r->dataset);
+    r->report.n_frames -= r->n_open;
+    return MYNAH_OK;
+  }
+  mynah_episode_mark(r->dataset, x->success);
+  MYNAH_TRY(mynah_episode_seal(r->dataset, &id));
+  r->report.n_episodes++;
+  if (r->config.saved) r->config.saved(r->config.context, id, r->n_open);
+  return note_counts(r, id, x);
+}
+
+/* Shape: values, is_encoded (n_features of the dataset) */
+static void take_values(mynah__recorder *r, const item *x, mynah_value *values, bool *is_encoded) {
+  for (int i = 0; i < r->n_features; i++) {
+    int of = r->order[i];
+    is_encoded[i] = false;
+    values[i] = (mynah_value){(const uint8_t *)x + r->offsets[of], r->bytes[of], x->time_ns};
+    if (!r->pictures[of]) continue;
+    const picture *p = x->has_new >> of & 1 ? mynah_ring_front(r->pictures[of]) : NULL;
+    values[i] = p ? (mynah_value){p->data, p->bytes, x->time_ns} : (mynah_value){0};
+    is_encoded[i] = p && p->bytes != r->bytes[of];
+  }
+}
+
+static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open) {
+  mynah_value values[FEATURES_MAX];
+  bool is_encoded[FEATURES_MAX];
   if (x->kind == ITEM_END) {
-    if (!*is_open) return MYNAH_OK;
+    bool was_open = *is_open;
     *is_open = false;
-    if (x->success == MYNAH__DISCARD) {
-      mynah_episode_discard(r->dataset);
-      r->report.n_frames -= r->n_open;
-      return MYNAH_OK;
-    }
-    mynah_episode_mark(r->dataset, x->success);
-    MYNAH_TRY(mynah_episode_seal(r->dataset, &id));
-    r->report.n_episodes++;
-    if (r->config.saved) r->config.saved(r->config.context, id, r->n_open);
-    return x->n_dropped > 0 ? note_dropped(r, id, x->n_dropped) : MYNAH_OK;
+    return was_open ? end_episode(r, x) : MYNAH_OK;
   }
   if (!*is_open) {
     mynah_episode info = {.success = -1};
@@ -90,11 +151,23 @@ static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open)
     *is_open = true;
     r->n_open = 0;
   }
-  for (int i = 0; i < r->n_features; i++)
-    values[i] = (mynah_value){(const uint8_t *)x + r->offsets[r->order[i]], r->bytes[r->order[i]], x->time_ns};
+  take_values(r, x, values, is_encoded);
   r->report.n_frames++;
   r->n_open++;
-  return mynah_episode_add(r->dataset, x->time_ns, values, NULL);
+  MYNAH_TRY(mynah_episode_add(r->dataset, x->time_ns, values, is_encoded));
+  int64_t ns = mynah_dataset_commit_ns(r->dataset);
+  if (ns > 0 && r->config.committed) r->config.committed(r->config.context, ns);
+  return MYNAH_OK;
+}
+
+static void write_or_fail(mynah__recorder *r, const item *x, bool *is_open) {
+  if (r->status == MYNAH_OK) r->status = write_item(r, x, is_open);
+  if (mynah_dataset_is_short(r->dataset)) atomic_store(&r->must_stop, true);
+  if (r->status == MYNAH_OK || r->error[0]) return;
+  snprintf(r->error, sizeof r->error, "%s", mynah_error());
+  atomic_store(&r->must_stop, true);
+  if (*is_open) mynah_episode_discard(r->dataset);
+  *is_open = false;
 }
 
 static void *write_all(void *context) {
@@ -108,12 +181,9 @@ static void *write_all(void *context) {
       sem_wait(&r->something);
       continue;
     }
-    if (r->status == MYNAH_OK) r->status = write_item(r, x, &is_open);
-    if (r->status != MYNAH_OK && !r->error[0]) {
-      snprintf(r->error, sizeof r->error, "%s", mynah_error());
-      if (is_open) mynah_episode_discard(r->dataset);
-      is_open = false;
-    }
+    write_or_fail(r, x, &is_open);
+    for (int i = 0; i < r->n_features; i++)
+      if (r->pictures[i] && x->kind == ITEM_FRAME && x->has_new >> i & 1) mynah_ring_release(r->pictures[i]);
     mynah_ring_release(r->ring);
   }
   if (is_open) mynah_episode_discard(r->dataset);
@@ -122,34 +192,56 @@ static void *write_all(void *context) {
 
 /* ---- making and ending ----------------------------------------------------------------------------------------------- */
 
-static mynah_status open_dataset(mynah__recorder *r, const char *path, const mynah_device *d, double rate_hz) {
-  mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = rate_hz, .robot = d->type->name,
-                            .source = "recorded by the loop", .codec = MYNAH_CODEC_JPEG};
-  MYNAH_TRY(mynah_file_exists(path) ? mynah_dataset_open(path, MYNAH_OPEN_WRITE, &r->dataset)
-                                    : mynah_dataset_create(path, &c, &r->dataset));
-  r->n_features = mynah_dataset_n_features(r->dataset);
-  if (r->n_features != d->n_features)
-    return mynah_fail(MYNAH_MISMATCH, "%s: has %d features, the device %d", path, r->n_features, d->n_features);
-  for (int i = 0; i < r->n_features; i++) {
-    const mynah_feature *f = mynah_dataset_feature(r->dataset, i);
-    r->order[i] = mynah_feature_find(d->features, d->n_features, f->name);
-    if (r->order[i] < 0 || mynah_feature_bytes(&d->features[r->order[i]]) != mynah_feature_bytes(f))
-      return mynah_fail(MYNAH_MISMATCH, "%s: feature '%s' is not what the device gives", path, f->name);
+mynah_status mynah__recording_open(const char *path, const mynah_device *d, const mynah_dataset_config *config, int *order,
+                                  mynah_dataset **out) {
+  mynah_dataset *set;
+  mynah_status status = MYNAH_OK;
+  bool is_new = !mynah_file_exists(path);
+  MYNAH_TRY(is_new ? mynah_dataset_create(path, config, &set) : mynah_dataset_open(path, MYNAH_OPEN_WRITE, &set));
+  int n = mynah_dataset_n_features(set), n_classes = 0;
+  while (d->type->classes && d->type->classes[n_classes]) n_classes++;
+  if (is_new && n_classes) status = mynah_dataset_set_classes(set, d->type->classes, n_classes);
+  if (n != d->n_features) status = mynah_fail(MYNAH_MISMATCH, "%s: has %d features, the device %d", path, n, d->n_features);
+  for (int i = 0; i < n && status == MYNAH_OK; i++) {
+    const mynah_feature *f = mynah_dataset_feature(set, i);
+    order[i] = mynah_feature_find(d->features, d->n_features, f->name);
+    if (order[i] < 0 || mynah_feature_bytes(&d->features[order[i]]) != mynah_feature_bytes(f))
+      status = mynah_fail(MYNAH_MISMATCH, "%s: feature '%s' is not what the device gives", path, f->name);
+  }
+  if (status == MYNAH_OK) *out = set;
+  else mynah_dataset_close(set);
+  return status;
+}
+
+/* Rings for SECONDS: pictures as they are, the rest of a frame in one item. */
+static mynah_status create_rings(mynah__recorder *r, const mynah_device *d) {
+  size_t at = (sizeof(item) + 63) / 64 * 64, n_images = 0;
+  double rate = r->config.rate_hz;
+  for (int i = 0; i < d->n_features; i++) {
+    r->offsets[i] = at;
+    r->bytes[i] = mynah_feature_bytes(&d->features[i]);
+    if (d->features[i].is_image) n_images++;
+    else at += (r->bytes[i] + 63) / 64 * 64;
+  }
+  size_t n = (size_t)(SECONDS * rate) + 8, n_pictures = (size_t)(SECONDS * (rate < PICTURES_HZ ? rate : PICTURES_HZ)) + 8;
+  MYNAH_TRY(mynah_ring_create(n, at, &r->ring));
+  for (int i = 0; i < d->n_features; i++) {
+    size_t bytes = sizeof(picture) + r->bytes[i], most = RING_BYTES_MAX / (n_images + 1) / bytes;
+    if (!d->features[i].is_image) continue;
+    MYNAH_TRY(mynah_ring_create(n_pictures < most ? n_pictures : most > 8 ? most : 8, bytes, &r->pictures[i]));
   }
   return MYNAH_OK;
 }
 
-static mynah_status prepare(mynah__recorder *r, const char *path, const mynah_device *d, double rate_hz) {
-  size_t at = (sizeof(item) + 63) / 64 * 64;
-  MYNAH_TRY(open_dataset(r, path, d, rate_hz));
-  for (int i = 0; i < d->n_features; i++) {
-    r->offsets[i] = at;
-    r->bytes[i] = mynah_feature_bytes(&d->features[i]);
-    at += (r->bytes[i] + 63) / 64 * 64;
-  }
-  size_t n = (size_t)(SECONDS * rate_hz) + 8;
-  if (n > RING_BYTES_MAX / at) n = RING_BYTES_MAX / at;
-  MYNAH_TRY(mynah_ring_create(n > 8 ? n : 8, at, &r->ring));
+static mynah_status prepare(mynah__recorder *r, const char *path, const mynah_device *d) {
+  mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = r->config.rate_hz, .robot = d->type->name,
+                            .source = "recorded by the loop", .codec = MYNAH_CODEC_JPEG};
+  MYNAH_TRY(mynah__recording_open(path, d, &c, r->order, &r->dataset));
+  r->n_features = d->n_features;
+  r->is_live = d->is_live;
+  for (int i = 0; i < d->n_features; i++) memcpy(r->names[i], d->features[i].name, MYNAH_NAME_MAX);
+  MYNAH_TRY(mynah_dataset_keep_room(r->dataset, r->config.ballast_bytes));
+  MYNAH_TRY(create_rings(r, d));
   MYNAH_TRY(load_ledger(r));
   if (pthread_create(&r->thread, NULL, write_all, r) != 0) return mynah_fail(MYNAH_LIMIT, "the recorder's thread cannot be made");
   r->has_thread = true;
@@ -163,8 +255,9 @@ mynah_status mynah__recorder_create(const char *path, const mynah_device *device
   snprintf(r->task, sizeof r->task, "%s", device->type->name);
   snprintf(r->expert, sizeof r->expert, "%s", config->expert);
   r->config = *config;
+  r->is_first = true;
   sem_init(&r->something, 0, 0);
-  mynah_status status = prepare(r, path, device, config->rate_hz);
+  mynah_status status = prepare(r, path, device);
   if (status != MYNAH_OK) {
     mynah__recorder_report unused;
     mynah_status ignored = mynah__recorder_close(r, &unused);
@@ -178,10 +271,11 @@ mynah_status mynah__recorder_create(const char *path, const mynah_device *device
 static bool tell_end(mynah__recorder *r) {
   item *x = mynah_ring_reserve(r->ring);
   if (!x) return false;
-  *x = (item){ITEM_END, r->end_success, 0, r->n_end_dropped};
+  *x = (item){.kind = ITEM_END, .success = r->end_success, .n_dropped = r->n_end_dropped, .counts = r->ended};
   mynah_ring_publish(r->ring);
   sem_post(&r->something);
   r->n_end_dropped = 0;
+  r->ended = (counts){0};
   r->must_end = false;
   return true;
 }
@@ -197,8 +291,11 @@ mynah_status mynah__recorder_close(mynah__recorder *r, mynah__recorder_report *o
   *out = r->report;
   out->n_dropped = r->n_dropped;
   sem_destroy(&r->something);
+  if (status == MYNAH_OK && mynah_dataset_is_short(r->dataset))
+    status = mynah_fail(MYNAH_NO_SPACE, "%s: the disk is nearly full: what was recorded is saved", mynah_dataset_path(r->dataset));
   mynah_json_destroy(r->ledger);
   mynah_ring_destroy(r->ring);
+  for (int i = 0; i < FEATURES_MAX; i++) mynah_ring_destroy(r->pictures[i]);
   mynah_dataset_close(r->dataset);
   mynah_free(r);
   return status;
@@ -206,16 +303,60 @@ mynah_status mynah__recorder_close(mynah__recorder *r, mynah__recorder_report *o
 
 /* ---- from the control thread ----------------------------------------------------------------------------------------- */
 
+/* Which features are not what they were, and whether there is room for them. */
+static bool find_new(mynah__recorder *r, const mynah_value *values, uint32_t *has_new) {
+  bool has_room = true;
+  *has_new = 0;
+  for (int i = 0; i < r->n_features - 1; i++) {
+    if (r->is_live && !r->is_first && values[i].time_ns == r->sources[i].kept_ns) continue;
+    *has_new |= 1u << i;
+    if (r->pictures[i] && (values[i].bytes > r->bytes[i] || !mynah_ring_reserve(r->pictures[i]))) has_room = false;
+  }
+  return has_room;
+}
+
+/* A sample that was replaced by the next before there was room is dropped; one that comes after half as long again as
+ * usual is late. Simulators' samples are neither old nor late. */
+static void count(mynah__recorder *r, const mynah_value *values, uint32_t has_new, bool is_kept) {
+  for (int i = 0; i < r->n_features - 1; i++) {
+    source *s = &r->sources[i];
+    if (!r->is_live) {
+      r->here.dropped[i] += !is_kept;
+      continue;
+    }
+    if (values[i].time_ns != s->seen_ns) {
+      double gap = (double)(values[i].time_ns - s->seen_ns);
+      if (!r->is_first && s->seen_ns != s->kept_ns) r->here.dropped[i]++;
+      if (!r->is_first && s->usual_ns > 0 && gap > 1.5 * s->usual_ns) r->here.late[i]++;
+      if (!r->is_first) s->usual_ns += s->usual_ns > 0 ? (fmin(gap, 2 * s->usual_ns) - s->usual_ns) / 16 : gap;
+      s->seen_ns = values[i].time_ns;
+    }
+    if (is_kept && has_new >> i & 1) s->kept_ns = values[i].time_ns;
+  }
+}
+
 bool mynah__recorder_frame(mynah__recorder *r, const mynah_value *values, const float *action, int64_t time_ns) {
   item *x = r->must_end && !tell_end(r) ? NULL : mynah_ring_reserve(r->ring);
-  if (!x) {
+  uint32_t has_new;
+  bool is_kept = find_new(r, values, &has_new) && x;
+  count(r, values, has_new, is_kept);
+  if (!is_kept) {
     r->n_dropped++;
     r->n_dropped_here++;
     return false;
   }
-  *x = (item){ITEM_FRAME, -1, time_ns, 0};
+  r->is_first = false;
+  *x = (item){.kind = ITEM_FRAME, .success = -1, .time_ns = time_ns, .has_new = has_new};
   int n = r->n_features - 1;
-  for (int i = 0; i < n; i++) memcpy((uint8_t *)x + r->offsets[i], values[i].data, r->bytes[i]);
+  for (int i = 0; i < n; i++) {
+    if (!r->pictures[i]) memcpy((uint8_t *)x + r->offsets[i], values[i].data, r->bytes[i]);
+    else if (has_new >> i & 1) {
+      picture *p = mynah_ring_reserve(r->pictures[i]);
+      p->bytes = values[i].bytes;
+      memcpy(p->data, values[i].data, values[i].bytes);
+      mynah_ring_publish(r->pictures[i]);
+    }
+  }
   memcpy((uint8_t *)x + r->offsets[n], action, r->bytes[n]);
   mynah_ring_publish(r->ring);
   sem_post(&r->something);
@@ -226,7 +367,16 @@ bool mynah__recorder_frame(mynah__recorder *r, const mynah_value *values, const 
 void mynah__recorder_end(mynah__recorder *r, int success) {
   if (!r->must_end) r->end_success = success;
   r->must_end = true;
+  r->is_first = true;
   r->n_end_dropped += r->n_dropped_here;
   r->n_dropped_here = 0;
+  for (int i = 0; i < r->n_features; i++) {
+    r->here.dropped[i] += r->is_live && r->sources[i].seen_ns != r->sources[i].kept_ns;
+    r->ended.dropped[i] += r->here.dropped[i];
+    r->ended.late[i] += r->here.late[i];
+  }
+  r->here = (counts){0};
   tell_end(r);
 }
+
+bool mynah__recorder_must_stop(mynah__recorder *r) { return atomic_load_explicit(&r->must_stop, memory_order_relaxed); }

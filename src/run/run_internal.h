@@ -7,6 +7,8 @@
 
 /* sqrt(mean over k of (d_k / R_k)^2), R_k the demonstrated range; elements without one are left out. (evaluate.c) */
 double mynah__share_of_range(const mynah_policy *p, const double *d);
+/* By the device's first RATE metric: 1 or 0; -1 where it has none. (record.c) */
+int mynah__success_of(const mynah_device *d);
 /* The trace column of this name, -1: there is none. (evaluate.c) */
 int mynah__column_of(const mynah_device_type *type, const char *name);
 /* For qsort of doubles, ascending. (interval.c) */

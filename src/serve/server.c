@@ -85,6 +85,8 @@ static mynah_status prepare(mynah_server *s) {
   s->times = mynah_calloc(TIMES_KEPT, sizeof *s->times);
   if (!s->chunk || !s->times) return MYNAH_NO_MEMORY;
   MYNAH_TRY(mynah__observation_init(&s->observation, p->inputs, p->n_inputs, s->config.keys));
+  s->observation.images = (int)s->config.images;
+  s->observation.is_padded = s->config.fit == 1;
   return listen_on(s);
 }
 
@@ -425,7 +427,7 @@ static void report(mynah_server *s, mynah_json *out) {
   int64_t n = s->n_times < TIMES_KEPT ? s->n_times : TIMES_KEPT;
   mynah_json *ms = mynah_json_object();
   qsort(s->times, (size_t)n, sizeof *s->times, by_size);
-  mynah_json_set(ms, "p50", mynah_json_number(n > 0 ? (double)s->times[n / 2] * 1e-6 : NAN));
+  mynah_json_set(ms, "p50", mynah_json_number(n > 0 ? (double)s->times[(n - 1) / 2] * 1e-6 : NAN));
   mynah_json_set(ms, "p99", mynah_json_number(n > 0 ? (double)s->times[(n - 1) * 99 / 100] * 1e-6 : NAN));
   mynah_json_set(out, "clients", mynah_json_integer(s->n_clients));
   mynah_json_set(out, "messages", mynah_json_integer(s->n_messages));

@@ -8,14 +8,18 @@
 #define RUN_KEYS(K)                                                                                                  \
   K(STRING, policy, "policy", "", 0, 0, "", "instead of the first argument: a policy file, ws://HOST:PORT, or expert") \
   K(STRING, token, "token", "", 0, 0, "", "policy=ws://…: sent to the server")                                     \
-  K(STRING, keys, "keys", "", 0, 0, "", "policy=ws://…: what observations are called there: FEATURE:KEY,…")        \
+  K(STRING, keys, "keys", "", 0, 0, "", "policy=ws://…: what observations are called there: FEATURE:KEY,…; KEY a>b: b in a map a") \
+  K(STRING, prompt, "prompt", "", 0, 0, "", "policy=ws://…: what shall be done, in words, for policies that read it") \
+  K(CHOICE, images, "images", "hwc", 0, 0, "hwc|chw", "policy=ws://…: how pictures are sent") \
+  K(INT, image_side, "images.size", 0, 0, 2048, "px", "policy=ws://…: pictures are sent as squares, their proportions kept between black bars; 0: as they are") \
   K(FLOAT, timeout_s, "timeout", 5, 0.01, 600, "s", "policy=ws://…: a reply that takes longer has failed")         \
   K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME, or a robot's JSON file (docs/formats.md)")                                                               \
   K(STRING, record, "record", "", 0, 0, "", "what is seen and commanded goes into this dataset")                    \
   K(CHOICE, record_only, "record.only", "all", 0, 0, "all|person", "person: only what the person commands, each stretch an episode") \
-  K(STRING, person, "person", "", 0, 0, "", "a gamepad or keyboard, /dev/input/eventN: takes over while a shoulder button or space is held; start or enter saves the episode, select or backspace throws it away, mode or escape ends") \
+  K(STRING, person, "person", "", 0, 0, "", "a gamepad or keyboard, /dev/input/eventN, or terminal: takes over while a shoulder button or space is held (in a terminal space switches); start or enter saves the episode, select or backspace throws it away and begins again, north or x goes on to the next, south or y and east or n mark success and failure, mode or escape ends") \
   K(STRING, person_map, "person.map", "", 0, 0, "", "CONTROL:ELEMENT[:SCALE],… of axes x y z rx ry rz gas brake hat_x hat_y and keys left/right down/up a/d s/w; empty: x:0,y:1:-1 and the keys alike") \
   K(FLOAT, person_speed, "person.speed", 0, 0, 1e12, "/s", "0: the person's -1 … 1 are the action; else they move it by so much a second") \
+  K(CHOICE, view, "view", "none", 0, 0, "none|terminal", "terminal: what the first camera sees, or the numbers, are drawn there") \
   K(STRING, replay, "replay", "", 0, 0, "", "instead of a policy: the actions of an episode of this dataset")       \
   K(INT, replay_episode, "replay.episode", 0, 0, 9.0e15, "", "its id; 0: the first")                                \
   K(FLOAT, low, "limit.low", -1e15, -1e15, 1e15, "", "actions below become this")                       \
@@ -44,6 +48,7 @@ typedef struct job {
   float *replay;
   int64_t n_replay;
   mynah_limits *limits;
+  view *view;
 } job;
 
 static mynah_status load_replay(job *j) {
@@ -101,10 +106,19 @@ static void say_report(const mynah_json *j) {
              (long long)mynah_json_to_integer(mynah_json_get(j, "held_steps"), 0));
   tool_say("control thread: %lld allocations, %lld page faults", (long long)mynah_json_to_integer(mynah_json_get(j, "allocations"), 0),
            (long long)mynah_json_to_integer(mynah_json_get(j, "page_faults"), 0));
+  const mynah_json *recorded = mynah_json_get(j, "recorded");
+  if (recorded)
+    tool_say("recorded: %lld episodes, %lld frames; %lld frames dropped, %lld samples late",
+             (long long)mynah_json_to_integer(mynah_json_get(recorded, "episodes"), 0), (long long)mynah_json_to_integer(mynah_json_get(recorded, "frames"), 0),
+             (long long)mynah_json_to_integer(mynah_json_get(recorded, "dropped"), 0), (long long)mynah_json_to_integer(mynah_json_get(recorded, "late"), 0));
   const char *name;
   const mynah_json *value;
   for (size_t i = 0; mynah_json_entry(mynah_json_get(j, "faults"), i, &name, &value); i++)
     tool_say("fault %s: %lld steps", name, (long long)mynah_json_to_integer(value, 0));
+  if ((value = mynah_json_get(j, "first_fault")))
+    tool_say("faults %#llx, the first at step %lld (%s); response: %s", (unsigned long long)mynah_json_to_integer(mynah_json_get(j, "fault_code"), 0),
+             (long long)mynah_json_to_integer(mynah_json_get(value, "step"), 0),
+             mynah_json_to_string(mynah_json_at(mynah_json_get(value, "reasons"), 0), ""), mynah_json_to_string(mynah_json_get(j, "response"), ""));
   for (size_t i = 0; i < mynah_json_size(mynah_json_get(j, "notes")); i++)
     tool_say("%s", mynah_json_to_string(mynah_json_at(mynah_json_get(j, "notes"), i), ""));
 }
@@ -114,7 +128,8 @@ static bool is_url(const char *path) { return strncmp(path, "ws://", 5) == 0; }
 /* What a server sees and commands is what the robot has. */
 static mynah_status call_policy(const char *url, job *j) {
   if (!is_url(url)) return MYNAH_OK;
-  mynah_remote_config c = {.url = url, .token = j->c.token, .keys = j->c.keys, .inputs = j->device->features,
+  mynah_remote_config c = {.url = url, .token = j->c.token, .keys = j->c.keys, .prompt = j->c.prompt, .is_planar = j->c.images == 1,
+                           .image_side = (int)j->c.image_side, .inputs = j->device->features,
                            .n_inputs = j->device->n_observations, .action = *mynah_device_action(j->device), .timeout_s = j->c.timeout_s};
   return mynah_predictor_remote(&c, &j->predictor);
 }
@@ -133,6 +148,11 @@ static void saved(void *context, int64_t episode, int64_t frames) {
   tool_say("saved episode %lld: %lld frames", (long long)episode, (long long)frames);
 }
 
+static void resetting(void *context, double seconds) {
+  (void)context;
+  tool_say("reset: %g s, save begins at once", seconds);
+}
+
 static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, mynah_json *result) {
   mynah_config_default(&run_table, &j->c);
   mynah_config_default(&mynah_loop_table, &j->loop);
@@ -149,13 +169,16 @@ static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, myna
   MYNAH_TRY(load_replay(j));
   MYNAH_TRY(make_limits(j));
   bool is_person_only = policy && strcmp(policy, "person") == 0;
-  if (is_person_only && !j->c.person[0]) return tool_usage_error("person=/dev/input/eventN is missing; mynah doctor lists what there is");
-  if (j->c.person[0]) MYNAH_TRY(mynah_person_open(j->c.person, j->c.person_map, mynah_feature_size(mynah_device_action(j->device)), &j->person));
+  if (is_person_only && !j->c.person[0]) return tool_usage_error("person=terminal or person=/dev/input/eventN is missing; mynah doctor lists what there is");
+  const char *person = strcmp(j->c.person, "terminal") == 0 ? "/dev/tty" : j->c.person;
+  if (j->c.view == 1) MYNAH_TRY(view_open(j->device, &j->view));
+  if (person[0]) MYNAH_TRY(mynah_person_open(person, j->c.person_map, mynah_feature_size(mynah_device_action(j->device)), &j->person));
   mynah_loop_task task = {.device = j->device,
                           .predictor = j->predictor,
                           .execute = &j->execute,
                           .limits = j->limits,
-                          .records_person_only = j->c.record_only == 1, .saved = saved, .person = j->person,
+                          .records_person_only = j->c.record_only == 1, .saved = saved, .resetting = resetting,
+                          .watch = j->view ? view_watch : NULL, .watch_context = j->view, .person = j->person,
                           .is_person_only = is_person_only, .person_speed = j->c.person_speed,
                           .stop = sim->type == &mynah_robot ? mynah_robot_stop : NULL,
                           .stop_context = j->device,
@@ -167,7 +190,7 @@ static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, myna
   return MYNAH_OK;
 }
 
-static mynah_status run(const tool_args *args, mynah_json *result) {
+mynah_status tool_run_robot(const tool_args *args, mynah_json *result) {
   const char *robot = tool_setting(args, "robot");
   sim_choice sim;
   job j = {0};
@@ -176,8 +199,9 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   if (strncmp(robot, "sim:", 4) == 0) MYNAH_TRY(sim_choice_init(&sim, robot + 4));
   else sim = (sim_choice){&mynah_robot, NULL};
   mynah_status status = run_job(args, &sim, &j, result);
-  if (j.device) sim.type->close(j.device);
   mynah_person_close(j.person);
+  view_close(j.view);
+  if (j.device) sim.type->close(j.device);
   if (j.predictor) j.predictor->destroy(j.predictor);
   mynah_clone_destroy(j.clone);
   mynah_free(j.replay);
@@ -197,4 +221,4 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
 const tool_command tool_run = {"run",
                                "run POLICY|expert|person robot=sim:NAME|FILE.json [rate=50] [seconds=60] "
                                "[record=X.demos] [replay=X.demos] [key=value ...]",
-                               "run a policy at a fixed rate, within limits", run, tables};
+                               "run a policy at a fixed rate, within limits", tool_run_robot, tables};

@@ -199,7 +199,7 @@ static mynah_status prepare(training *t, train_job *job) {
                            .windows = t->windows, .n_windows = t->n_windows, .feed = &job->feed, .split = &t->split,
                            .save = save, .evaluate = job->command.eval_sim[0] ? evaluate : NULL};
   MYNAH_TRY(mynah_trainer_create(&job->train, &task, job->command.out, is_resumed, &t->trainer));
-  return is_resumed ? MYNAH_OK : write_config(job, t->wiring.policy);
+  return is_resumed || mynah_ranks_now().index > 0 ? MYNAH_OK : write_config(job, t->wiring.policy);
 }
 
 static void clean_up(training *t) {

@@ -9,7 +9,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <pty.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -70,6 +72,42 @@ static void keyboards_command(void **state) {
   mynah_test_person_close(&t);
 }
 
+/* Waits for all of these events. */
+static void expect_events(mynah_person *p, unsigned due) {
+  unsigned events = 0;
+  for (int i = 0; i < 500 && events != due; i++, usleep(2000)) events |= mynah_person_events(p);
+  assert_int_equal(events, due);
+}
+
+/* Keys typed at a terminal: down until some time after the last repetition, and the terminal is left as it was. */
+static void terminals_command(void **state) {
+  int master, slave;
+  char path[128];
+  struct termios before, after;
+  mynah_person *p;
+  assert_int_equal(openpty(&master, &slave, path, NULL, NULL), 0);
+  assert_int_equal(tcgetattr(slave, &before), 0);
+  if (mynah_person_open(path, "", 2, &p) != MYNAH_OK) fail_msg("%s", mynah_error());
+  assert_int_equal(write(master, "\x1b[C", 3), 3);
+  expect(p, 1, 0, false);
+  assert_int_equal(write(master, "w \x1b[C", 5), 5);
+  expect(p, 1, 1, true);
+  expect(p, 0, 0, true); /* nothing more was typed */
+  assert_int_equal(write(master, " ", 1), 1);
+  expect(p, 0, 0, false);
+  assert_int_equal(write(master, "\ry\x7f", 3), 3);
+  expect_events(p, MYNAH_PERSON_SAVE | MYNAH_PERSON_SUCCESS | MYNAH_PERSON_REDO);
+  assert_int_equal(write(master, "nx", 2), 2);
+  expect_events(p, MYNAH_PERSON_FAILURE | MYNAH_PERSON_DISCARD);
+  assert_int_equal(write(master, "\x1b", 1), 1);
+  expect_events(p, MYNAH_PERSON_END);
+  mynah_person_close(p);
+  assert_int_equal(tcgetattr(slave, &after), 0);
+  assert_int_equal(before.c_lflag, after.c_lflag);
+  close(master);
+  close(slave);
+}
+
 static void bad_maps_are_refused(void **state) {
   static const char *const maps[] = {"q:0", "x", "x:", "x:a", "left/up", "left/q:0", "x:0:z", "x:7", ":::"};
   mynah_test_person t;
@@ -82,6 +120,6 @@ static void bad_maps_are_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(gamepads_command), cmocka_unit_test(keyboards_command), cmocka_unit_test(bad_maps_are_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(gamepads_command), cmocka_unit_test(keyboards_command), cmocka_unit_test(terminals_command), cmocka_unit_test(bad_maps_are_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,54 @@ static void test_jpeg_is_close(void **state) {
   mynah_dataset_close(d);
 }
 
+/* A camera slower than the frames: each picture is stored once, and every frame shows the right one, in copies too. */
+static void test_repeated(void **state) {
+  char other[MYNAH_PATH_MAX + 8];
+  const char *path = case_path("store");
+  mynah_feature f = mynah_feature_image("observation.images.top", 8, 8);
+  mynah_dataset_config c = {.features = &f, .n_features = 1, .rate_hz = 10, .codec = MYNAH_CODEC_RAW};
+  uint8_t pixels[8 * 8 * 3];
+  mynah_dataset *d, *copy;
+  int64_t n_rows = 0;
+  case_ok(mynah_dataset_create(path, &c, &d));
+  case_ok(mynah_episode_begin(d, &(mynah_episode){0}));
+  assert_int_equal(mynah_episode_add(d, 0, &(mynah_value){0}, NULL), MYNAH_MISMATCH); /* of nothing */
+  for (int t = 0; t < 200; t++) {
+    memset(pixels, t / 7, sizeof pixels);
+    case_ok(mynah_episode_add(d, t, &(mynah_value){t % 7 == 0 ? pixels : NULL, t % 7 == 0 ? sizeof pixels : 0, 0}, NULL));
+  }
+  case_ok(mynah_episode_seal(d, NULL));
+  case_verify(d);
+  snprintf(other, sizeof other, "%s.copy", path);
+  case_ok(mynah_dataset_copy(&d, 1, &(mynah_copy_options){0}, other));
+  case_ok(mynah_dataset_trim(d, 1, 3, -1, &(int64_t){0})); /* from the middle of a repetition */
+  case_ok(mynah_dataset_open(other, MYNAH_OPEN_READ, &copy));
+  case_verify(d);
+  case_verify(copy);
+  for (int t = 0; t < 200; t++) {
+    mynah_image picture;
+    case_ok(mynah_dataset_read_image(copy, 0, f.name, t, 0, 0, &picture));
+    assert_int_equal(picture.data[0], t / 7);
+    mynah_image_deinit(&picture);
+    if (t < 3) continue;
+    case_ok(mynah_dataset_read_image(d, 0, f.name, t - 3, 0, 0, &picture));
+    assert_int_equal(picture.data[0], t / 7);
+    mynah_image_deinit(&picture);
+  }
+  mynah_dataset_close(copy);
+  mynah_dataset_close(d);
+  sqlite3 *db;
+  sqlite3_stmt *q;
+  assert_int_equal(sqlite3_open(other, &db), SQLITE_OK);
+  assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM picture WHERE codec=2", -1, &q, NULL), SQLITE_OK);
+  assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+  n_rows = sqlite3_column_int64(q, 0);
+  sqlite3_finalize(q);
+  sqlite3_close(db);
+  unlink(other);
+  assert_int_equal(n_rows, 29);
+}
+
 /* Blobs that are given encoded are kept byte for byte. */
 static void test_encoded(void **state) {
   const char *path = case_path("store");
@@ -387,7 +435,7 @@ int main(void) {
       cmocka_unit_test(test_jpeg),
       cmocka_unit_test(test_raw_like_jpeg),
       cmocka_unit_test(test_jpeg_is_close),
-      cmocka_unit_test(test_encoded),
+      cmocka_unit_test(test_repeated), cmocka_unit_test(test_encoded),
       cmocka_unit_test(test_read_as_floats),
       cmocka_unit_test(test_description),
       cmocka_unit_test(test_hash_depends_on_content_alone),

@@ -341,6 +341,53 @@ static void test_small_disk(void **state) {
   }
 }
 
+/* With a ballast an episode that meets the full disk is whole: all its frames are sealed, and no other is begun. */
+static int fill_with_ballast(const char *folder) {
+  char path[MYNAH_PATH_MAX], ballast[MYNAH_PATH_MAX + 16];
+  mynah_dataset *d;
+  case_frame f;
+  mynah_value v[CASE_N_FEATURES];
+  if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return 77;
+  if (mount("none", folder, "tmpfs", 0, "size=12m") != 0) return 77;
+  snprintf(path, sizeof path, "%s/d.demos", folder);
+  snprintf(ballast, sizeof ballast, "%s.ballast", path);
+  if (case_create(path, MYNAH_CODEC_RAW, &d) != MYNAH_OK) return 1;
+  if (mynah_dataset_keep_room(d, (int64_t)64 << 20) != MYNAH_NO_SPACE || mynah_file_exists(ballast)) return 2;
+  if (mynah_dataset_keep_room(d, (int64_t)4 << 20) != MYNAH_OK || !mynah_file_exists(ballast)) return 3;
+  int64_t n_frames = 0, looked_ns = mynah_now_ns();
+  if (case_begin(d, 1) != MYNAH_OK) return 4;
+  for (; !mynah_dataset_is_short(d) && n_frames < 1000000; n_frames++) {
+    case_fill(&f, 1, n_frames);
+    case_values(&f, v);
+    if (mynah_episode_add(d, n_frames, v, NULL) != MYNAH_OK) return 5;
+    for (; n_frames % 100 == 99 && mynah_now_ns() - looked_ns < 510000000;) usleep(1000); /* it looks twice a second */
+    if (n_frames % 100 == 99) looked_ns = mynah_now_ns();
+  }
+  if (mynah_file_exists(ballast)) return 6;
+  if (mynah_episode_seal(d, NULL) != MYNAH_OK) return 7;
+  if (mynah_dataset_n_episodes(d) != 1 || case_begin(d, 2) != MYNAH_NO_SPACE) return 8;
+  mynah_dataset_close(d);
+  mynah_verify_report r;
+  if (mynah_dataset_open(path, MYNAH_OPEN_READ, &d) != MYNAH_OK || mynah_dataset_n_frames(d) != n_frames) return 9;
+  if (mynah_dataset_verify(d, NULL, &r) != MYNAH_OK || r.n_damaged != 0) return 10;
+  mynah_dataset_close(d);
+  return 0;
+}
+
+static void test_ballast(void **state) {
+  const char *folder = mynah_test_folder("ballast");
+  int code;
+  pid_t child = fork();
+  if (child == 0) _exit(fill_with_ballast(folder));
+  assert_int_equal(waitpid(child, &code, 0), child);
+  assert_true(WIFEXITED(code));
+  if (WEXITSTATUS(code) == 77) {
+    print_message("skipped: nothing can be mounted here\n");
+    skip();
+  }
+  assert_int_equal(WEXITSTATUS(code), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_frames_are_checked),
@@ -351,6 +398,7 @@ int main(void) {
       cmocka_unit_test(test_tail_is_removed),
       cmocka_unit_test(test_full_disk),
       cmocka_unit_test(test_small_disk),
+      cmocka_unit_test(test_ballast),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

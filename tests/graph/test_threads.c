@@ -17,6 +17,15 @@ static mynah_node build_conv(mynah_graph *g, const graph_case *c) {
   return mynah_concat(g, parts, 2, 3);
 }
 
+/* n: batch, size of the picture, channels, stride: a filter for each channel */
+static mynah_node build_depthwise(mynah_graph *g, const graph_case *c) {
+  const int64_t *n = c->n;
+  mynah_conv cfg = {.stride = {(int)n[3], (int)n[3]}, .pad = {1, 1, 1, 1}, .groups = (int)n[2]};
+  mynah_node x = case_input(g, "x", MYNAH_SHAPE(n[0], n[1], n[1] + 3, n[2]));
+  mynah_node w = case_param(g, c, "w", MYNAH_SHAPE(n[2], 1, 3, 3));
+  return mynah_unary(g, "silu", mynah_conv2d(g, x, w, case_param(g, c, "b", MYNAH_SHAPE(n[2])), &cfg));
+}
+
 /* n: rows, in, out */
 static mynah_node build_linear(mynah_graph *g, const graph_case *c) {
   mynah_node x = case_input(g, "x", MYNAH_SHAPE(c->n[0], c->n[1]));
@@ -34,7 +43,8 @@ static mynah_node build_transformer(mynah_graph *g, const graph_case *c) {
 
 static const graph_case cases[] = {
     {"strips", build_conv, {2, 33, 19, 5, 2}, 0},   {"panels", build_conv, {1, 5, 70, 3, 1}, 0},
-    {"winograd", build_conv, {1, 40, 40, 3, 1}, 0}, {"column", build_linear, {1, 300, 515}, 0},
+    {"winograd", build_conv, {1, 40, 40, 3, 1}, 0}, {"depthwise", build_depthwise, {2, 41, 37, 1}, 0},
+    {"column", build_linear, {1, 300, 515}, 0},
     {"rows", build_linear, {301, 96, 40}, 0},       {"layer", build_transformer, {97, 64}, 0},
 };
 

@@ -18,6 +18,8 @@
 static char folder[64], data[96];
 static float poison; /* multiplies the loss */
 static bool is_evaluated; /* the best score decides */
+static bool is_counted;   /* steps are taken one by one, and their allocations counted */
+static int64_t n_allocations;
 
 /* y = 2 x0 - x1 + 0.5, 5 episodes of 40 frames. */
 static int set_up(void **state) {
@@ -91,6 +93,16 @@ static mynah_train_config config(int threads) {
   return c;
 }
 
+/* Twenty steps after the first: in four epochs, with the batches that other threads make ready. */
+static mynah_status count_allocations(mynah_trainer *t) {
+  double loss;
+  mynah_status status = mynah_trainer_step(t, &loss);
+  int64_t before = mynah_alloc_count().n_calls;
+  for (int i = 0; i < 20 && status == MYNAH_OK; i++) status = mynah_trainer_step(t, &loss);
+  n_allocations = mynah_alloc_count().n_calls - before;
+  return status;
+}
+
 /* Trains in `out` (NULL: no folder); the acting weights' bytes go to hash. */
 static mynah_status train(const mynah_train_config *c, const char *out, bool resume, mynah_train_report *report, char hash[65]) {
   static const mynah_window windows[2] = {{.input = "x", .feature = "observation.state", .count = 1},
@@ -117,7 +129,7 @@ static mynah_status train(const mynah_train_config *c, const char *out, bool res
                            .feed = &feed, .split = &split, .save = save,
                            .evaluate = is_evaluated ? evaluate : NULL};
   mynah_status status = mynah_trainer_create(c, &task, out, resume, &t);
-  if (status == MYNAH_OK) status = mynah_trainer_run(t, NULL, report);
+  if (status == MYNAH_OK) status = is_counted ? count_allocations(t) : mynah_trainer_run(t, NULL, report);
   mynah_trainer_destroy(t);
   if (status == MYNAH_OK) {
     mynah_sha256 s;
@@ -263,10 +275,23 @@ static void wrong_settings(void **state) {
   assert_int_equal(train(&c, "/proc/nowhere", false, &r, hash), MYNAH_NOT_FOUND);
 }
 
+static void a_step_allocates_nothing(void **state) {
+  (void)state;
+  char hash[65];
+  for (int threads = 1; threads <= 2; threads++) {
+    mynah_train_config c = config(threads);
+    is_counted = true;
+    assert_int_equal(train(&c, NULL, false, NULL, hash), MYNAH_OK);
+    is_counted = false;
+    assert_int_equal(n_allocations, 0);
+  }
+}
+
 #define EACH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {EACH(learns_whatever_the_threads), EACH(killed_runs_end_the_same),
                                      EACH(damaged_checkpoints_are_passed_over), EACH(best_score_decides),
-                                     EACH(no_numbers_stop_it), EACH(wrong_settings)};
+                                     EACH(no_numbers_stop_it), EACH(wrong_settings),
+                                     EACH(a_step_allocates_nothing)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

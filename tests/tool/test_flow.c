@@ -6,6 +6,7 @@
 #include <mynah/base.h>
 
 #include <math.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -138,17 +139,68 @@ static void policies_run(void **state) {
   assert_int_equal(mynah_test_run(out, sizeof out, "run robot=sim:pusht 2>&1"), 2);
 }
 
+/* Typed at a terminal: one saved and marked, one done again, one thrown away, one saved as a failure. */
+static void people_record(void **state) {
+  static const char *const typed[] = {"\x1b[C", "y\r", "a", "\x7f", "d", "x", "d", "n\r", "a", "\x1b"};
+  (void)state;
+  int master, slave, code;
+  char path[128], command[256];
+  assert_int_equal(openpty(&master, &slave, path, NULL, NULL), 0);
+  snprintf(command, sizeof command, "record sim=track source=person person=%s rate=50 reset.seconds=0.1 out=person.demos", path);
+  pid_t child = mynah_test_start("person.log", command);
+  usleep(1000000); /* it has begun */
+  for (size_t i = 0; i < sizeof typed / sizeof *typed; i++, usleep(400000)) assert_true(write(master, typed[i], strlen(typed[i])) > 0);
+  assert_int_equal(waitpid(child, &code, 0), child);
+  assert_int_equal(code, 0);
+  close(master);
+  close(slave);
+  mynah_json *j = mynah_test_run_json("data list person.demos");
+  const mynah_json *list = mynah_json_get(j, "episodes"), *one = mynah_json_at(list, 0), *two = mynah_json_at(list, 1);
+  assert_int_equal(mynah_json_size(list), 3); /* what was open at the end is kept, too */
+  assert_true(mynah_json_to_bool(mynah_json_get(one, "success"), false));
+  assert_false(mynah_json_to_bool(mynah_json_get(two, "success"), true));
+  assert_string_equal(mynah_json_to_string(mynah_json_get(one, "expert"), ""), "a person");
+  mynah_json_destroy(j);
+}
+
+/* Actions from a text file, from a command that sees what there is, and from another dataset: which gives the same frames again. */
+static void scripts_record(void **state) {
+  (void)state;
+  char out[4096];
+  mynah_json *j = mynah_test_run_json("record sim=track source=script script=d.demos out=again.demos");
+  int64_t n = mynah_json_to_integer(mynah_json_get(j, "episodes"), 0);
+  mynah_json_destroy(j);
+  j = mynah_test_run_json("data diff d.demos again.demos");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "episodes_kept"), 0), n);
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_added")), 0);
+  mynah_json_destroy(j);
+  mynah_json_destroy(mynah_test_run_json("record sim=track source=script script=\"|printf 'steer,go\\n0.1,1\\n0.2 1\\n\\n0.3 1\\n'\" out=s.demos"));
+  j = mynah_test_run_json("record sim=track source=script out=s.demos script=\"|while read x; do echo \\$x >> seen; "
+                          "case \\$x in *'step\\\":4'*) echo;; *'episode\\\":2'*) exit;; *) echo 0 1;; esac; done\"");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "episodes"), 0), 2);
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "frames"), 0), 8);
+  mynah_json_destroy(j);
+  j = mynah_test_run_json("data list s.demos");
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes")), 4); /* added to what was there */
+  mynah_json_destroy(j);
+  assert_int_equal(mynah_test_run(out, sizeof out, "record sim=track source=script out=s.demos script='|echo 1' 2>&1"), 1);
+  assert_non_null(strstr(out, "line 1: number 2 of 2 is missing"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "record sim=track source=script out=s.demos script='|echo 1 2 3' 2>&1"), 1);
+  assert_int_equal(mynah_test_run(out, sizeof out, "record sim=track source=script out=s.demos script='|false' 2>&1"), 1);
+  assert_int_equal(mynah_test_run(out, sizeof out, "record robot=x.json out=s.demos 2>&1"), 2);
+}
+
 /* Killed in the middle and resumed, a run ends in the same file as one left alone. */
 static void killed_runs_resume(void **state) {
   (void)state;
   char whole[80], resumed[80], out[512];
-  mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=w steps=400 checkpoint.every=20");
+  mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=w steps=200 checkpoint.every=10");
   take_text(j, "sha256", whole, sizeof whole);
   mynah_json_destroy(j);
-  int status = mynah_test_run(out, sizeof out, "train mlp " SMALL " out=k steps=400 checkpoint.every=20 --quiet & sleep 0.6; kill -9 $!; wait 2>/dev/null; "
+  int status = mynah_test_run(out, sizeof out, "train mlp " SMALL " out=k steps=200 checkpoint.every=10 --quiet & sleep 0.3; kill -9 $!; wait 2>/dev/null; "
                                     "test -f k/config.json");
   if (status != 0) { /* killed before it began: begin again */
-    j = mynah_test_run_json("train mlp " SMALL " out=k2 steps=400 checkpoint.every=20");
+    j = mynah_test_run_json("train mlp " SMALL " out=k2 steps=200 checkpoint.every=10");
   } else {
     j = mynah_test_run_json("train resume=k");
   }
@@ -184,7 +236,7 @@ static void every_policy_trains_alike(void **state) {
     mynah_json_destroy(j);
     for (int i = 1; i < 3; i++)
       if (strcmp(hash[0], hash[i]) != 0) fail_msg("%s: %s differs", policies[k], i == 1 ? "two threads" : "resumed");
-    mynah_json_destroy(mynah_test_run_json("eval p%zu-1/policy.safetensors sim=track episodes=1", k));
+    mynah_json_destroy(mynah_test_run_json("eval p%zu-1/policy.safetensors sim=track episodes=1 limit=5", k));
   }
 }
 
@@ -209,7 +261,7 @@ static void lerobot_and_back(void **state) {
   assert_string_equal(mynah_json_to_string(mynah_json_get(j, "type"), ""), "act");
   mynah_json_destroy(j);
   mynah_json_destroy(mynah_test_run_json("selfcheck l2.safetensors"));
-  mynah_json *pair = mynah_test_run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1");
+  mynah_json *pair = mynah_test_run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1 limit=5");
   const mynah_json *autonomy = mynah_json_get(mynah_json_get(pair, "difference"), "autonomy");
   assert_true(fabs(mynah_json_to_number(mynah_json_get(autonomy, "difference"), 9)) < 1e-6);
   mynah_json_destroy(pair);
@@ -226,14 +278,14 @@ static void lerobot_and_back(void **state) {
 static void evaluation_has_the_contract(void **state) {
   (void)state;
   mynah_json_destroy(mynah_test_run_json("train mlp " SMALL " out=e steps=30"));
-  mynah_json *j = mynah_test_run_json("eval e/policy.safetensors sim=track episodes=2");
+  mynah_json *j = mynah_test_run_json("eval e/policy.safetensors sim=track episodes=2 limit=5");
   const char *const keys[] = {"autonomy", "finished", "offset_m", "departures_per_km", "seconds", "infer_ms"};
   for (size_t i = 0; i < 6; i++)
     if (!mynah_json_get(j, keys[i])) fail_msg("'%s' is missing", keys[i]);
   assert_int_equal(mynah_json_size(mynah_json_get(mynah_json_get(j, "autonomy"), "ci")), 2);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(mynah_json_get(j, "finished"), "n"), 0), 2);
   mynah_json_destroy(j);
-  j = mynah_test_run_json("eval e/policy.safetensors expert sim=track episodes=2");
+  j = mynah_test_run_json("eval e/policy.safetensors expert sim=track episodes=2 limit=5");
   assert_non_null(mynah_json_get(mynah_json_get(j, "difference"), "autonomy"));
   mynah_json_destroy(j);
   j = mynah_test_run_json("eval e/policy.safetensors data=d.demos");
@@ -249,7 +301,8 @@ static void evaluation_has_the_contract(void **state) {
 static void evaluated_while_training(void **state) {
   (void)state;
   char one[80], two[80];
-  const char *typed = "train mlp " SMALL " chunk=4 steps=20 eval.sim=track eval.every=10 eval.episodes=2 checkpoint.policies=3";
+  const char *typed = "train mlp data=pole.demos widths=8 chunk=4 steps=20 eval.sim=cartpole eval.every=10 eval.episodes=2 checkpoint.policies=3";
+  mynah_json_destroy(mynah_test_run_json("record sim=cartpole out=pole.demos episodes=4 max_frames=600"));
   mynah_json *j = mynah_test_run_json("%s out=v1 threads=1", typed);
   take_text(j, "sha256", one, sizeof one);
   assert_true(isfinite(mynah_json_to_number(mynah_json_get(j, "best_score"), NAN)));
@@ -261,8 +314,8 @@ static void evaluated_while_training(void **state) {
   j = mynah_test_run_json("selfcheck v1/policy.safetensors");
   assert_true(mynah_json_to_number(mynah_json_get(j, "error"), 1) == 0);
   mynah_json_destroy(j);
-  mynah_json_destroy(mynah_test_run_json("eval v1/policies/20.safetensors sim=track episodes=1"));
-  j = mynah_test_run_json("eval v1/policy-last.safetensors sim=track episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
+  mynah_json_destroy(mynah_test_run_json("eval v1/policies/20.safetensors sim=cartpole episodes=1"));
+  j = mynah_test_run_json("eval v1/policy-last.safetensors sim=cartpole episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
   assert_true(mynah_json_to_number(mynah_json_get(j, "stale_share"), 0) > 0.4); /* each second action is behind */
   assert_true(mynah_json_to_number(mynah_json_get(j, "seam_jump"), -1) >= 0);
   assert_true(mynah_json_to_number(mynah_json_get(j, "jerk"), -1) >= 0);
@@ -382,7 +435,7 @@ static void help_everywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dataset_is_there),         cmocka_unit_test(threads_give_the_same_file),
-      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(policies_run),
+      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(people_record), cmocka_unit_test(scripts_record), cmocka_unit_test(policies_run),
       cmocka_unit_test(killed_runs_resume),       cmocka_unit_test(every_policy_trains_alike),
       cmocka_unit_test(lerobot_and_back),         cmocka_unit_test(evaluation_has_the_contract),
       cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),

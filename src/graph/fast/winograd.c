@@ -18,7 +18,7 @@
  * read too often. */
 #define BLOCK_FLOATS (128 * 1024)
 #define BLOCK_LEAST 24
-#define GAP 16 /* floats between slabs, which would otherwise mynah__share cache sets */
+#define GAP 16 /* floats between slabs, which would otherwise share cache sets */
 
 typedef struct winograd {
   int64_t batch, h, w, c, out_h, out_w, o, top, left;
@@ -280,7 +280,7 @@ static void apply_post(const winograd *v, const mynah__fast_function *post, floa
     place p = place_of(v, first + i);
     for (int64_t r = p.row; r < p.row + v->m && r < v->out_h; r++) {
       int64_t cols = v->out_w - p.col < v->m ? v->out_w - p.col : v->m;
-      FAST(apply_columns)
+      LEVEL(apply_columns)
       (post, parameter, cols, v->o, columns, y + ((p.sample * v->out_h + r) * v->out_w + p.col) * v->o);
     }
   }
