@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size:
+/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size, pictures:
  * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
- * optimiser and moving average included) on one and two threads, and batch-1 inference. Usage: bench_kernels
- * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|peak] [steps|train|infer] [f32|bf16] */
+ * optimiser and moving average included) and batch-1 inference, on one and two threads. Usage: bench_kernels
+ * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|resnet18|yolo640|yolo320|peak] [steps|train|infer] [f32|bf16]; in
+ * the environment KERNELS names the kernels to choose from, THREADS the one number of threads to time. */
 #include <mynah/model.h>
 
 #include <stdio.h>
@@ -17,41 +18,6 @@ static void stop_on(mynah_status status) {
   fprintf(stderr, "bench_kernels: %s\n", mynah_error());
   exit(1);
 }
-
-/* ---- the machine's peak ------------------------------------------------------------------------------------------ */
-
-#if defined(__x86_64__)
-/* 24 independent sums of 16 lanes: neither latency nor memory limits them. */
-__attribute__((target("avx512f"))) static double multiply_adds(int64_t n) {
-  typedef float wide __attribute__((vector_size(64)));
-  wide x = {1}, y = {2};
-  int64_t begin = mynah_now_ns();
-  for (int64_t i = 0; i < n; i++) {
-#define FMA(r) "vfmadd231ps %0, %1, %%zmm" #r "\n\t"
-    __asm__ volatile(FMA(8) FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) FMA(16) FMA(17) FMA(18) FMA(19)
-                         FMA(20) FMA(21) FMA(22) FMA(23) FMA(24) FMA(25) FMA(26) FMA(27) FMA(28) FMA(29) FMA(30) FMA(31)
-                     :
-                     : "v"(x), "v"(y)
-                     : "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
-                       "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28",
-                       "xmm29", "xmm30", "xmm31");
-#undef FMA
-  }
-  return (double)n * 24 * 16 * 2 / (double)(mynah_now_ns() - begin);
-}
-
-static double peak_gflops(void) {
-  double best = 0;
-  if (!__builtin_cpu_supports("avx512f")) return 0;
-  for (int i = 0; i < 10; i++) {
-    double rate = multiply_adds(2000000);
-    if (rate > best) best = rate;
-  }
-  return best;
-}
-#else
-static double peak_gflops(void) { return 0; }
-#endif
 
 /* ---- the networks ------------------------------------------------------------------------------------------------ */
 
@@ -186,11 +152,47 @@ static mynah_node build_act(mynah_graph *g, int64_t batch, bool is_training) {
   return is_training ? mynah_add(g, mynah_l1(g, y, actions, MYNAH_NO_NODE), mynah_affine(g, kl, 10, 0)) : y;
 }
 
-/* batch 0: too much memory to train here, timed in inference alone. */
+static mynah_node picture_input(mynah_graph *g, int64_t batch, int64_t size, float scale, float shift) {
+  mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, size, size, 3));
+  return mynah_from_u8(g, picture, &scale, &shift, 1);
+}
+
+/* ResNet-18 on 224x224 RGB, and the 1000 classes it was made for */
+static mynah_node build_resnet18(mynah_graph *g, int64_t batch, bool is_training) {
+  mynah_node x = picture_input(g, batch, 224, 1.0f / 127.5f, -1);
+  x = mynah_model_resnet18(g, "resnet", x, &(mynah_resnet_config){0});
+  x = mynah_reshape(g, mynah_adaptive_avg_pool(g, x, 1, 1), MYNAH_SHAPE(batch, 512));
+  mynah_node y = mynah_model_linear(g, "fc", x, 1000);
+  if (!is_training) return y;
+  return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 1000)), MYNAH_NO_NODE);
+}
+
+/* YOLO26n with its one-to-one head, 80 classes, up to boxes and scores of every cell */
+static mynah_node build_yolo(mynah_graph *g, int64_t batch, int64_t size) {
+  mynah_yolo26_config config = {'n', 80, MYNAH_YOLO26_FUSED};
+  mynah_yolo26_features features;
+  mynah_yolo26_head head = {0};
+  mynah_node x = picture_input(g, batch, size, 1.0f / 255, 0);
+  if (mynah_model_yolo26(g, x, &config, &features)) mynah_model_yolo26_head(g, &features, &config, true, &head);
+  mynah_node parts[2] = {mynah_model_yolo26_boxes(g, head.distances, size, size), mynah_sigmoid(g, head.logits)};
+  return mynah_concat(g, parts, 2, 2);
+}
+static mynah_node build_yolo640(mynah_graph *g, int64_t batch, bool is_training) {
+  (void)is_training;
+  return build_yolo(g, batch, 640);
+}
+static mynah_node build_yolo320(mynah_graph *g, int64_t batch, bool is_training) {
+  (void)is_training;
+  return build_yolo(g, batch, 320);
+}
+
+/* batch 0: timed in inference alone. */
 static const network networks[] = {{"mlp", 256, build_mlp},       {"mlp1024", 256, build_mlp1024},
                                    {"pusht", 512, build_pusht},   {"cnn", 64, build_cnn},
                                    {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256},
-                                   {"unet512", 0, build_unet512}, {"act", 8, build_act}};
+                                   {"unet512", 0, build_unet512}, {"act", 8, build_act},
+                                   {"resnet18", 8, build_resnet18}, {"yolo640", 0, build_yolo640},
+                                   {"yolo320", 0, build_yolo320}};
 static const char *const precisions[] = {"f32", "bf16"};
 
 /* ---- one network, ready to run ----------------------------------------------------------------------------------- */
@@ -219,7 +221,7 @@ static void fill_inputs(mynah_program *p, mynah_state *s, uint64_t seed) {
   }
 }
 
-static bench bench_begin(const network *net, int64_t batch, bool is_training, bool is_half) {
+static bench bench_begin(const network *net, int64_t batch, bool is_training, bool is_half, int n_threads) {
   const char *kernels = getenv("KERNELS");
   bench b = {0};
   mynah_graph *g = NULL;
@@ -230,6 +232,7 @@ static bench bench_begin(const network *net, int64_t batch, bool is_training, bo
   mynah_compile_config config = mynah_compile_default();
   if (kernels) config.kernels = kernels;
   config.is_frozen = !is_training;
+  config.n_threads = n_threads;
   config.precision = is_half ? MYNAH_BF16 : MYNAH_F32;
   stop_on(mynah_compile(g, &config, &b.program));
   stop_on(mynah_weights_create(g, 1, &b.weights));
@@ -270,7 +273,7 @@ static int calls_in(bench *b, double ns, int most) {
 }
 
 static void print_steps(const network *net, int64_t batch, bool is_training, bool is_half, double peak) {
-  bench b = bench_begin(net, batch, is_training, is_half);
+  bench b = bench_begin(net, batch, is_training, is_half, 1);
   int n = mynah_program_n_steps(b.program), n_runs = calls_in(&b, 2e9, 30);
   static int64_t best[MAX_STEPS];
   int64_t total = 0;
@@ -302,6 +305,7 @@ static void print_steps(const network *net, int64_t batch, bool is_training, boo
 /* ---- training ---------------------------------------------------------------------------------------------------- */
 
 #define SWEEP_BLOCK 16384
+#define MAX_CALLS 20000 /* of batch-1 inference */
 #define N_SAMPLES 31 /* of quick networks; slow ones get as many as fit into some seconds */
 
 static void run_shard(void *context, int task, int worker) {
@@ -330,7 +334,7 @@ static int by_value(const void *a, const void *b) {
 
 /* Median milliseconds of a training step, and of its parts: shards, sweeps, packing. */
 static void time_training(const network *net, bool is_half, int n_threads) {
-  bench b = bench_begin(net, net->batch / N_SHARDS, true, is_half);
+  bench b = bench_begin(net, net->batch / N_SHARDS, true, is_half, 1);
   mynah_pool *pool = NULL;
   stop_on(mynah_pool_create(n_threads, &pool));
   int n_blocks = (int)((b.n + SWEEP_BLOCK - 1) / SWEEP_BLOCK), n_inner = calls_in(&b, 6e7, 20);
@@ -352,28 +356,32 @@ static void time_training(const network *net, bool is_half, int n_threads) {
     for (int k = 0; k < 4; k++) part[k][s] = (double)ns[k] / n_inner * 1e-6;
   }
   for (int k = 0; k < 4; k++) qsort(part[k], (size_t)n_samples, sizeof(double), by_value);
-  double ms = part[0][n_samples / 2];
-  printf("train %s %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s\n", net->name,
+  double ms = part[0][n_samples / 2], p99 = part[0][(n_samples * 99) / 100];
+  printf("train %s %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s, %.3f (p99), %.1f GFLOP/s\n", net->name,
          precisions[is_half], n_threads, ms, part[1][n_samples / 2], part[2][n_samples / 2], part[3][n_samples / 2],
-         (double)net->batch / ms * 1e3);
+         (double)net->batch / ms * 1e3, p99, mynah_program_flops(b.program) * N_SHARDS / ms * 1e-6);
   mynah_pool_destroy(pool);
   bench_end(&b);
 }
 
-static void time_inference(const network *net, bool is_half) {
-  bench b = bench_begin(net, 1, false, is_half);
-  double us[N_SAMPLES];
-  int n_inner = calls_in(&b, 6e7, 5000);
-  for (int s = 0; s < N_SAMPLES; s++) {
+static void time_inference(const network *net, bool is_half, int n_threads) {
+  bench b = bench_begin(net, 1, false, is_half, n_threads);
+  static double us[MAX_CALLS];
+  int n = calls_in(&b, 1.5e9, MAX_CALLS);
+  if (n < 5) n = 5;
+  for (int i = 0; i < n; i++) {
     int64_t begin = mynah_now_ns();
-    for (int i = 0; i < n_inner; i++) mynah_state_run(b.state[0]);
-    us[s] = (double)(mynah_now_ns() - begin) / n_inner * 1e-3;
+    mynah_state_run(b.state[0]);
+    us[i] = (double)(mynah_now_ns() - begin) * 1e-3;
   }
-  qsort(us, N_SAMPLES, sizeof(double), by_value);
-  printf("infer %s %s batch 1: %.2f us (median), %.2f (best)\n", net->name, precisions[is_half], us[N_SAMPLES / 2],
-         us[0]);
+  qsort(us, (size_t)n, sizeof(double), by_value);
+  printf("infer %s %s threads %d batch 1: %.2f us (median), %.2f (p99), %.2f (best), %.1f GFLOP/s\n", net->name, precisions[is_half], n_threads, us[n / 2],
+         us[n * 99 / 100], us[0], mynah_program_flops(b.program) / us[n / 2] * 1e-3);
   bench_end(&b);
 }
+
+/* All numbers of threads, or the one in the environment. */
+static bool is_wanted(int threads) { return !getenv("THREADS") || atoi(getenv("THREADS")) == threads; }
 
 /* what: NULL, or one of steps, train, infer. */
 static void time_network(const network *net, const char *what, bool is_half, double peak) {
@@ -382,14 +390,15 @@ static void time_network(const network *net, const char *what, bool is_half, dou
     print_steps(net, 1, false, is_half, peak);
   }
   for (int threads = 1; net->batch && (!what || !strcmp(what, "train")) && threads <= 2; threads++)
-    time_training(net, is_half, threads);
-  if (!what || !strcmp(what, "infer")) time_inference(net, is_half);
+    if (is_wanted(threads)) time_training(net, is_half, threads);
+  for (int threads = 1; (!what || !strcmp(what, "infer")) && threads <= 2; threads++)
+    if (is_wanted(threads)) time_inference(net, is_half, threads);
 }
 
 int main(int argc, char **argv) {
   const char *only = argc > 1 ? argv[1] : NULL, *what = argc > 2 ? argv[2] : NULL,
              *precision = argc > 3 ? argv[3] : NULL;
-  double peak = peak_gflops();
+  double peak = mynah_machine_measure().gflops;
   printf("peak of multiply-adds, one core: %.1f GFLOP/s\n", peak);
   for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
     const network *net = &networks[i];

@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-LAYERS = ["base", "capture", "dataset", "feed", "graph", "learn", "model", "perceive", "policy", "run", "serve", "sim",
+LAYERS = ["base", "capture", "dataset", "feed", "graph", "learn", "model", "onnx", "perceive", "policy", "run", "serve", "sim",
           "studio", "teach", "tool"]
 # Beyond the order of the list: the robot never links the trainer; the trainer never names a policy.
 FORBIDDEN = {"run": {"learn", "feed"}, "learn": {"policy", "model"}}
@@ -18,7 +18,6 @@ THIRD_PARTY = [  # header, the folders that may include it
     (r"chipmunk/.*|mujoco/.*", ["sim"]),
     (r"linux/videodev2\.h|linux/input\.h|libevdev/.*", ["capture"]),
     (r"mpi\.h", ["learn"]),
-    (r"protobuf-c/.*", ["perceive"]),
     (r"civetweb\.h|msgpack.*", ["serve"]),
 ]
 STANDARD = set("""assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic

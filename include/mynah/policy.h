@@ -126,6 +126,7 @@ struct mynah_policy {
   double rate_hz;
   char dataset_hash[65];
   mynah_json *training; /* how it was trained: settings, split, seed; NULL when unknown */
+  mynah_json *network;  /* of a policy whose graph comes from a file: that, see mynah_policy_import_onnx; NULL: none */
   mynah_json *golden;   /* of a policy from a file: what mynah_clone_selfcheck compares with; NULL: none */
 };
 
@@ -157,6 +158,39 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_import_lerobot(const char *fol
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_export_lerobot(const mynah_policy *p, const mynah_weights *weights,
                                                                  const char *folder);
 
+/* ---- networks exported to ONNX --------------------------------------------------------------------------------------- */
+
+#define MYNAH_ONNX_POLICY_KEYS(K)                                                                                       \
+  K(STRING, map, "map", "", 0, 0, "INPUT:FEATURE,…", "which feature each of the network's inputs is; those not named are features of their own name") \
+  K(STRING, output, "output", "", 0, 0, "", "the network's output that is the action; empty: 'action', or the only one")  \
+  K(STRING, carry, "carry", "", 0, 0, "INPUT:OUTPUT,…", "what is carried from step to step, as the state of an LSTM; zeros at first")
+typedef struct mynah_onnx_policy_config {
+  MYNAH_ONNX_POLICY_KEYS(MYNAH_FIELD_ROW)
+} mynah_onnx_policy_config;
+MYNAH_API extern const mynah_config_table mynah_onnx_policy_table;
+
+/* What an import says beyond the file. */
+#define MYNAH_ONNX_IMPORT_KEYS(K)                                                                                        \
+  MYNAH_ONNX_POLICY_KEYS(K)                                                                                              \
+  K(CHOICE, normalize, "normalize", "none", 0, 0, "minmax|meanstd|none", "done to observations before the network; none: it does so itself") \
+  K(CHOICE, normalize_action, "normalize.action", "none", 0, 0, "minmax|meanstd|none", "undone to actions behind it")    \
+  K(STRING, image_mean, "image.mean", "0,0,0", 0, 0, "", "pictures reach the network as (x / image.max - mean) / std of red, green, blue") \
+  K(STRING, image_std, "image.std", "1,1,1", 0, 0, "", "")                                                              \
+  K(FLOAT, image_max, "image.max", 255, 1, 255, "", "255: pictures in 0 … 1; 1: in 0 … 255")                              \
+  K(STRING, camera, "image.camera", "", 0, 0, "px", "WIDTHxHEIGHT of the pictures that are shown, which are brought to the network's size; empty: data's, or that size") \
+  K(FLOAT, rate_hz, "rate_hz", 0, 0, 1e6, "Hz", "of control; 0: the dataset's, or not said")
+typedef struct mynah_onnx_import_config {
+  MYNAH_ONNX_IMPORT_KEYS(MYNAH_FIELD_ROW)
+} mynah_onnx_import_config;
+MYNAH_API extern const mynah_config_table mynah_onnx_import_table;
+
+/* A policy of a network in ONNX, its batch being 1. Inputs are vectors (1,D) or (1,n_obs,D), pictures (1,3,H,W), (1,H,W,3) or
+ * (1,n_obs,3,H,W); the action is (1,A) or (1,chunk,A). data (NULL: none) gives features their names and units, and statistics;
+ * statistics (NULL: none), {"FEATURE": {"mean": […], "std": […], "min": […], "max": […]}}, stand before it.
+ * Fails: NOT_FOUND (an input that is no feature, statistics), UNSUPPORTED (operations, shapes), MISMATCH, CORRUPT, LIMIT. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_import_onnx(const char *path, const mynah_onnx_import_config *config, mynah_dataset *data,
+                                                              const mynah_json *statistics, mynah_policy **out, mynah_weights **weights);
+
 /* ---- acting ------------------------------------------------------------------------------------------------------- */
 
 typedef struct mynah_clone mynah_clone;
@@ -166,6 +200,9 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_cl
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load_at(const char *path, mynah_dtype precision, mynah_clone **out);
 /* From a policy and weights that stay the caller's (and must not change while it acts). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
+/* Before any actor is made: each prediction is shared out over so many threads (at first: one) with the same result. Such a
+ * clone is not for a real-time thread, for it waits for others. Fails: NO_MEMORY, and then the clone must be destroyed. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
 /* A prediction from the file's golden observations against the golden chunk. Loading does this too, so that a normaliser
  * or weights that were changed, or a program that computes otherwise, are noticed before a robot moves. On the machine
@@ -208,6 +245,10 @@ typedef struct mynah_actor_source {
 MYNAH_API MYNAH_RT mynah_actor_source mynah_actor_last(const mynah_actor *a);
 /* Nanoseconds the last prediction took; 0 when the last act used up a chunk made before. */
 MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
+/* How far the newest chunk lies from what the one before had planned for the same steps: root mean square over steps and elements, as a
+ * share of the demonstrated range; NaN while there is nothing to compare (one chunk so far, or none overlaps the next).
+ * Source: temporal consistency, Agia et al. 2024, "Unpacking Failure Modes of Generative Policies" */
+MYNAH_API MYNAH_RT double mynah_actor_disagreement(const mynah_actor *a);
 /* Fits a policy to what gives observations: order[i] is the index in `features` of input i.
  * Fails: MISMATCH, NOT_FOUND: names the feature and both shapes. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *features, int n,

@@ -9,12 +9,20 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static const mynah_importer *const importers[] = {
-    &mynah__import_csv, &mynah__import_lerobot, &mynah__import_npz, &mynah__import_rollouts, &mynah__import_tub,    &mynah__import_udacity, &mynah__import_zarr,
+static const mynah_importer *const importers[] = {&mynah__import_csv,
+                                                  &mynah__import_lerobot,
+                                                  &mynah__import_npz,
+                                                  &mynah__import_rollouts,
+                                                  &mynah__import_tub,
+                                                  &mynah__import_udacity,
+                                                  &mynah__import_yolo,
+                                                  &mynah__import_zarr,
 #ifdef MYNAH_HAS_HDF5
-    &mynah__import_aloha, &mynah__import_minari, &mynah__import_robomimic,
+                                                  &mynah__import_aloha,
+                                                  &mynah__import_minari,
+                                                  &mynah__import_robomimic,
 #endif
-    NULL};
+                                                  NULL};
 #define N_IMPORTERS (sizeof importers / sizeof *importers - 1)
 
 const mynah_importer *const *mynah_importers(void) { return importers; }

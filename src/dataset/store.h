@@ -26,7 +26,7 @@ typedef struct mynah__open_episode {
   bool is_open;
   bool is_broken; /* a write failed half-way: it can only be discarded */
   mynah_episode info;
-  int64_t last_time_ns, committed_ns;
+  int64_t last_time_ns, committed_ns, log_bytes; /* pictures since the log was moved into the file */
   int64_t times[MYNAH__BLOCK_FRAMES];
   uint8_t *rows[MYNAH__MAX_FEATURES];      /* of vector features: frames of the block not yet stored */
   mynah_str pictures[MYNAH__MAX_FEATURES]; /* of image features: this frame's, encoded */
@@ -76,6 +76,7 @@ struct mynah_dataset {
   mynah_json *tags; /* the note, when it was asked for */
   int64_t ballast_bytes; /* of the ballast file beside it; 0: none */
   bool is_short;         /* of space: the ballast was given up */
+  int64_t commit_ns;     /* the last add's commit took; 0: it made none */
 };
 
 /* ---- guard.c -------------------------------------------------------------------------------------------------------
@@ -143,19 +144,21 @@ mynah_status mynah__read_block(mynah_dataset *d, const mynah_episode *e, int64_t
 mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame,
                                  mynah_codec *codec, size_t *bytes); /* into d->picture */
 
-/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------ */
+/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------
+ */
 
 /* An episode's tags, NULL if none; d's until it changes. */
 mynah_status mynah__tags_of(mynah_dataset *d, int64_t id, const mynah_json **out);
-/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are. */
+/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are.
+ */
 typedef struct mynah__copy {
   int64_t first, last;
   double rate_hz;
   bool is_reencoded;
 } mynah__copy;
 /* Feature k of `to` is feature map[k] of `from`, which may be the same file. */
-mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map, const mynah__copy *how,
-                                 int64_t *id);
+mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
+                                 const mynah__copy *how, int64_t *id);
 
 /* ---- importers.c ---------------------------------------------------------------------------------------------------
  */
@@ -170,7 +173,7 @@ mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file)
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);
 mynah_status mynah__import_end(mynah__import_file *file, mynah_status status);
 extern const mynah_importer mynah__import_csv, mynah__import_lerobot, mynah__import_npz, mynah__import_rollouts,
-    mynah__import_tub, mynah__import_udacity, mynah__import_zarr;
+    mynah__import_tub, mynah__import_udacity, mynah__import_yolo, mynah__import_zarr;
 extern const mynah_importer mynah__import_aloha, mynah__import_minari, mynah__import_robomimic; /* with libhdf5 */
 
 #endif

@@ -7,6 +7,9 @@
 
 /* An episode does not live in memory: what is older than this is in the log. */
 #define COMMIT_NS 500000000
+/* So much in the log is moved into the file while an episode goes on, so that sealing a long one does not take long and the log does
+ * not become as large as the file. */
+#define LOG_BYTES ((int64_t)64 << 20)
 
 /* ---- beginning --------------------------------------------------------------------------------------------------- */
 
@@ -38,6 +41,7 @@ mynah_status mynah_episode_begin(mynah_dataset *d, const mynah_episode *info) {
   w->is_broken = false;
   w->last_time_ns = INT64_MIN;
   w->committed_ns = mynah_now_ns();
+  w->log_bytes = 0;
   mynah_sha256_init(&w->hash);
   MYNAH_TRY(mynah__sql_run(d, "BEGIN IMMEDIATE"));
   mynah_status status = mynah__insert_episode(d, &w->info);
@@ -149,6 +153,7 @@ static mynah_status put_picture(mynah_dataset *d, int feature, const mynah_value
   sqlite3_bind_int64(q, 5, mynah__place_crc(w->info.id, feature, w->info.n_frames, codec, data, bytes));
   sqlite3_bind_blob64(q, 6, data, bytes, SQLITE_STATIC);
   mynah__hash_item(&w->hash, feature, data, bytes);
+  w->log_bytes += (int64_t)bytes;
   return mynah__sql_step(d, q);
 }
 
@@ -179,6 +184,22 @@ static mynah_status flush_blocks(mynah_dataset *d) {
   return MYNAH_OK;
 }
 
+/* What was written since the last one is in the log; readers may look on, so as much as can be is moved. */
+static mynah_status commit(mynah_dataset *d) {
+  mynah__open_episode *w = &d->writing;
+  int64_t start = mynah_now_ns();
+  w->committed_ns = start;
+  mynah__guard_look(d);
+  MYNAH_TRY(mynah__sql_run(d, "COMMIT"));
+  d->commit_ns = mynah_now_ns() - start;
+  if (w->log_bytes > LOG_BYTES && !d->is_bulk) {
+    w->log_bytes = 0;
+    int code = sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & 0xff;
+    if (code != SQLITE_OK && code != SQLITE_BUSY && code != SQLITE_FULL && code != SQLITE_IOERR) return mynah__sql_fail(d, "the log cannot be moved into the file");
+  }
+  return mynah__sql_run(d, "BEGIN IMMEDIATE");
+}
+
 static mynah_status write_frame(mynah_dataset *d, int64_t time_ns, const mynah_value *values, const bool *is_encoded) {
   mynah__open_episode *w = &d->writing;
   for (int i = 0; i < d->n_features; i++) {
@@ -190,15 +211,11 @@ static mynah_status write_frame(mynah_dataset *d, int64_t time_ns, const mynah_v
   w->last_time_ns = time_ns;
   w->info.n_frames++;
   if (w->n_pending == MYNAH__BLOCK_FRAMES) MYNAH_TRY(flush_blocks(d));
-  int64_t now = mynah_now_ns();
-  if (now - w->committed_ns < COMMIT_NS) return MYNAH_OK;
-  w->committed_ns = now;
-  mynah__guard_look(d);
-  MYNAH_TRY(mynah__sql_run(d, "COMMIT"));
-  return mynah__sql_run(d, "BEGIN IMMEDIATE");
+  return mynah_now_ns() - w->committed_ns < COMMIT_NS ? MYNAH_OK : commit(d);
 }
 
 mynah_status mynah_episode_add(mynah_dataset *d, int64_t time_ns, const mynah_value *values, const bool *is_encoded) {
+  d->commit_ns = 0;
   MYNAH_TRY(check_frame(d, time_ns, values, is_encoded));
   MYNAH_TRY(encode_pictures(d, values, is_encoded));
   mynah_status status = write_frame(d, time_ns, values, is_encoded);
@@ -207,6 +224,8 @@ mynah_status mynah_episode_add(mynah_dataset *d, int64_t time_ns, const mynah_va
 }
 
 void mynah_episode_mark(mynah_dataset *d, int success) { d->writing.info.success = success < 0 ? -1 : success > 0; }
+
+int64_t mynah_dataset_commit_ns(const mynah_dataset *d) { return d->commit_ns; }
 
 /* ---- the end of an episode
  * ------------------------------------------------------------------------------------------- */

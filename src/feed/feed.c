@@ -70,6 +70,28 @@ static void put_picture(const mynah_feed *f, const mynah__column *c, const mynah
   else memcpy(out, in, c->frame_bytes);
 }
 
+/* The frame that sample `number` begins with. */
+static int64_t frame_of(const mynah_feed *f, const sample *s) { return f->frames->first[f->ranges[s->range].episode] + s->t; }
+
+/* A picture and its boxes. */
+static void put_scene(const mynah_feed *f, int picture, const mynah__augmentation *a, int64_t frame, uint8_t *scratch, uint8_t *out,
+                      float *boxes) {
+  const mynah__column *c = &f->frames->columns[picture], *b = &f->frames->columns[c->boxes];
+  int64_t n = mynah_feature_size(&b->feature);
+  if (!f->options.is_training) {
+    memcpy(out, c->pictures[0] + (size_t)frame * c->frame_bytes, c->frame_bytes);
+    memcpy(boxes, b->vectors + frame * n, (size_t)n * sizeof *boxes);
+    return;
+  }
+  mynah__scene s = {.width = c->window.width, .height = c->window.height, .picture = out, .scratch = scratch, .boxes = boxes, .n_boxes = n / 5};
+  for (int i = 0; i < 4; i++) {
+    int64_t from = i ? frame_of(f, &f->samples[a->partners[i - 1] % (uint64_t)f->n_samples]) : frame;
+    s.sources[i].picture = c->pictures[0] + (size_t)from * c->frame_bytes;
+    s.sources[i].boxes = b->vectors + from * n;
+  }
+  mynah__scene_compose(a, &s);
+}
+
 static void put_sample(const mynah_feed *f, int64_t number, int64_t place, uint8_t *scratch, mynah_batch *batch) {
   const sample *s = sample_at(f, number);
   const mynah_range *r = &f->ranges[s->range];
@@ -82,6 +104,12 @@ static void put_sample(const mynah_feed *f, int64_t number, int64_t place, uint8
   for (int i = 0; i < f->frames->n_columns; i++) {
     const mynah__column *c = &f->frames->columns[i];
     uint8_t *out = (uint8_t *)batch->data[i] + (size_t)place * (size_t)c->window.count * c->frame_bytes;
+    if (c->window.is_boxes) continue; /* they came with their picture */
+    if (c->boxes >= 0) {
+      float *boxes = (float *)batch->data[c->boxes] + place * mynah_feature_size(&f->frames->columns[c->boxes].feature);
+      put_scene(f, i, &a, first + s->t, scratch, out, boxes);
+      continue;
+    }
     for (int k = 0; k < c->window.count; k++, out += c->frame_bytes) {
       int64_t t = s->t + c->window.first + k, inside = t < r->from ? r->from : t >= r->to ? r->to - 1 : t;
       if (c->window.is_padding_mask) *(float *)(void *)out = t == inside;

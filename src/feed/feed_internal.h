@@ -18,6 +18,7 @@ typedef struct mynah__column {
   size_t picture_bytes; /* of all of one view, as it was allocated */
   bool is_mapped;
   int shared_with;      /* column whose memory this one uses; -1: its own */
+  int boxes;            /* of a picture: the column of its boxes; -1: none */
 } mynah__column;
 
 struct mynah_frames {
@@ -38,10 +39,31 @@ typedef struct mynah__augmentation {
   bool has_shadow;
   double shadow_top, shadow_bottom, shadow_gain; /* the border's x at top and bottom, in widths */
   bool shadow_is_left;
+  double hue;                   /* rad */
+  double scale;                 /* pictures with boxes: times as large */
+  bool is_turned, is_mosaic;
+  double mosaic_x, mosaic_y;    /* where four pictures meet */
+  uint64_t partners[3];         /* of a mosaic, as numbers of any size */
 } mynah__augmentation;
 void mynah__augmentation_draw(const mynah_frames *f, const mynah_feed_config *c, mynah_rng *rng, mynah__augmentation *out);
 /* Shape: in, out (height,width,3); scratch as large */
 void mynah__augment_picture(const mynah__augmentation *a, const uint8_t *in, int width, int height, uint8_t *scratch,
                             uint8_t *out);
+
+/* Colours alone, in place. Shape: picture (height,width,3) */
+void mynah__augment_colors(const mynah__augmentation *a, uint8_t *picture, int width, int height);
+
+/* A picture with its boxes, put together from one source or, as a mosaic, from four. */
+typedef struct mynah__scene {
+  int width, height;
+  uint8_t *picture, *scratch; /* (height,width,3) */
+  float *boxes;               /* (n_boxes,5) */
+  int64_t n_boxes, n;         /* n: how many there are */
+  struct {
+    const uint8_t *picture; /* (height,width,3) */
+    const float *boxes;     /* (n_boxes,5) */
+  } sources[4];
+} mynah__scene;
+void mynah__scene_compose(const mynah__augmentation *a, mynah__scene *s);
 
 #endif

@@ -96,7 +96,7 @@ static mynah_status describe_columns(mynah_frames *f, const mynah_dataset *d, co
   for (int i = 0; i < n; i++) {
     mynah__column *c = &f->columns[f->n_columns++];
     const mynah_feature *feature = mynah_dataset_find(d, windows[i].feature);
-    *c = (mynah__column){.window = windows[i], .shared_with = -1};
+    *c = (mynah__column){.window = windows[i], .shared_with = -1, .boxes = -1};
     if (!feature) return mynah_fail(MYNAH_NOT_FOUND, "%s: has no feature '%s'", mynah_dataset_path(d), windows[i].feature);
     if (windows[i].count < 1 || windows[i].count > 4096) return mynah_fail(MYNAH_INVALID, "feed: a window of %d frames", windows[i].count);
     c->feature = *feature;
@@ -104,6 +104,11 @@ static mynah_status describe_columns(mynah_frames *f, const mynah_dataset *d, co
     else if (feature->is_image) c->frame_bytes = (size_t)windows[i].width * (size_t)windows[i].height * 3;
     else c->frame_bytes = windows[i].is_class ? sizeof(int32_t) : (size_t)mynah_feature_size(feature) * sizeof(float);
     f->can_mirror = f->can_mirror && feature->is_mirrorable;
+    if (windows[i].is_boxes) {
+      if (i == 0 || !c[-1].feature.is_image || c[-1].window.count != 1 || c->window.count != 1 || feature->n_dims != 2 || feature->dims[1] != 5)
+        return mynah_fail(MYNAH_INVALID, "feed: boxes '%s' do not follow one picture", feature->name);
+      c[-1].boxes = i;
+    }
     for (int k = 0; k < i && c->shared_with < 0; k++) {
       const mynah__column *o = &f->columns[k];
       bool is_same = strcmp(o->window.feature, c->window.feature) == 0 && o->shared_with < 0 && !o->window.is_padding_mask;

@@ -154,7 +154,10 @@ static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open)
   take_values(r, x, values, is_encoded);
   r->report.n_frames++;
   r->n_open++;
-  return mynah_episode_add(r->dataset, x->time_ns, values, is_encoded);
+  MYNAH_TRY(mynah_episode_add(r->dataset, x->time_ns, values, is_encoded));
+  int64_t ns = mynah_dataset_commit_ns(r->dataset);
+  if (ns > 0 && r->config.committed) r->config.committed(r->config.context, ns);
+  return MYNAH_OK;
 }
 
 static void write_or_fail(mynah__recorder *r, const item *x, bool *is_open) {
@@ -193,8 +196,11 @@ mynah_status mynah__recording_open(const char *path, const mynah_device *d, cons
                                   mynah_dataset **out) {
   mynah_dataset *set;
   mynah_status status = MYNAH_OK;
-  MYNAH_TRY(mynah_file_exists(path) ? mynah_dataset_open(path, MYNAH_OPEN_WRITE, &set) : mynah_dataset_create(path, config, &set));
-  int n = mynah_dataset_n_features(set);
+  bool is_new = !mynah_file_exists(path);
+  MYNAH_TRY(is_new ? mynah_dataset_create(path, config, &set) : mynah_dataset_open(path, MYNAH_OPEN_WRITE, &set));
+  int n = mynah_dataset_n_features(set), n_classes = 0;
+  while (d->type->classes && d->type->classes[n_classes]) n_classes++;
+  if (is_new && n_classes) status = mynah_dataset_set_classes(set, d->type->classes, n_classes);
   if (n != d->n_features) status = mynah_fail(MYNAH_MISMATCH, "%s: has %d features, the device %d", path, n, d->n_features);
   for (int i = 0; i < n && status == MYNAH_OK; i++) {
     const mynah_feature *f = mynah_dataset_feature(set, i);

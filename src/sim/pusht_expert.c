@@ -117,7 +117,8 @@ static double clearance(mynah__point p) {
 /* The shortest way to each turn (Dijkstra 1959). */
 static void find_ways(mynah__pusht_planner *p) {
   const double off = KEEP_OFF + 3;
-  const mynah__point turns[N_TURNS] = {{-60 - off, -off}, {60 + off, -off}, {60 + off, 30 + off}, {15 + off, 120 + off}, {-15 - off, 120 + off}, {-60 - off, 30 + off}};
+  const mynah__point turns[N_TURNS] = {{-60 - off, -off},      {60 + off, -off},        {60 + off, 30 + off},
+                                       {15 + off, 120 + off}, {-15 - off, 120 + off}, {-60 - off, 30 + off}};
   double pose[3];
   bool is_done[N_TURNS] = {false};
   pose_of(&p->now, pose);

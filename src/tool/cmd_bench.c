@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* mynah bench: where a policy's time goes when it acts. */
+/* mynah bench: where a policy's time goes, step by step, beside what the machine could do. */
 #include "tool.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BENCH_KEYS(K)                                                                              \
   K(INT, runs, "runs", 1000, 10, 1.0e7, "", "how often it is timed")                               \
+  K(INT, threads, "threads", 1, 1, 256, "threads", "that share a prediction")                      \
   K(INT, batch, "batch", 0, 0, 65536, "samples", "a shard's training step of this size, forward and backward; 0: a prediction")
 typedef struct bench_config {
 #define BENCH_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -42,9 +45,48 @@ static mynah_status time_whole(mynah_state *s, int64_t runs, mynah_json *result)
   mynah_json_set(j, "p50", mynah_json_number(p.p50));
   mynah_json_set(j, "p99", mynah_json_number(p.p99));
   mynah_json_set(result, "ms", j);
-  tool_say("one run: p50 %.4f ms, p99 %.4f ms (%lld runs, one thread)", p.p50, p.p99, (long long)runs);
+  tool_say("one run: p50 %.4f ms, p99 %.4f ms (%lld runs)", p.p50, p.p99, (long long)runs);
   mynah_free(ns);
   return MYNAH_OK;
+}
+
+/* One step, or all: its rates, and their shares of what one core can do. Memory's share may be over 1: caches are faster. */
+typedef struct rates {
+  double us, flops, bytes;
+} rates;
+
+static double share_of(double rate, double limit) { return limit > 0 ? rate / limit : 0; }
+
+static mynah_json *rates_to_json(const rates *r, const mynah_machine *m) {
+  mynah_json *j = mynah_json_object();
+  double gflop_s = r->flops / r->us * 1e-3, gb_s = r->bytes / r->us * 1e-3;
+  mynah_json_set(j, "us", mynah_json_number(r->us));
+  mynah_json_set(j, "flop", mynah_json_number(r->flops));
+  mynah_json_set(j, "bytes", mynah_json_number(r->bytes));
+  mynah_json_set(j, "gflop_s", mynah_json_number(gflop_s));
+  mynah_json_set(j, "gb_s", mynah_json_number(gb_s));
+  mynah_json_set(j, "share_of_peak", mynah_json_number(share_of(gflop_s, m->gflops)));
+  mynah_json_set(j, "share_of_memory", mynah_json_number(share_of(gb_s, m->gb_s)));
+  return j;
+}
+
+static void say_rates(const char *name, const rates *r, const mynah_machine *m) {
+  double gflop_s = r->flops / r->us * 1e-3, gb_s = r->bytes / r->us * 1e-3;
+  tool_say("%s %10.3f %9.1f %5.1f %% %8.1f %6.1f %%", name, r->us, gflop_s, 100 * share_of(gflop_s, m->gflops), gb_s,
+           100 * share_of(gb_s, m->gb_s));
+}
+
+/* The least time there is for so many operations and bytes, if nothing lies in a cache. */
+static void say_floor(const rates *all, const mynah_machine *m, mynah_json *result) {
+  double by_flops = share_of(all->flops * 1e-3, m->gflops), by_bytes = share_of(all->bytes * 1e-3, m->gb_s);
+  tool_say("floor: %.4g MFLOP in %.3f us at this core's %.1f GFLOP/s; %.4g MB in %.3f us at %.1f GB/s from memory (less from caches)",
+           all->flops * 1e-6, by_flops, m->gflops, all->bytes * 1e-6, by_bytes, m->gb_s);
+  mynah_json *j = mynah_json_object();
+  mynah_json_set(j, "peak_gflop_s", mynah_json_number(m->gflops));
+  mynah_json_set(j, "memory_gb_s", mynah_json_number(m->gb_s));
+  mynah_json_set(j, "us_by_flops", mynah_json_number(by_flops));
+  mynah_json_set(j, "us_by_bytes", mynah_json_number(by_bytes));
+  mynah_json_set(result, "floor", j);
 }
 
 static mynah_status time_steps(const mynah_program *p, mynah_state *s, int64_t runs, mynah_json *result) {
@@ -60,22 +102,31 @@ static mynah_status time_steps(const mynah_program *p, mynah_state *s, int64_t r
   for (int i = 0; i < n; i++) order[i] = (timed_step){i, ns[i]};
   qsort(order, (size_t)n, sizeof *order, slowest_first);
   mynah_json *list = mynah_json_array();
-  tool_say("%4s %-18s %-28s %10s %9s %8s", "step", "op", "kernel", "us", "GFLOP/s", "GB/s");
+  mynah_machine machine = mynah_machine_measure();
+  rates all = {0};
+  tool_say("%4s %-18s %-28s %10s %9s %7s %8s %8s", "step", "op", "kernel", "us", "GFLOP/s", "of peak", "GB/s", "of mem.");
   for (int i = 0; i < n; i++) {
     const char *op, *kernel;
-    double flops, bytes, us = (double)order[i].ns * 1e-3 / (double)runs;
-    mynah_program_step(p, order[i].index, &op, &kernel, &flops, &bytes);
-    tool_say("%4d %-18s %-28s %10.3f %9.1f %8.1f", order[i].index, op, kernel, us, flops / us * 1e-3, bytes / us * 1e-3);
-    mynah_json *j = mynah_json_object();
+    char name[64];
+    rates r = {.us = fmax((double)order[i].ns, 1) * 1e-3 / (double)runs};
+    mynah_program_step(p, order[i].index, &op, &kernel, &r.flops, &r.bytes);
+    snprintf(name, sizeof name, "%4d %-18s %-28s", order[i].index, op, kernel);
+    say_rates(name, &r, &machine);
+    all = (rates){all.us + r.us, all.flops + r.flops, all.bytes + r.bytes};
+    mynah_json *j = rates_to_json(&r, &machine);
     mynah_json_set(j, "step", mynah_json_integer(order[i].index));
     mynah_json_set(j, "op", mynah_json_string(op));
     mynah_json_set(j, "kernel", mynah_json_string(kernel));
-    mynah_json_set(j, "us", mynah_json_number(us));
-    mynah_json_set(j, "gflop_s", mynah_json_number(flops / us * 1e-3));
-    mynah_json_set(j, "gb_s", mynah_json_number(bytes / us * 1e-3));
     mynah_json_append(list, j);
   }
   mynah_json_set(result, "steps", list);
+  if (n > 0) {
+    char name[64];
+    snprintf(name, sizeof name, "%-52s", "all steps");
+    say_rates(name, &all, &machine);
+    mynah_json_set(result, "all", rates_to_json(&all, &machine));
+    say_floor(&all, &machine, result);
+  }
   mynah_free(ns);
   mynah_free(order);
   return MYNAH_OK;
@@ -131,7 +182,6 @@ static mynah_status time_subject(const bench_config *c, subject *s, mynah_json *
   fill_inputs(s);
   MYNAH_TRY(time_whole(s->state, c->runs, result));
   MYNAH_TRY(time_steps(s->program, s->state, c->runs, result));
-  tool_say("%.4f GFLOP a run", mynah_program_flops(s->program) * 1e-9);
   mynah_json_set(result, "gflop", mynah_json_number(mynah_program_flops(s->program) * 1e-9));
   return MYNAH_OK;
 }
@@ -147,7 +197,8 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   mynah_json_set(result, "policy", mynah_json_string(args->positional[0]));
   MYNAH_TRY(tool_load_clone(args, args->positional[0], &s.clone));
   mynah_json_set(result, "precision", mynah_json_string(mynah_dtype_name(mynah_clone_precision(s.clone))));
-  mynah_status status = time_subject(&c, &s, result);
+  mynah_status status = c.threads > 1 ? mynah_clone_use_threads(s.clone, (int)c.threads) : MYNAH_OK;
+  if (status == MYNAH_OK) status = time_subject(&c, &s, result);
   mynah_state_destroy(s.state);
   mynah_binding_destroy(s.binding);
   mynah_program_destroy(s.own_program);

@@ -8,7 +8,10 @@
 #define RUN_KEYS(K)                                                                                                  \
   K(STRING, policy, "policy", "", 0, 0, "", "instead of the first argument: a policy file, ws://HOST:PORT, or expert") \
   K(STRING, token, "token", "", 0, 0, "", "policy=ws://…: sent to the server")                                     \
-  K(STRING, keys, "keys", "", 0, 0, "", "policy=ws://…: what observations are called there: FEATURE:KEY,…")        \
+  K(STRING, keys, "keys", "", 0, 0, "", "policy=ws://…: what observations are called there: FEATURE:KEY,…; KEY a>b: b in a map a") \
+  K(STRING, prompt, "prompt", "", 0, 0, "", "policy=ws://…: what shall be done, in words, for policies that read it") \
+  K(CHOICE, images, "images", "hwc", 0, 0, "hwc|chw", "policy=ws://…: how pictures are sent") \
+  K(INT, image_side, "images.size", 0, 0, 2048, "px", "policy=ws://…: pictures are sent as squares, their proportions kept between black bars; 0: as they are") \
   K(FLOAT, timeout_s, "timeout", 5, 0.01, 600, "s", "policy=ws://…: a reply that takes longer has failed")         \
   K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME, or a robot's JSON file (docs/formats.md)")                                                               \
   K(STRING, record, "record", "", 0, 0, "", "what is seen and commanded goes into this dataset")                    \
@@ -112,6 +115,10 @@ static void say_report(const mynah_json *j) {
   const mynah_json *value;
   for (size_t i = 0; mynah_json_entry(mynah_json_get(j, "faults"), i, &name, &value); i++)
     tool_say("fault %s: %lld steps", name, (long long)mynah_json_to_integer(value, 0));
+  if ((value = mynah_json_get(j, "first_fault")))
+    tool_say("faults %#llx, the first at step %lld (%s); response: %s", (unsigned long long)mynah_json_to_integer(mynah_json_get(j, "fault_code"), 0),
+             (long long)mynah_json_to_integer(mynah_json_get(value, "step"), 0),
+             mynah_json_to_string(mynah_json_at(mynah_json_get(value, "reasons"), 0), ""), mynah_json_to_string(mynah_json_get(j, "response"), ""));
   for (size_t i = 0; i < mynah_json_size(mynah_json_get(j, "notes")); i++)
     tool_say("%s", mynah_json_to_string(mynah_json_at(mynah_json_get(j, "notes"), i), ""));
 }
@@ -121,7 +128,8 @@ static bool is_url(const char *path) { return strncmp(path, "ws://", 5) == 0; }
 /* What a server sees and commands is what the robot has. */
 static mynah_status call_policy(const char *url, job *j) {
   if (!is_url(url)) return MYNAH_OK;
-  mynah_remote_config c = {.url = url, .token = j->c.token, .keys = j->c.keys, .inputs = j->device->features,
+  mynah_remote_config c = {.url = url, .token = j->c.token, .keys = j->c.keys, .prompt = j->c.prompt, .is_planar = j->c.images == 1,
+                           .image_side = (int)j->c.image_side, .inputs = j->device->features,
                            .n_inputs = j->device->n_observations, .action = *mynah_device_action(j->device), .timeout_s = j->c.timeout_s};
   return mynah_predictor_remote(&c, &j->predictor);
 }
