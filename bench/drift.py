@@ -3,7 +3,7 @@
 """Drift repaired and measured over several seeds: runs mynah, keeps each answer as JSON, writes docs/results/drift.md.
 
 usage: drift.py [--mynah build/mynah] [--work DIR] [--seeds 5] [--jobs 1] [--shared ../shared] [--out docs/results/drift.md]
-                [--parts rounds,remedies,alarm,pages,classic] [--report]
+                [--parts rounds,remedies,pusht,alarm,pages,classic] [--report]
 
 Answers already in the work folder are used again, so a run that was stopped goes on; --report runs nothing and writes
 down what is there. Every command runs on one thread.
@@ -17,7 +17,7 @@ import platform
 import shutil
 import subprocess
 
-PARTS = ["rounds", "remedies", "alarm", "pages", "classic"]
+PARTS = ["rounds", "remedies", "pusht", "alarm", "pages", "classic"]
 STEPS = "steps=1500"  # of every training on the track: it is the data that shall differ
 COMMON = "sim=track rounds=4 frames=2000 round.episodes=8 eval.every=0 eval.episodes=40 eval.seed=100000 " + STEPS
 METHODS = [  # name, settings of its own; rounds run over the same roads, so one plain clone stands beside all of them
@@ -32,6 +32,9 @@ RECORDED = [  # other remedies on as many frames, without rounds: name, how it i
     ("view shift", "", "augment.shift=0.1"),
     ("state noise", "", "obs_noise=0.1"),
 ]
+PUSHT = ("sim=pusht rounds=3 frames=1000 round.episodes=10 eval.every=0 eval.episodes=40 eval.seed=100000 "
+         "inputs=observation.environment_state,observation.state widths=256,256 batch=128 steps=1500 schedule=cosine warmup=100 ema=warmup")
+PUSHT_METHODS = [("dagger", "method=dagger"), ("dart", "method=dart dart.scale=2 plain=no")]
 PAGE = "episodes=16 stress.episodes=2"  # of `mynah drift`, before and after
 SHOWN = 3  # the seed that it shows
 ALARM_EPISODES = 80
@@ -73,6 +76,10 @@ class Bench:
     def dagger(self, method, settings, seed):
         name = "%s-%d" % (method, seed)
         return self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, COMMON, settings), name)
+
+    def pusht(self, method, settings, seed):
+        name = "pusht-%s-%d" % (method, seed)
+        return self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, PUSHT, settings), name)
 
     def recorded(self, remedy, recording, training, seed):
         name = "%s-%d" % (remedy.replace(" ", "-"), seed)
@@ -144,6 +151,19 @@ def repair_tables(results, remedies, seeds):
     return lines
 
 
+def pusht_table(done, seeds):
+    lines = ["", "## Push-T", "", "`mynah dagger %s`, the planner labels; mean max reward of 40 unseen starts." % PUSHT, "",
+             "| method | labelled frames | " + " | ".join("seed %d" % s for s in seeds) + " |", "|---|---|" + "---|" * len(seeds)]
+    for method, settings in PUSHT_METHODS:
+        rows = {s: done[(method, s)] for s in seeds if (method, s) in done}
+        for name, kind in ((method + " (`%s`)" % settings, "rounds"), ("plain beside " + method, "plain")):
+            runs = {s: r[kind][-1] if kind == "rounds" else r[kind] for s, r in rows.items() if kind in r}
+            if runs:
+                cells = [interval(runs[s]["mean_max_reward"], "mean") if s in runs else "–" for s in seeds]
+                lines.append("| %s | %d | %s |" % (name, max(r["frames"] for r in runs.values()), " | ".join(cells)))
+    return lines
+
+
 def drift_table(pages):
     lines = ["", "## Growth before and after", "", "`mynah drift BEFORE AFTER %s` of the plain clone and of the last round's, seed %d; the order is p of t^p fitted to the" % (PAGE, SHOWN),
              "accumulated error of the first 5 s.", "",
@@ -204,17 +224,19 @@ def main():
 
         rounds = [submit("rounds", (m, s), bench.dagger, m, settings, s) for s in seeds for m, settings in METHODS]
         remedies = [submit("remedies", (r[0], s), bench.recorded, *r, s) for s in seeds for r in RECORDED]
+        pushts = [submit("pusht", (m, s), bench.pusht, m, settings, s) for s in seeds for m, settings in PUSHT_METHODS]
         alarms = [submit("alarm", s, bench.alarm, s, ALARM_EPISODES) for s in seeds]
         classics = [submit("classic", (sim, s), bench.classic, sim, rollouts / npz, rate_hz, settings, s)
                     for s in seeds for sim, npz, rate_hz, settings in CLASSIC] if rollouts.exists() else []
         rounds, remedies = dict(results(rounds)), dict(results(remedies))
         pages = [submit("pages", m, bench.drift, "page-" + m, "dagger-%d/plain/policy.safetensors %s-%d/round-4/policy.safetensors" % (SHOWN, m, SHOWN),
                         "dagger-%d/plain.demos" % SHOWN, PAGE) for m in ("dagger", "dart")]
-        pages, alarms, classics = results(pages), results(alarms), results(classics)
+        pages, pushts, alarms, classics = results(pages), dict(results(pushts)), results(alarms), results(classics)
     lines = ["# Drift, measured and repaired", "", "Written by `bench/drift.py`; %d seeds, one thread a command, %s. The common settings of the repairs:" % (args.seeds, platform.machine()),
              "`mynah dagger %s`; of each method:" % COMMON, ""]
     lines += ["- %s: `%s`" % m for m in METHODS] + [""]
     lines += repair_tables(rounds, remedies, seeds) if rounds else []
+    lines += pusht_table(pushts, seeds) if pushts else []
     lines += (drift_table(pages) if pages else []) + (alarm_table(alarms) if alarms else []) + (classic_table(classics) if classics else [])
     out = pathlib.Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
