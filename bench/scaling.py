@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Training by ranks: two ranks measured on this machine, and a simulated study to 64 ranks on networks of machines.
 
-usage: scaling.py MYNAH BENCH_KERNELS [work=FOLDER] [rounds=3] [steps=20] [docs=docs/results] [measure=1]
+usage: scaling.py MYNAH BENCH_KERNELS [work=FOLDER] [rounds=3] [steps=20] [docs=docs/results] [measure=1] [note=TEXT]
 Measured: the rate of two threads in one process and of `mpirun -n 2` with one thread each, in turn, and whether the files are equal;
 and the parts of a training step on one thread (bench_kernels). Simulated: those parts, the size of the messages, and a model of latency
 and bandwidth. Writes scaling.json in the work folder, then scaling.md and scaling.svg.
@@ -128,7 +128,7 @@ def draw(path, found):
     results.write_svg(path, 780, 560, plots)
 
 
-def page(found):
+def page(found, note):
     out = ["# Training by ranks", "",
            "Made by `bench/scaling.py`. `mpirun -n R mynah train …` cuts the fixed shards of a batch over R processes; what is sent and why the file stays "
            "the same is said in `src/learn/ranks.c`.", "", "## Measured: two ranks on one machine", "",
@@ -137,6 +137,7 @@ def page(found):
         r = one["rates"]
         out.append("| %s | %.0f samples/s | %.0f | %.0f | **%.2f** | %s |" % (name, r["one thread"], r["two threads"], r["two ranks"],
                                                                           r["two ranks"] / r["two threads"], "yes" if one["is_same_file"] else "NO"))
+    out += ["", note] if note else []
     out += ["", "## Simulated: to 64 ranks, a machine each", "", "Nothing below was run on so many machines. It is computed from",
             "", "- **compute**: the parts of a training step measured on one thread here (below); a sample's time is taken to be that of shards of 128 samples;",
             "- **messages**: the trained weights as floats, (R-1)/R of them sent and received by every rank twice a step (slices of gradients, slices of new "
@@ -164,13 +165,13 @@ def page(found):
 
 
 def main():
-    settings, rest = results.settings(sys.argv[1:], {"work": "build/scaling", "rounds": 3, "steps": 20, "docs": "docs/results", "measure": 1})
+    settings, rest = results.settings(sys.argv[1:], {"work": "build/scaling", "rounds": 3, "steps": 20, "docs": "docs/results", "measure": 1, "note": ""})
     if len(rest) != 2:
         sys.exit(__doc__)
     found = measure(*rest, settings) if settings["measure"] else results.load(os.path.join(settings["work"], "scaling.json"))
     draw(os.path.join(settings["docs"], "scaling.svg"), found)
     with open(os.path.join(settings["docs"], "scaling.md"), "w") as f:
-        f.write(page(found))
+        f.write(page(found, settings["note"]))
 
 
 main()
