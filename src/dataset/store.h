@@ -76,7 +76,7 @@ struct mynah_dataset {
   mynah_json *tags; /* the note, when it was asked for */
   int64_t ballast_bytes; /* of the ballast file beside it; 0: none */
   bool is_short;         /* of space: the ballast was given up */
-  int64_t commit_ns;     /* the last add's commit took; 0: it made none */
+  int64_t commit_ns, move_ns; /* the last add's commit took, and moving the log into the file; 0: it did not */
 };
 
 /* ---- guard.c -------------------------------------------------------------------------------------------------------
