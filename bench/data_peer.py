@@ -39,7 +39,7 @@ def record(root, kind):
 def read(root, seconds):
     windows = {"observation.images.top": [-1 / FPS, 0], "observation.state": [-1 / FPS, 0], "action": [i / FPS for i in range(16)]}
     start = time.perf_counter()
-    data = LeRobotDataset("bench/data", root=root, delta_timestamps=windows)
+    data = LeRobotDataset("bench/data", root=root, delta_timestamps=windows, video_backend="pyav")
     random.seed(1)
     item = data[random.randrange(len(data))]
     first = time.perf_counter()

@@ -3,7 +3,7 @@
 """Drift repaired and measured over several seeds: runs mynah, keeps each answer as JSON, writes docs/results/drift.md.
 
 usage: drift.py [--mynah build/mynah] [--work DIR] [--seeds 5] [--jobs 1] [--shared ../shared] [--out docs/results/drift.md]
-                [--methods dagger,dart,hg-dagger,safe] [--report]
+                [--parts rounds,remedies,alarm,pages,classic] [--report]
 
 Answers already in the work folder are used again, so a run that was stopped goes on; --report runs nothing and writes
 down what is there. Every command runs on one thread.
@@ -17,12 +17,18 @@ import platform
 import shutil
 import subprocess
 
-COMMON = "sim=track rounds=9 frames=1000 steps=2500 eval.episodes=50 eval.seed=100000"  # steps as preset=track-small
-METHODS = [  # name, settings of its own
-    ("dagger", "method=dagger round.episodes=4"),
-    ("dart", "method=dart round.episodes=8 dart.scale=4"),
-    ("hg-dagger", "method=hg-dagger round.episodes=4 plain=no"),
-    ("safe", "method=safe round.episodes=4 plain=no"),
+PARTS = ["rounds", "remedies", "alarm", "pages", "classic"]
+# Rounds gather frames, with clones trained for a short time; then everything is trained anew, for the same time on as many frames: it is the
+# data that shall differ.
+STEPS = "steps=4000"
+TRAIN = "train mlp preset=track-small threads=1 " + STEPS
+EVAL = "sim=track episodes=40 seed=100000 threads=1"
+COMMON = "sim=track rounds=4 frames=2000 round.episodes=8 steps=1500 eval.every=0 eval.episodes=1"
+METHODS = [  # name, settings of its own; rounds run over the same roads, so one plain clone stands beside all of them
+    ("dagger", "method=dagger"),
+    ("dart", "method=dart dart.scale=4 plain=no"),
+    ("hg-dagger", "method=hg-dagger plain=no"),
+    ("safe", "method=safe plain=no"),
 ]
 RECORDED = [  # other remedies on as many frames, without rounds: name, how it is recorded, how it is trained
     ("noise", "noise=0.3", ""),
@@ -30,7 +36,14 @@ RECORDED = [  # other remedies on as many frames, without rounds: name, how it i
     ("view shift", "", "augment.shift=0.1"),
     ("state noise", "", "obs_noise=0.1"),
 ]
-RECORD = "record sim=track episodes=40 limit=12.5"  # 40 x 250 frames = 10,000, as many as ten rounds label
+PAGE = "episodes=24 stress.episodes=4"  # of `mynah drift`, before and after
+SHOWN = 3  # the seed that it shows
+ALARM_EPISODES = 100
+CLASSIC = [  # simulator, recording, its rate, how it is cloned
+    ("cartpole", "cartpole_0_rollouts_final.npz", 50, "head=categorical act=best widths=64,64 epochs=10"),
+    ("pendulum", "pendulum_0_rollouts_final.npz", 20, "normalize.action=meanstd widths=128,128 epochs=40"),
+]
+RECORD = "record sim=track episodes=40 limit=12.5"  # 40 x 250 frames = 10,000, as many as five rounds label
 
 
 def wilson(k, n):
@@ -61,21 +74,33 @@ class Bench:
             answer.write_text(done.stdout, encoding="utf-8")
         return json.loads(answer.read_text(encoding="utf-8"))
 
+    def final(self, name, data, seed, training=""):
+        """The last clone of a way to gather frames: how many laps it finishes."""
+        made = self.run(name + "-train", "%s data=%s out=%s-final seed=%d %s" % (TRAIN, data, name, seed, training), name + "-final")
+        result = made and self.run(name + "-final", "eval %s-final/policy.safetensors %s" % (name, EVAL))
+        return result and {"finished": result["finished"], "autonomy": result["autonomy"]}
+
     def dagger(self, method, settings, seed):
+        """Rounds, and the last clone."""
         name = "%s-%d" % (method, seed)
-        return self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, COMMON, settings), name)
+        rounds = self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, COMMON, settings), name)
+        result = rounds and self.final(name, name + "/labelled.demos", seed)
+        return result and dict(result, frames=rounds["rounds"][-1]["frames"])
+
+    def plain(self, seed):
+        result = (self.work / ("dagger-%d.json" % seed)).exists() and self.final("plain-%d" % seed, "dagger-%d/plain.demos" % seed, seed)
+        return result and dict(result, frames=self.run("dagger-%d" % seed, "")["plain"]["frames"])
 
     def recorded(self, remedy, recording, training, seed):
         name = "%s-%d" % (remedy.replace(" ", "-"), seed)
         if not (self.work / (name + "-record.json")).exists():
             (self.work / (name + ".demos")).unlink(missing_ok=True)
         made = self.run(name + "-record", "%s out=%s.demos seed=%d %s" % (RECORD, name, 1000003 * seed, recording))
-        self.run(name + "-train", "train mlp preset=track-small data=%s.demos out=%s seed=%d threads=1 %s" % (name, name, seed, training), name)
-        result = self.run(name, "eval %s/policy.safetensors sim=track episodes=50 seed=100000 threads=1" % name)
-        return result and {"frames": made["frames"], "finished": result["finished"]}
+        result = made and self.final(name, name + ".demos", seed, training)
+        return result and dict(result, frames=made["frames"])
 
-    def drift(self, name, policies, data, episodes):
-        return self.run(name, "drift %s sim=track data=%s out=%s episodes=%d threads=1" % (policies, data, name, episodes), name)
+    def drift(self, name, policies, data, settings):
+        return self.run(name, "drift %s sim=track data=%s out=%s threads=1 %s" % (policies, data, name, settings), name)
 
     def alarm(self, seed, episodes):
         """A clone of slightly disturbed demonstrations, which fails about as often as it succeeds."""
@@ -83,8 +108,8 @@ class Bench:
         if not (self.work / (name + "-record.json")).exists():
             (self.work / (name + ".demos")).unlink(missing_ok=True)
         self.run(name + "-record", "record sim=track out=%s.demos episodes=24 limit=12.5 noise=0.04 seed=%d" % (name, 1000 * seed))
-        self.run(name + "-train", "train mlp preset=track-small data=%s.demos out=%s seed=%d threads=1" % (name, name + "-run", seed), name + "-run")
-        return self.drift(name, name + "-run/policy.safetensors", name + ".demos", episodes)
+        self.run(name + "-train", "%s data=%s.demos out=%s seed=%d" % (TRAIN, name, name + "-run", seed), name + "-run")
+        return self.drift(name, name + "-run/policy.safetensors", name + ".demos", "episodes=%d push=0 stress.episodes=0" % episodes)
 
     def classic(self, sim, npz, rate, settings, seed):
         name = "%s-%d" % (sim, seed)
@@ -102,50 +127,28 @@ def interval(v, key="value", digits=3):
     return "%.*f [%.*f, %.*f]" % (digits, v[key], digits, v["ci"][0], digits, v["ci"][1])
 
 
-def recorded_rows(remedies, seeds):
-    lines = []
-    for name, recording, training in RECORDED:
-        done = {s: r for (n, s), r in remedies.items() if n == name and r}
-        if done:
-            k, n = sum(r["finished"]["k"] for r in done.values()), sum(r["finished"]["n"] for r in done.values())
-            cells = ["%d" % done[s]["finished"]["k"] if s in done else "–" for s in seeds]
-            lines.append("| %s (`%s`) | %d | %s | %s |" % (name, (recording + " " + training).strip(), max(r["frames"] for r in done.values()),
-                         " | ".join(cells), rate(k, n)))
-    return lines
+def repair_row(name, done, seeds):
+    k, n = sum(r["finished"]["k"] for r in done.values()), sum(r["finished"]["n"] for r in done.values())
+    cells = ["%d" % done[s]["finished"]["k"] if s in done else "–" for s in seeds]
+    return "| %s | %d | %s | %s |" % (name, max(r["frames"] for r in done.values()), " | ".join(cells), rate(k, n))
 
 
-def repair_tables(results, remedies, seeds):
-    lines = ["## Repair", "", "Laps finished of 50 unseen roads a seed, after the last round; pooled, with Wilson's 95 % interval. Plain: the same",
-             "network trained as long on as many frames of the undisturbed expert, on the same roads.", "",
+def repair_table(rounds, remedies, seeds):
+    lines = ["## Repair", "", "Laps finished of 40 unseen roads a seed (`mynah eval P %s`), pooled with Wilson's 95 %% interval. Plain: frames of the" % EVAL,
+             "undisturbed expert on the roads of the rounds. Each last clone: `mynah %s`." % TRAIN, "",
              "| method | labelled frames | " + " | ".join("seed %d" % s for s in seeds) + " | all seeds |", "|---|---|" + "---|" * (len(seeds) + 1)]
-    for method, _ in METHODS:
-        rows = [r for r in (results.get((method, s)) for s in seeds) if r]
-        for kind in ("last round", "plain") if rows and "plain" in rows[0] else ("last round",):
-            runs = [r["rounds"][-1] if kind == "last round" else r["plain"] for r in rows]
-            done = {s: results[(method, s)] for s in seeds if results.get((method, s))}
-            cells = ["%d" % (done[s]["rounds"][-1] if kind == "last round" else done[s]["plain"])["finished"]["k"] if s in done else "–" for s in seeds]
-            k, n = sum(r["finished"]["k"] for r in runs), sum(r["finished"]["n"] for r in runs)
-            if not n:
-                continue
-            frames = sorted({r["frames"] for r in runs})
-            lines.append("| %s%s | %s | %s | %s |" % (method if kind == "last round" else "plain beside ", "" if kind == "last round" else method,
-                         "%d" % frames[0] if len(frames) == 1 else "%d to %d" % (frames[0], frames[-1]),
-                         " | ".join(cells), rate(k, n)))
-    lines += recorded_rows(remedies, seeds)
-    lines += ["", "Finished laps by round, all seeds together:", "", "| method | " + " | ".join("%d" % i for i in range(10)) + " |", "|---|" + "---|" * 10]
-    for method, _ in METHODS:
-        rows = [r for r in (results.get((method, s)) for s in seeds) if r]
-        if rows:
-            cells = []
-            for i in range(10):
-                k, n = sum(r["rounds"][i]["finished"]["k"] for r in rows), sum(r["rounds"][i]["finished"]["n"] for r in rows)
-                cells.append("%.0f %%" % (100 * k / n))
-            lines.append("| %s | %s |" % (method, " | ".join(cells)))
+    names = [("plain", "plain")] + [(m, "%s (`%s`)" % (m, settings)) for m, settings in METHODS]
+    names += [(name, "%s (`%s`)" % (name, (recording + " " + training).strip())) for name, recording, training in RECORDED]
+    both = {**rounds, **remedies}
+    for key, name in names:
+        done = {s: both[(key, s)] for s in seeds if (key, s) in both}
+        if done:
+            lines.append(repair_row(name, done, seeds))
     return lines
 
 
 def drift_table(pages):
-    lines = ["", "## Growth before and after", "", "`mynah drift` of the plain clone and of the last round's, 100 episodes each; the order is p of t^p fitted to the",
+    lines = ["", "## Growth before and after", "", "`mynah drift BEFORE AFTER %s` of the plain clone and of the last round's, seed %d; the order is p of t^p fitted to the" % (PAGE, SHOWN),
              "accumulated error of the first 5 s.", "",
              "| pair | | laps finished | error, expert's states | error, own states | own / expert's | order p | best law | pushes recovered |", "|---|---|---|---|---|---|---|---|---|"]
     for name, page in pages:
@@ -159,7 +162,7 @@ def drift_table(pages):
 
 
 def alarm_table(alarms):
-    lines = ["", "## Alarm", "", "A clone of demonstrations disturbed a little (noise=0.04), 200 episodes; the threshold is set for 5 % on every second success,",
+    lines = ["", "## Alarm", "", "A clone of demonstrations disturbed a little (noise=0.04), %d episodes; the threshold is set for 5 %% on every second success," % ALARM_EPISODES,
              "false alarms are counted on the other successes.", "",
              "| seed | successes it is set on | false alarms | failures foreseen | balanced accuracy | median lead, s |", "|---|---|---|---|---|---|"]
     total = [0] * 4
@@ -178,7 +181,7 @@ def alarm_table(alarms):
 def classic_table(classics):
     lines = ["", "## Cloned rollouts", "", "Clones of the `imitation` library's rollouts in our ports of CartPole-v1 and Pendulum-v1, 200 episodes a seed; mean return.",
              "The recorded expert's returns: 473.1 (CartPole, a sampling policy) and -189.4 (Pendulum).", "", "| task | seed | mean return |", "|---|---|---|"]
-    for sim, seed, result in classics:
+    for (sim, seed), result in classics:
         lines.append("| %s | %d | %s |" % (sim, seed, interval(result["return"], "mean", 1)))
     return lines
 
@@ -190,31 +193,33 @@ def main():
     p.add_argument("--seeds", type=int, default=5)
     p.add_argument("--report", action="store_true")
     p.add_argument("--jobs", type=int, default=1)
-    p.add_argument("--methods", default=",".join(m for m, _ in METHODS))
+    p.add_argument("--parts", default=",".join(PARTS))
     args = p.parse_args()
-    bench, seeds, chosen = Bench(args), range(1, args.seeds + 1), args.methods.split(",")
-    results, pages, alarms, classics = {}, [], [], []
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        jobs = {(m, s): pool.submit(bench.dagger, m, settings, s) for s in seeds for m, settings in METHODS if m in chosen}
-        results = {key: job.result() for key, job in jobs.items()}
-        remedies = {(r[0], s): pool.submit(bench.recorded, *r, s) for s in seeds for r in RECORDED}
-        remedies = {key: job.result() for key, job in remedies.items()}
-        pairs = [(m, pool.submit(bench.drift, "page-" + m, "%s-1/plain/policy.safetensors %s-1/round-9/policy.safetensors" % (m, m),
-                                 m + "-1/plain.demos", 100)) for m in ("dagger", "dart") if m in chosen]
-        watches = [(s, pool.submit(bench.alarm, s, 200)) for s in seeds]
-        pages = [(m, j.result()) for m, j in pairs if j.result()]
-        alarms = [(s, j.result()) for s, j in watches if j.result()]
+    bench, seeds, parts = Bench(args), range(1, args.seeds + 1), args.parts.split(",")
     rollouts = pathlib.Path(args.shared).resolve() / "data/imitation_rollouts"
-    if rollouts.exists():
-        for s in seeds:
-            classics.append(("cartpole", s, bench.classic("cartpole", rollouts / "cartpole_0_rollouts_final.npz", 50, "head=categorical act=best widths=64,64 epochs=10", s)))
-            classics.append(("pendulum", s, bench.classic("pendulum", rollouts / "pendulum_0_rollouts_final.npz", 20, "normalize.action=meanstd widths=128,128 epochs=40", s)))
-    classics = [c for c in classics if c[2]]
-    lines = ["# Drift, measured and repaired", "", "Written by `bench/drift.py`; %d seeds, one thread a command, %s. The common settings of the repairs:" % (args.seeds, platform.machine()),
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        def submit(part, key, call, *arguments):
+            return (key, pool.submit(call, *arguments)) if part in parts or args.report else None
+
+        def results(jobs):
+            """In order, without those that were not asked for or, with --report, are not there."""
+            return [(key, r) for key, r in ((j[0], j[1].result()) for j in jobs if j) if r]
+
+        rounds = [submit("rounds", (m, s), bench.dagger, m, settings, s) for s in seeds for m, settings in METHODS]
+        remedies = [submit("remedies", (r[0], s), bench.recorded, *r, s) for s in seeds for r in RECORDED]
+        alarms = [submit("alarm", s, bench.alarm, s, ALARM_EPISODES) for s in seeds]
+        classics = [submit("classic", (sim, s), bench.classic, sim, rollouts / npz, rate_hz, settings, s)
+                    for s in seeds for sim, npz, rate_hz, settings in CLASSIC] if rollouts.exists() else []
+        rounds, remedies = dict(results(rounds)), dict(results(remedies))
+        rounds.update(results([submit("rounds", ("plain", s), bench.plain, s) for s in seeds]))
+        pages = [submit("pages", m, bench.drift, "page-" + m, "plain-%d-final/policy.safetensors %s-%d-final/policy.safetensors" % (SHOWN, m, SHOWN),
+                        "dagger-%d/plain.demos" % SHOWN, PAGE) for m in ("dagger", "dart")]
+        pages, alarms, classics = results(pages), results(alarms), results(classics)
+    lines = ["# Drift, measured and repaired", "", "Written by `bench/drift.py`; %d seeds, one thread a command, %s. The common settings of the rounds:" % (args.seeds, platform.machine()),
              "`mynah dagger %s`; of each method:" % COMMON, ""]
-    lines += ["- %s: `%s`" % m for m in METHODS if m[0] in chosen] + [""]
-    lines += repair_tables(results, remedies, seeds) + (drift_table(pages) if pages else []) + (alarm_table(alarms) if alarms else [])
-    lines += classic_table(classics) if classics else []
+    lines += ["- %s: `%s`" % m for m in METHODS] + [""]
+    lines += repair_table(rounds, remedies, seeds) if rounds else []
+    lines += (drift_table(pages) if pages else []) + (alarm_table(alarms) if alarms else []) + (classic_table(classics) if classics else [])
     out = pathlib.Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")

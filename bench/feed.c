@@ -139,7 +139,8 @@ static void read_windows(int argc, char **argv) {
   }
   struct rusage u;
   getrusage(RUSAGE_SELF, &u);
-  printf("{\"megabytes\": %.1f, \"frames\": %lld, \"cache_mb\": %lld, \"first_batch_ms\": %.1f, \"windows\": %lld, \"windows_per_s\": %.1f, \"peak_memory_mb\": %.1f}\n",
+  printf("{\"megabytes\": %.1f, \"frames\": %lld, \"cache_mb\": %lld, \"first_batch_ms\": %.1f, "
+         "\"windows\": %lld, \"windows_per_s\": %.1f, \"peak_memory_mb\": %.1f}\n",
          (double)bytes * 1e-6, (long long)mynah_dataset_n_frames(d), (long long)c.cache_mb, (double)(first - start) * 1e-6, (long long)n,
          (double)n / ((double)(now - first) * 1e-9), (double)u.ru_maxrss * 1024e-6);
   mynah_feed_destroy(feed);

@@ -2,7 +2,8 @@
 /* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size:
  * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
  * optimiser and moving average included) on one and two threads, and batch-1 inference. Usage: bench_kernels
- * [mlp|pusht|cnn|unet64|unet256|act|peak] [steps|train|infer] */
+ * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|peak] [steps|train|infer] [f32|bf16]; in
+ * the environment KERNELS names the kernels to choose from, THREADS the one number of threads to time. */
 #include <mynah/model.h>
 
 #include <stdio.h>
@@ -18,41 +19,6 @@ static void stop_on(mynah_status status) {
   exit(1);
 }
 
-/* ---- the machine's peak ------------------------------------------------------------------------------------------ */
-
-#if defined(__x86_64__)
-/* 24 independent sums of 16 lanes: neither latency nor memory limits them. */
-__attribute__((target("avx512f"))) static double multiply_adds(int64_t n) {
-  typedef float wide __attribute__((vector_size(64)));
-  wide x = {1}, y = {2};
-  int64_t begin = mynah_now_ns();
-  for (int64_t i = 0; i < n; i++) {
-#define FMA(r) "vfmadd231ps %0, %1, %%zmm" #r "\n\t"
-    __asm__ volatile(FMA(8) FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) FMA(16) FMA(17) FMA(18) FMA(19)
-                         FMA(20) FMA(21) FMA(22) FMA(23) FMA(24) FMA(25) FMA(26) FMA(27) FMA(28) FMA(29) FMA(30) FMA(31)
-                     :
-                     : "v"(x), "v"(y)
-                     : "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
-                       "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28",
-                       "xmm29", "xmm30", "xmm31");
-#undef FMA
-  }
-  return (double)n * 24 * 16 * 2 / (double)(mynah_now_ns() - begin);
-}
-
-static double peak_gflops(void) {
-  double best = 0;
-  if (!__builtin_cpu_supports("avx512f")) return 0;
-  for (int i = 0; i < 10; i++) {
-    double rate = multiply_adds(2000000);
-    if (rate > best) best = rate;
-  }
-  return best;
-}
-#else
-static double peak_gflops(void) { return 0; }
-#endif
-
 /* ---- the networks ------------------------------------------------------------------------------------------------ */
 
 typedef struct network {
@@ -62,13 +28,20 @@ typedef struct network {
   mynah_node (*build)(mynah_graph *g, int64_t batch, bool is_training);
 } network;
 
-/* 7 -> 256 -> 256 -> 2, ReLU */
-static mynah_node build_mlp(mynah_graph *g, int64_t batch, bool is_training) {
+/* 7 -> width -> width -> 2, ReLU */
+static mynah_node build_mlp_of(mynah_graph *g, int64_t batch, bool is_training, int64_t width) {
   mynah_node x = mynah_input(g, "x", MYNAH_F32, MYNAH_SHAPE(batch, 7));
-  mynah_mlp_config config = {(const int64_t[]){256, 256}, 2, "relu", 0};
+  mynah_mlp_config config = {(const int64_t[]){width, width}, 2, "relu", 0};
   mynah_node y = mynah_model_linear(g, "out", mynah_model_mlp(g, "mlp", x, &config), 2);
   if (!is_training) return y;
   return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 2)), MYNAH_NO_NODE);
+}
+
+static mynah_node build_mlp(mynah_graph *g, int64_t batch, bool is_training) {
+  return build_mlp_of(g, batch, is_training, 256);
+}
+static mynah_node build_mlp1024(mynah_graph *g, int64_t batch, bool is_training) {
+  return build_mlp_of(g, batch, is_training, 1024);
 }
 
 /* Residual trunk 256/512, three blocks, mixture of five Gaussians over 16 actions of two numbers */
@@ -115,6 +88,10 @@ static mynah_node build_unet64(mynah_graph *g, int64_t batch, bool is_training) 
 }
 static mynah_node build_unet256(mynah_graph *g, int64_t batch, bool is_training) {
   return build_unet(g, batch, is_training, (const int64_t[]){256, 512, 1024});
+}
+
+static mynah_node build_unet512(mynah_graph *g, int64_t batch, bool is_training) {
+  return build_unet(g, batch, is_training, (const int64_t[]){512, 1024, 2048});
 }
 
 enum { ACT_WIDTH = 512, ACT_CHUNK = 100, ACT_SIZE = 14, ACT_LATENT = 32 };
@@ -175,8 +152,12 @@ static mynah_node build_act(mynah_graph *g, int64_t batch, bool is_training) {
   return is_training ? mynah_add(g, mynah_l1(g, y, actions, MYNAH_NO_NODE), mynah_affine(g, kl, 10, 0)) : y;
 }
 
-static const network networks[] = {{"mlp", 256, build_mlp},          {"pusht", 512, build_pusht},      {"cnn", 64, build_cnn},
-                                   {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256}, {"act", 8, build_act}};
+/* batch 0: too much memory to train here, timed in inference alone. */
+static const network networks[] = {{"mlp", 256, build_mlp},       {"mlp1024", 256, build_mlp1024},
+                                   {"pusht", 512, build_pusht},   {"cnn", 64, build_cnn},
+                                   {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256},
+                                   {"unet512", 0, build_unet512}, {"act", 8, build_act}};
+static const char *const precisions[] = {"f32", "bf16"};
 
 /* ---- one network, ready to run ----------------------------------------------------------------------------------- */
 
@@ -204,7 +185,8 @@ static void fill_inputs(mynah_program *p, mynah_state *s, uint64_t seed) {
   }
 }
 
-static bench bench_begin(const network *net, int64_t batch, bool is_training, const char *kernels) {
+static bench bench_begin(const network *net, int64_t batch, bool is_training, bool is_half) {
+  const char *kernels = getenv("KERNELS");
   bench b = {0};
   mynah_graph *g = NULL;
   stop_on(mynah_graph_create(&g));
@@ -214,6 +196,7 @@ static bench bench_begin(const network *net, int64_t batch, bool is_training, co
   mynah_compile_config config = mynah_compile_default();
   if (kernels) config.kernels = kernels;
   config.is_frozen = !is_training;
+  config.precision = is_half ? MYNAH_BF16 : MYNAH_F32;
   stop_on(mynah_compile(g, &config, &b.program));
   stop_on(mynah_weights_create(g, 1, &b.weights));
   mynah_graph_destroy(g);
@@ -225,7 +208,7 @@ static bench bench_begin(const network *net, int64_t batch, bool is_training, co
   }
   b.n = mynah_weights_n_trained(b.weights);
   float **arrays[] = {&b.m, &b.v, &b.sum, &b.average};
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; is_training && i < 4; i++)
     if (!(*arrays[i] = mynah_calloc((size_t)b.n, sizeof(float)))) stop_on(MYNAH_NO_MEMORY);
   return b;
 }
@@ -252,8 +235,8 @@ static int calls_in(bench *b, double ns, int most) {
   return n < 1 ? 1 : n > most ? most : (int)n;
 }
 
-static void print_steps(const network *net, int64_t batch, bool is_training, double peak) {
-  bench b = bench_begin(net, batch, is_training, getenv("KERNELS"));
+static void print_steps(const network *net, int64_t batch, bool is_training, bool is_half, double peak) {
+  bench b = bench_begin(net, batch, is_training, is_half);
   int n = mynah_program_n_steps(b.program), n_runs = calls_in(&b, 2e9, 30);
   static int64_t best[MAX_STEPS];
   int64_t total = 0;
@@ -266,8 +249,8 @@ static void print_steps(const network *net, int64_t batch, bool is_training, dou
     for (int i = 0; i < n; i++)
       if (ns[i] < best[i]) best[i] = ns[i];
   }
-  printf("%s, batch %lld, %s: step, kernel, us, GFLOP/s, share of peak, GB/s\n", net->name, (long long)batch,
-         is_training ? "training" : "inference");
+  printf("%s, batch %lld, %s in %s: step, kernel, us, GFLOP/s, share of peak, GB/s\n", net->name, (long long)batch,
+         is_training ? "training" : "inference", precisions[is_half]);
   for (int i = 0; i < n; i++) {
     const char *op, *kernel;
     double flops, bytes, ns = (double)best[i];
@@ -285,6 +268,7 @@ static void print_steps(const network *net, int64_t batch, bool is_training, dou
 /* ---- training ---------------------------------------------------------------------------------------------------- */
 
 #define SWEEP_BLOCK 16384
+#define MAX_CALLS 20000 /* of batch-1 inference */
 #define N_SAMPLES 31 /* of quick networks; slow ones get as many as fit into some seconds */
 
 static void run_shard(void *context, int task, int worker) {
@@ -312,8 +296,8 @@ static int by_value(const void *a, const void *b) {
 
 
 /* Median milliseconds of a training step, and of its parts: shards, sweeps, packing. */
-static double time_training(const network *net, int n_threads) {
-  bench b = bench_begin(net, net->batch / N_SHARDS, true, getenv("KERNELS"));
+static void time_training(const network *net, bool is_half, int n_threads) {
+  bench b = bench_begin(net, net->batch / N_SHARDS, true, is_half);
   mynah_pool *pool = NULL;
   stop_on(mynah_pool_create(n_threads, &pool));
   int n_blocks = (int)((b.n + SWEEP_BLOCK - 1) / SWEEP_BLOCK), n_inner = calls_in(&b, 6e7, 20);
@@ -335,42 +319,54 @@ static double time_training(const network *net, int n_threads) {
     for (int k = 0; k < 4; k++) part[k][s] = (double)ns[k] / n_inner * 1e-6;
   }
   for (int k = 0; k < 4; k++) qsort(part[k], (size_t)n_samples, sizeof(double), by_value);
-  double ms = part[0][n_samples / 2];
-  printf("train %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s\n", net->name,
-         n_threads, ms, part[1][n_samples / 2], part[2][n_samples / 2], part[3][n_samples / 2],
-         (double)net->batch / ms * 1e3);
+  double ms = part[0][n_samples / 2], p99 = part[0][(n_samples * 99) / 100];
+  printf("train %s %s threads %d: %.3f ms a step (shards %.3f, sweeps %.3f, packing %.3f), %.0f samples/s, %.3f (p99), %.1f GFLOP/s\n", net->name,
+         precisions[is_half], n_threads, ms, part[1][n_samples / 2], part[2][n_samples / 2], part[3][n_samples / 2],
+         (double)net->batch / ms * 1e3, p99, mynah_program_flops(b.program) * N_SHARDS / ms * 1e-6);
   mynah_pool_destroy(pool);
   bench_end(&b);
-  return ms;
 }
 
-static void time_inference(const network *net) {
-  bench b = bench_begin(net, 1, false, getenv("KERNELS"));
-  double us[N_SAMPLES];
-  int n_inner = calls_in(&b, 6e7, 5000);
-  for (int s = 0; s < N_SAMPLES; s++) {
+static void time_inference(const network *net, bool is_half) {
+  bench b = bench_begin(net, 1, false, is_half);
+  static double us[MAX_CALLS];
+  int n = calls_in(&b, 1.5e9, MAX_CALLS);
+  if (n < 5) n = 5;
+  for (int i = 0; i < n; i++) {
     int64_t begin = mynah_now_ns();
-    for (int i = 0; i < n_inner; i++) mynah_state_run(b.state[0]);
-    us[s] = (double)(mynah_now_ns() - begin) / n_inner * 1e-3;
+    mynah_state_run(b.state[0]);
+    us[i] = (double)(mynah_now_ns() - begin) * 1e-3;
   }
-  qsort(us, N_SAMPLES, sizeof(double), by_value);
-  printf("infer %s batch 1: %.2f us (median), %.2f (best)\n", net->name, us[N_SAMPLES / 2], us[0]);
+  qsort(us, (size_t)n, sizeof(double), by_value);
+  printf("infer %s %s threads 1 batch 1: %.2f us (median), %.2f (p99), %.2f (best), %.1f GFLOP/s\n", net->name, precisions[is_half], us[n / 2],
+         us[n * 99 / 100], us[0], mynah_program_flops(b.program) / us[n / 2] * 1e-3);
   bench_end(&b);
+}
+
+/* All numbers of threads, or the one in the environment. */
+static bool is_wanted(int threads) { return !getenv("THREADS") || atoi(getenv("THREADS")) == threads; }
+
+/* what: NULL, or one of steps, train, infer. */
+static void time_network(const network *net, const char *what, bool is_half, double peak) {
+  if (!what || !strcmp(what, "steps")) {
+    if (net->batch) print_steps(net, net->batch / N_SHARDS, true, is_half, peak);
+    print_steps(net, 1, false, is_half, peak);
+  }
+  for (int threads = 1; net->batch && (!what || !strcmp(what, "train")) && threads <= 2; threads++)
+    if (is_wanted(threads)) time_training(net, is_half, threads);
+  if (!what || !strcmp(what, "infer")) time_inference(net, is_half);
 }
 
 int main(int argc, char **argv) {
-  const char *only = argc > 1 ? argv[1] : NULL, *what = argc > 2 ? argv[2] : NULL;
-  double peak = peak_gflops();
+  const char *only = argc > 1 ? argv[1] : NULL, *what = argc > 2 ? argv[2] : NULL,
+             *precision = argc > 3 ? argv[3] : NULL;
+  double peak = mynah_machine_measure().gflops;
   printf("peak of multiply-adds, one core: %.1f GFLOP/s\n", peak);
   for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
     const network *net = &networks[i];
     if (only && strcmp(only, net->name)) continue;
-    if (!what || !strcmp(what, "steps")) {
-      print_steps(net, net->batch / N_SHARDS, true, peak);
-      print_steps(net, 1, false, peak);
-    }
-    for (int threads = 1; (!what || !strcmp(what, "train")) && threads <= 2; threads++) time_training(net, threads);
-    if (!what || !strcmp(what, "infer")) time_inference(net);
+    for (int k = 0; k < 2; k++)
+      if (!precision || !strcmp(precision, precisions[k])) time_network(net, what, k, peak);
   }
   return 0;
 }

@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """How well a control rate is kept: `mynah run` with a policy in its worker, beside a loop as it is usually written in Python.
 
-usage: loop.py MYNAH [rate=1000] [seconds=60] [rounds=1] [report=docs/results]
+usage: loop.py MYNAH [rate=1000] [seconds=60] [rounds=1] [loops=plain,realtime,python] [work=build/loop] [tests=build/tests] [report=docs/results]
 
 Both drive the same simulated pendulum policy: ours in C; in Python a synchronous loop that observes, multiplies the same layers with NumPy
-(skipped when it cannot be imported) and sleeps for what is left of the period. One after the other, `rounds` times; the report is loop.md."""
+(skipped when it cannot be imported) and sleeps for what is left of the period. One after the other, `rounds` times; what is in the work
+folder is not measured again, so the loops can also be measured one a call. The tests' own long versions (MYNAH_SOAK_SECONDS: 100 loops
+killed or stopped, 10^8 adversarial actions) are run for loops=watchdog,safety. The report is loop.md."""
 import json
 import os
 import subprocess
 import sys
-import tempfile
 
 import results
 
@@ -58,32 +59,70 @@ def row(name, r):
         name, r["steps"], p["p50"], p["p99"], p["p99.9"], p["max"], r["misses"], r.get("allocations", ""), r.get("page_faults", ""))
 
 
-def main():
-    o, rest = results.settings(sys.argv[1:], {"rate": 1000, "seconds": 60, "rounds": 1, "report": os.path.join(
-        os.path.dirname(os.path.abspath(__file__)), "..", "docs", "results")})
-    if len(rest) != 1:
-        sys.exit(__doc__)
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        policy = make_policy(rest[0], folder)
-        for _ in range(o["rounds"]):
-            ours = results.mynah(rest[0], "run", policy, "robot=sim:pendulum", "rate=%d" % o["rate"], "seconds=%d" % o["seconds"])
-            rows.append(row("mynah run, policy in the worker", ours))
-            print(rows[-1], flush=True)
-            ours = results.mynah(rest[0], "run", policy, "robot=sim:pendulum", "rate=%d" % o["rate"], "seconds=%d" % o["seconds"], "priority=50")
-            rows.append(row("the same, %s" % ("; ".join(ours["notes"]) or "real-time priority 50"), ours))
-            print(rows[-1], flush=True)
-            done = subprocess.run([sys.executable, "-c", PYTHON_LOOP, str(o["rate"]), str(o["seconds"])], capture_output=True, text=True)
-            if done.returncode == 0:
-                rows.append(row("Python, synchronous", json.loads(done.stdout)))
-                print(rows[-1], flush=True)
-            else:
-                print("skipped: the Python loop: " + done.stderr.strip().splitlines()[-1])
+def run_ours(program, o, *more):
+    policy = os.path.join(o["work"], "run", "policy.safetensors")
+    if not os.path.exists(policy):
+        policy = make_policy(program, o["work"])
+    return results.mynah(program, "run", policy, "robot=sim:pendulum", "rate=%d" % o["rate"], "seconds=%d" % o["seconds"], *more)
+
+
+def run_python(o):
+    done = subprocess.run([sys.executable, "-c", PYTHON_LOOP, str(o["rate"]), str(o["seconds"])], capture_output=True, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else {"skipped": done.stderr.strip().splitlines()[-1]}
+
+
+def run_test(o, name, found):
+    """The line that a test of ours prints in its long version, or what went wrong."""
+    done = subprocess.run([os.path.join(o["tests"], name)], capture_output=True, text=True, env=dict(os.environ, MYNAH_SOAK_SECONDS="1"))
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if found in line]
+    return {"text": lines[-1] if lines and done.returncode == 0 else "%s failed: %s" % (name, done.stderr[-400:])}
+
+
+def measure(program, o, loop):
+    if loop == "plain":
+        return run_ours(program, o)
+    if loop == "realtime":
+        return run_ours(program, o, "priority=50")
+    if loop == "python":
+        return run_python(o)
+    return run_test(o, "test_run_loop", "watchdog stopped") if loop == "watchdog" else run_test(o, "test_run_safety", "adversarial")
+
+
+def report(o, done):
+    rows, said = [], []
+    for key in sorted(done):
+        loop, r = key.split(" ")[1], done[key]
+        if "text" in r or "skipped" in r:
+            said.append("- " + (r.get("text") or "skipped: the Python loop: " + r["skipped"]))
+        elif loop == "realtime":
+            rows.append(row("the same, %s" % ("; ".join(r["notes"]) or "real-time priority 50"), r))
+        else:
+            rows.append(row("mynah run, policy in the worker" if loop == "plain" else "Python, synchronous", r))
     os.makedirs(o["report"], exist_ok=True)
     with open(os.path.join(o["report"], "loop.md"), "w") as f:
         f.write("\n".join(["# A control rate, kept", "", "Written by `bench/loop.py`: a simulated pendulum at %d Hz for %d s, one after the other on the same machine." % (o["rate"], o["seconds"]),
-                           "A miss is a deadline passed by a whole period or more.", "",
-                           "| loop | steps | period p50, ms | p99 | p99.9 | max | misses | allocations | page faults |", "|---|---|---|---|---|---|---|---|---|", *rows, ""]))
+                           "A miss is a deadline passed by a whole period or more; allocations and page faults are the control thread's, the latter after the first tenth.", "",
+                           "| loop | steps | period p50, ms | p99 | p99.9 | max | misses | allocations | page faults |", "|---|---|---|---|---|---|---|---|---|", *rows, ""] +
+                          (["From the long versions of the tests:", "", *said, ""] if said else [])))
+
+
+def main():
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    o, rest = results.settings(sys.argv[1:], {"rate": 1000, "seconds": 60, "rounds": 1, "loops": "plain,realtime,python", "work": os.path.join(here, "build", "loop"),
+                                              "tests": os.path.join(here, "build", "tests"), "report": os.path.join(here, "docs", "results")})
+    if len(rest) != 1:
+        sys.exit(__doc__)
+    os.makedirs(o["work"], exist_ok=True)
+    path = os.path.join(o["work"], "loop-%d-%d.json" % (o["rate"], o["seconds"]))
+    done = results.load(path) or {}
+    for n in range(o["rounds"]):
+        for loop in o["loops"].split(","):
+            key = "%d %s" % (n, loop)
+            if key not in done:
+                done[key] = measure(rest[0], o, loop)
+                results.save(path, done)
+            print(key, json.dumps(done[key])[:300], flush=True)
+    report(o, done)
 
 
 main()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The larger networks of bench_kernels in PyTorch, with the same shapes: the conditional 1-D U-Net and ACT."""
+"""The networks of bench_kernels in PyTorch, with the same shapes, and the table of them all at the end."""
+import os
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -81,6 +83,10 @@ def resnet18():
     return nn.Sequential(*layers)
 
 
+def resnet18_classes():
+    return nn.Sequential(*resnet18(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+
 class Layer(nn.Module):
     """Encoder layer, or decoder layer when it is given a memory; positions are added to queries and keys."""
 
@@ -137,3 +143,86 @@ class ACT(nn.Module):
         latent = mean + (log_var / 2).exp() * torch.randn_like(mean)
         kl = (-0.5 * (1 + log_var - mean.pow(2) - log_var.exp())).sum(-1).mean()
         return F.l1_loss(self(image, state, latent), actions) + 10 * kl
+
+
+class Residual(nn.Module):
+    """The mixture recipe: trunk 256/512, three blocks, five Gaussians over 32 numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(12, 256)
+        self.norms = nn.ModuleList(nn.LayerNorm(256) for _ in range(3))
+        self.up = nn.ModuleList(nn.Linear(256, 512) for _ in range(3))
+        self.down = nn.ModuleList(nn.Linear(512, 256) for _ in range(3))
+        self.last_norm = nn.LayerNorm(256)
+        self.out = nn.Linear(256, 325)
+
+    def forward(self, x):
+        h = self.first(x + 0.01 * torch.randn_like(x) if self.training else x)
+        for norm, up, down in zip(self.norms, self.up, self.down):
+            h = h + down(nn.functional.silu(up(norm(h))))
+        return self.out(self.last_norm(h))
+
+
+def mixture_loss(y, target):
+    logits, mean, spread = y[:, :5], y[:, 5:165].view(-1, 5, 32), y[:, 165:].view(-1, 5, 32).clamp(-4.6, 2)
+    z = (target[:, None] - mean) * torch.exp(-spread)
+    log_normal = (-0.5 * z * z - spread - 0.9189385332046727).sum(-1)
+    return -torch.logsumexp(torch.log_softmax(logits, 1) + log_normal, 1).mean() / 32
+
+
+def mlp(width=256):
+    return nn.Sequential(nn.Linear(7, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
+
+
+def mlp1024():
+    return mlp(1024)
+
+
+def cnn():
+    sizes, layers = [(3, 24, 5, 2), (24, 36, 5, 2), (36, 48, 5, 2), (48, 64, 3, 1), (64, 64, 3, 1)], []
+    for c, o, k, s in sizes:
+        layers += [nn.Conv2d(c, o, k, s), nn.ReLU()]
+    layers += [nn.Flatten()]
+    for c, o in [(1152, 100), (100, 50), (50, 10)]:
+        layers += [nn.Linear(c, o), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(10, 1))
+
+
+def by_target(loss):
+    """A loss of the network's output and a target, as a function of the model and all tensors."""
+    return lambda model, *tensors: loss(model(*tensors[:-1]), tensors[-1])
+
+
+def unet64():
+    return UNet((64, 128, 256))
+
+
+def unet256():
+    return UNet((256, 512, 1024))
+
+
+def unet512():
+    return UNet((512, 1024, 2048))
+
+
+mse = by_target(nn.functional.mse_loss)
+UNET = ((16, 2), (128,), (132,))
+# name: network, shapes of the inputs without batch, of training's tensors, batch (0: inference alone), loss
+NETWORKS = {
+    "mlp": (mlp, ((7,),), ((7,), (2,)), 256, mse),
+    "mlp1024": (mlp1024, ((7,),), ((7,), (2,)), 256, mse),
+    "pusht": (Residual, ((12,),), ((12,), (32,)), 512, by_target(mixture_loss)),
+    "cnn": (cnn, ((3, 66, 200),), ((3, 66, 200), (1,)), 64, mse),
+    "unet64": (unet64, UNET, UNET + ((16, 2),), 256, mse),
+    "unet256": (unet256, UNET, UNET + ((16, 2),), 256, mse),
+    "unet512": (unet512, UNET, UNET + ((16, 2),), 0, mse),
+    "act": (ACT, ((3, 480, 640), (14,), (32,)), ((3, 480, 640), (14,), (100, 14)), 8, lambda model, *t: model.loss(*t)),
+    "resnet18": (resnet18_classes, ((3, 224, 224),), ((3, 224, 224), (1000,)), 8, mse),
+}
+# Inference alone, from a file: shapes of the inputs.
+SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "shared", "goldens", "yolo26")
+FILES = {
+    "yolo640": (os.path.join(SHARED, "yolo26n_640_e2e.onnx"), ((3, 640, 640),)),
+    "yolo320": (os.path.join(SHARED, "yolo26n_320_raw.onnx"), ((3, 320, 320),)),
+}

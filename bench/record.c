@@ -2,7 +2,8 @@
 /* The recorder under load: cameras that give JPEG and a fast state, at their true rates, into one file.
  *
  * usage: bench_record OUT.demos [seconds=600] [cameras=4] [hz=60] [kb=60] [state_hz=1000] [episode=60]
- * Prints one JSON object: frames, dropped, late, commit_ms, move_ms (the log into the file), seal_ms (from the end of an episode until it is safe), megabytes. Exit status 1: something was dropped. */
+ * Prints one JSON object: frames, dropped, late, commit_ms, move_ms (the log into the file), seal_ms (from the end of an episode until it is
+ * safe), megabytes. Exit status 1: something was dropped. */
 #include "src/run/worker.h"
 
 #include <pthread.h>
@@ -109,7 +110,8 @@ int main(int argc, char **argv) {
   if (mynah__recorder_close(r, &report) != MYNAH_OK) return fprintf(stderr, "%s\n", mynah_error()), 1;
   int64_t bytes = 0;
   if (mynah_file_size(argv[1], &bytes) != MYNAH_OK) return 1;
-  printf("{\"seconds\": %g, \"cameras\": %d, \"camera_hz\": %g, \"state_hz\": %g, \"picture_kb\": %.1f, \"offered\": %lld, \"frames\": %lld, \"episodes\": %lld, "
+  printf("{\"seconds\": %g, \"cameras\": %d, \"camera_hz\": %g, \"state_hz\": %g, \"picture_kb\": %.1f, "
+         "\"offered\": %lld, \"frames\": %lld, \"episodes\": %lld, "
          "\"dropped\": %lld, \"late\": %lld, \"commits\": %d, \"commit_ms\": {\"p50\": %.3f, \"p99\": %.3f, \"p99.9\": %.3f, \"max\": %.3f}, "
          "\"move_ms\": {\"p50\": %.0f, \"max\": %.0f}, \"seal_ms\": {\"p50\": %.0f, \"max\": %.0f}, \"megabytes\": %.1f}\n",
          seconds, n_cameras, hz, rate, (double)pictures[0].length * 1e-3, (long long)n_offered, (long long)report.n_frames, (long long)report.n_episodes,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Steps a second of the simulators, on one core: Push-T with coverage, the track with its camera.
+/* Steps a second of the simulators, on one core: Push-T with coverage, its planner, the track with its camera.
  * usage: bench_sim [seconds] */
 #include <mynah/mynah.h>
 
@@ -27,6 +27,28 @@ static double run_pusht(double seconds) {
   return rate;
 }
 
+/* Push-T's planner: its decisions a second, and what it reaches. */
+static double run_planner(double seconds, double *reached) {
+  mynah_device *d;
+  mynah_metric m[MYNAH_METRICS_MAX];
+  float action[2];
+  if (mynah_sim_open("pusht", NULL, 0, &d) != MYNAH_OK) return 0;
+  int64_t start = mynah_now_ns(), n = 0, episodes = 0;
+  for (*reached = 0; (double)(mynah_now_ns() - start) * 1e-9 < seconds; episodes++) {
+    if (d->type->reset(d, 100000 + (uint64_t)episodes) != MYNAH_OK) break;
+    for (; !d->is_done; n++) {
+      d->type->expert(d, action);
+      d->type->act(d, action);
+    }
+    d->type->metrics(d, m);
+    *reached += m[0].value;
+  }
+  double rate = (double)n / ((double)(mynah_now_ns() - start) * 1e-9);
+  *reached /= (double)episodes;
+  d->type->close(d);
+  return rate;
+}
+
 /* The expert drives, the camera looks at every step. */
 static double run_track(double seconds) {
   mynah_device *d;
@@ -50,6 +72,8 @@ static double run_track(double seconds) {
 int main(int argc, char **argv) {
   double seconds = argc > 1 ? atof(argv[1]) : 3;
   printf("pusht %.0f steps/s (coverage included)\n", run_pusht(seconds));
+  double reached, decisions = run_planner(seconds, &reached);
+  printf("pusht's expert %.0f decisions/s, mean max reward %.3f\n", decisions, reached);
   printf("track %.0f frames/s (160 x 120, expert and physics included)\n", run_track(seconds));
   return 0;
 }

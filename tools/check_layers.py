@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-LAYERS = ["base", "capture", "dataset", "feed", "graph", "learn", "model", "perceive", "policy", "run", "serve", "sim",
+LAYERS = ["base", "capture", "dataset", "feed", "graph", "learn", "model", "onnx", "perceive", "policy", "run", "serve", "sim",
           "studio", "teach", "tool"]
 # Beyond the order of the list: the robot never links the trainer; the trainer never names a policy.
 FORBIDDEN = {"run": {"learn", "feed"}, "learn": {"policy", "model"}}
@@ -18,14 +18,13 @@ THIRD_PARTY = [  # header, the folders that may include it
     (r"chipmunk/.*|mujoco/.*", ["sim"]),
     (r"linux/videodev2\.h|linux/input\.h|libevdev/.*", ["capture"]),
     (r"mpi\.h", ["learn"]),
-    (r"protobuf-c/.*", ["perceive"]),
     (r"civetweb\.h|msgpack.*", ["serve"]),
 ]
 STANDARD = set("""assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic
 stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time wchar wctype
-arpa/inet dirent fcntl glob libgen netdb netinet/in netinet/tcp poll pthread pwd sched semaphore strings sys/file sys/ioctl
+arpa/inet dirent dlfcn fcntl glob libgen netdb netinet/in netinet/tcp poll pthread pwd sched semaphore strings sys/file sys/ioctl
 sys/mman sys/prctl sys/resource sys/select sys/socket sys/stat sys/statvfs sys/time sys/types sys/uio sys/un sys/utsname sys/vfs sys/wait
-termios unistd malloc sys/auxv asm/hwcap cpuid immintrin nmmintrin arm_acle arm_neon""".split())
+spawn termios unistd malloc sys/auxv asm/hwcap cpuid immintrin nmmintrin arm_acle arm_neon""".split())
 PRINTS = re.compile(r"(?<![\w.>])(printf|puts|putchar|perror|exit|_exit|_Exit|abort|quick_exit)\s*\(|\b(stdout|stderr)\b")
 # Chipmunk prints a line when its first space is made: the one place that has to keep it from standard output.
 # Children must not run what the program registered for its end: one that cannot become mynah-video, and the watchdog.

@@ -117,6 +117,9 @@ MYNAH_API void mynah_str_append(mynah_str *s, const void *bytes, size_t n);
 MYNAH_API void mynah_str_printf(mynah_str *s, const char *format, ...) MYNAH_PRINTF(2, 3);
 MYNAH_API const char *mynah_str_text(const mynah_str *s); /* never NULL */
 MYNAH_API void mynah_str_deinit(mynah_str *s);
+/* Bytes as text and back (RFC 4648, section 4), appended. Fails: CORRUPT, NO_MEMORY. */
+MYNAH_API void mynah_base64_encode(const void *bytes, size_t n, mynah_str *out);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_base64_decode(const char *text, mynah_str *out);
 
 /* Copies with truncation refused: INVALID if `text` does not fit `size` bytes. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_copy_text(char *out, size_t size, const char *text);
@@ -378,6 +381,9 @@ MYNAH_API int64_t mynah_feature_size(const mynah_feature *f);  /* elements */
 MYNAH_API size_t mynah_feature_bytes(const mynah_feature *f);
 MYNAH_API mynah_feature mynah_feature_vector(const char *name, int64_t n, const char *names, const char *unit);
 MYNAH_API mynah_feature mynah_feature_image(const char *name, int64_t height, int64_t width);
+/* Objects in the pictures of a camera: (n,5), a row each of class, centre x, y, width, height in shares of the picture; class -1: no object.
+ * camera: "observation.images.front" -> "boxes.front". What the classes are called is the dataset's note "classes". */
+MYNAH_API mynah_feature mynah_feature_boxes(const char *camera, int64_t n);
 /* Declares a vector mirrorable. Shape: from, offset (size), at most MYNAH_MIRROR_MAX; offset NULL: zeros */
 MYNAH_API void mynah_feature_mirror(mynah_feature *f, const int *from, const float *offset);
 /* In place. Shape: x (size) */

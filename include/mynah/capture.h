@@ -60,6 +60,8 @@ typedef struct mynah_device_type {
   void (*trace)(const mynah_device *device, double *row);
   /* Whether it still works; what fails says why. NULL: it cannot fail. */
   mynah_status (*health)(const mynah_device *device);
+  /* What the classes in its boxes are called, NULL-terminated; NULL: it shows none. */
+  const char *const *classes;
 } mynah_device_type;
 
 /* Every device begins with this; its type's open fills it. */

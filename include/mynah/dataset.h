@@ -32,7 +32,7 @@ typedef struct mynah_dataset_config {
   const char *robot;  /* "sim:track"; NULL: "" */
   const char *source; /* how it came to be, e.g. "import udacity"; NULL: "" */
   mynah_codec codec;
-  int jpeg_quality; /* 0: 92 */
+  int jpeg_quality;  /* 0: 92 */
   bool is_full_sync; /* PRAGMA synchronous=FULL instead of NORMAL */
 } mynah_dataset_config;
 
@@ -54,14 +54,14 @@ MYNAH_API const char *mynah_dataset_path(const mynah_dataset *d);
 
 /* What is known of an episode. */
 typedef struct mynah_episode {
-  int64_t id;       /* never reused within a file */
+  int64_t id; /* never reused within a file */
   int64_t n_frames;
-  uint64_t seed;    /* of the simulator, 0 if none */
-  int success;      /* 1 yes, 0 no, -1 unknown */
+  uint64_t seed; /* of the simulator, 0 if none */
+  int success;   /* 1 yes, 0 no, -1 unknown */
   bool is_deleted;
-  char task[128];   /* what was to be done, in words */
-  char expert[64];  /* who was imitated: "pure_pursuit", "human" */
-  char hash[65];    /* SHA-256 over all frames' bytes and times, in hex */
+  char task[128];  /* what was to be done, in words */
+  char expert[64]; /* who was imitated: "pure_pursuit", "human" */
+  char hash[65];   /* SHA-256 over all frames' bytes and times, in hex */
 } mynah_episode;
 /* Episodes that are not deleted, in order; i in 0 … n-1. */
 MYNAH_API int64_t mynah_dataset_n_episodes(const mynah_dataset *d);
@@ -72,6 +72,11 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_hash(const mynah_dataset *d, 
 /* Free text kept with the file ("split", "license" …); get gives NULL when absent. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_note(mynah_dataset *d, const char *key, const char *text);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_get_note(mynah_dataset *d, const char *key, mynah_str *out);
+
+/* Names of the classes in the file's boxes: the note "classes". get: *names are the caller's, freed with
+ * mynah_names_free. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_classes(mynah_dataset *d, const char *const *names, int n);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_get_classes(mynah_dataset *d, char ***names, size_t *n);
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
@@ -115,7 +120,8 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_read_image(mynah_dataset *d, 
                                                               int64_t frame, int min_width, int min_height,
                                                               mynah_image *out);
 
-/* ---- checking and statistics --------------------------------------------------------------------------------------- */
+/* ---- checking and statistics ---------------------------------------------------------------------------------------
+ */
 
 typedef struct mynah_verify_report {
   int64_t n_episodes, n_frames, n_blobs;
@@ -146,7 +152,8 @@ MYNAH_API void mynah_stats_deinit(mynah_stats *s);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_deleted(mynah_dataset *d, const int64_t *ids, int64_t n,
                                                                bool is_deleted);
 /* success: 1, 0 or -1 (unknown). */
-MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_success(mynah_dataset *d, const int64_t *ids, int64_t n, int success);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_set_success(mynah_dataset *d, const int64_t *ids, int64_t n,
+                                                               int success);
 /* Removes what was deleted for good and packs the file, which needs its size again while it works. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_vacuum(mynah_dataset *d, int64_t *n_removed);
 /* A tag is a word of at most 63 letters. Fails: INVALID for another. */
@@ -154,8 +161,14 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_tag(mynah_dataset *d, const i
                                                        bool is_on);
 MYNAH_API bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag); /* i: an index, 0 … n-1 */
 
-/* A split by whole episodes, kept as tags train, valid, test; each group of alike episodes gives each part its share. */
-typedef enum mynah_split_by { MYNAH_SPLIT_BY_NONE, MYNAH_SPLIT_BY_TASK, MYNAH_SPLIT_BY_SUCCESS, MYNAH_SPLIT_BY_EXPERT } mynah_split_by;
+/* A split by whole episodes, kept as tags train, valid, test; each group of alike episodes gives each part its share.
+ */
+typedef enum mynah_split_by {
+  MYNAH_SPLIT_BY_NONE,
+  MYNAH_SPLIT_BY_TASK,
+  MYNAH_SPLIT_BY_SUCCESS,
+  MYNAH_SPLIT_BY_EXPERT
+} mynah_split_by;
 typedef struct mynah_split_config {
   double valid, test; /* shares in [0,1) */
   uint64_t seed;
@@ -171,42 +184,48 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_rename_feature(mynah_dataset 
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_trim(mynah_dataset *d, int64_t id, int64_t first, int64_t last,
                                                         int64_t *new_id);
 
-/* Episodes of some files into a new one, pictures as the bytes they are unless told: merge, select, resample, reencode. */
+/* Episodes of some files into a new one, pictures as the bytes they are unless told: merge, select, resample, reencode.
+ */
 typedef struct mynah_copy_options {
   const char *features; /* "a,b" to keep, in that order; NULL or "": all */
   const int64_t *ids;   /* episodes to keep; NULL: all */
   int64_t n_ids;
-  double rate_hz; /* > 0: frames at this rate, numbers interpolated (angles the short way), pictures the nearest */
+  double rate_hz;    /* > 0: frames at this rate, numbers interpolated (angles the short way), pictures the nearest */
   bool is_reencoded; /* pictures are decoded and kept as: */
   mynah_codec codec;
   int jpeg_quality; /* 0: 92 */
   const mynah_progress *progress;
 } mynah_copy_options;
 /* Fails: MISMATCH when features or rates differ; BUSY when the file exists; nothing is left then. Shape: from (n) */
-MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_copy(mynah_dataset *const *from, int n, const mynah_copy_options *options,
-                                                        const char *out_path);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_copy(mynah_dataset *const *from, int n,
+                                                        const mynah_copy_options *options, const char *out_path);
 
-/* ---- versions --------------------------------------------------------------------------------------------------------
- * A version is a manifest {"hash","rate_hz","features":[…],"episodes":[{"id","frames","hash","tags"}]} under the hash
- * that mynah_dataset_hash gives; a policy file holds that hash. It is never changed. */
+/* ---- versions
+ * -------------------------------------------------------------------------------------------------------- A version is
+ * a manifest {"hash","rate_hz","features":[…],"episodes":[{"id","frames","hash","tags"}]} under the hash that
+ * mynah_dataset_hash gives; a policy file holds that hash. It is never changed. */
 
 /* Keeps the present version; name: "" or a name that then always means it. Fails: BUSY for a name given to another. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_save_version(mynah_dataset *d, const char *name, char hash[65]);
 /* which: "" (the present one), a name, or at least 6 digits of a hash; also finds what the file held before episodes
  * were added. Owns: *out is the caller's. Fails: NOT_FOUND. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_read_version(mynah_dataset *d, const char *which, mynah_json **out);
-MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_list_versions(mynah_dataset *d, mynah_json **out); /* [{"hash","episodes","name"}] */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_list_versions(mynah_dataset *d,
+                                                                 mynah_json **out); /* [{"hash","episodes","name"}] */
 /* Sets episodes_removed, episodes_added (ids), episodes_kept, frames_before, frames_after, features_removed, _added. */
 MYNAH_API void mynah_version_diff(const mynah_json *a, const mynah_json *b, mynah_json *out);
 
-/* ---- lint ---------------------------------------------------------------------------------------------------------- */
+/* ---- lint ----------------------------------------------------------------------------------------------------------
+ */
 
 /* What can be wrong with demonstrations: one row a kind of finding, with its name in JSON. */
-#define MYNAH_LINT_MAP(X)                                                                                              \
-  X(IDLE, "idle") X(TIME_GAP, "time_gap") X(TIME_REVERSAL, "time_reversal") X(RATE_DRIFT, "rate_drift")                \
-  X(FROZEN_CAMERA, "frozen_camera") X(BLACK_CAMERA, "black_camera") X(SATURATED, "saturated") X(CONSTANT, "constant")  \
-  X(JUMP, "jump") X(NONFINITE, "nonfinite") X(LAG, "lag") X(DUPLICATE, "duplicate")                                    \
-  X(LENGTH_OUTLIER, "length_outlier") X(CONFLICT, "conflict") X(LABEL_NOISE, "label_noise") X(LEAKAGE, "leakage")
+#define MYNAH_LINT_MAP(X)                                                                                           \
+  X(IDLE, "idle")                                                                                                   \
+  X(TIME_GAP, "time_gap") X(TIME_REVERSAL, "time_reversal") X(RATE_DRIFT, "rate_drift")                             \
+      X(FROZEN_CAMERA, "frozen_camera") X(BLACK_CAMERA, "black_camera") X(SATURATED, "saturated")                   \
+          X(CONSTANT, "constant") X(JUMP, "jump") X(NONFINITE, "nonfinite") X(LAG, "lag") X(DUPLICATE, "duplicate") \
+              X(LENGTH_OUTLIER, "length_outlier") X(CONFLICT, "conflict") X(LABEL_NOISE, "label_noise")             \
+                  X(LEAKAGE, "leakage")
 
 typedef enum mynah_lint_kind {
 #define MYNAH_LINT_ENUM(name, text) MYNAH_LINT_##name,
@@ -220,17 +239,18 @@ MYNAH_API const char *mynah_lint_kind_name(mynah_lint_kind kind); /* "time_gap" 
 typedef enum mynah_severity { MYNAH_SEVERITY_INFO, MYNAH_SEVERITY_WARNING, MYNAH_SEVERITY_ERROR } mynah_severity;
 MYNAH_API const char *mynah_severity_name(mynah_severity s);
 
-#define MYNAH_LINT_CONFIG_KEYS(K)                                                                                          \
-  K(FLOAT, idle_s, "idle.seconds", 2, 0.1, 3600, "s", "state and action rest at least this long (and 8 frames)")           \
-  K(FLOAT, idle_share, "idle.share", 0.01, 0, 1, "", "resting: no element leaves this share of its range")                 \
-  K(FLOAT, gap_factor, "gap.factor", 3, 1.1, 1000, "", "a step in time over this many usual ones is a gap")                \
-  K(FLOAT, drift_share, "drift.share", 0.1, 0.001, 10, "", "a rate this far off the nominal or the early one drifts")      \
-  K(FLOAT, frozen_s, "frozen.seconds", 1, 0.05, 3600, "s", "equal pictures for this long while something moves")           \
-  K(FLOAT, saturated_share, "saturated.share", 0.25, 0.01, 1, "", "of frames that sit at one end of an element's range")   \
-  K(FLOAT, jump_share, "jump.share", 0.25, 0.01, 1, "", "of the range: a step this large, and 10 times the usual")         \
-  K(FLOAT, lag_s, "lag.seconds", 0.5, 0.001, 60, "s", "a state that follows its action later than this lags")              \
-  K(FLOAT, noise_share, "noise.share", 0.1, 0.001, 1, "", "frame-to-frame noise of an action, in standard deviations")     \
-  K(BOOL, pictures, "pictures", true, 0, 1, "", "look at pictures, which reads the whole file")                            \
+#define MYNAH_LINT_CONFIG_KEYS(K)                                                                                      \
+  K(FLOAT, idle_s, "idle.seconds", 2, 0.1, 3600, "s", "state and action rest at least this long (and 8 frames)")       \
+  K(FLOAT, idle_share, "idle.share", 0.01, 0, 1, "", "resting: no element leaves this share of its range")             \
+  K(FLOAT, gap_factor, "gap.factor", 3, 1.1, 1000, "", "a step in time over this many usual ones is a gap")            \
+  K(FLOAT, drift_share, "drift.share", 0.1, 0.001, 10, "", "a rate this far off the nominal or the early one drifts")  \
+  K(FLOAT, frozen_s, "frozen.seconds", 1, 0.05, 3600, "s", "equal pictures for this long while something moves")       \
+  K(FLOAT, saturated_share, "saturated.share", 0.25, 0.01, 1, "",                                                      \
+    "of frames that sit at one end of an element's range")                                                             \
+  K(FLOAT, jump_share, "jump.share", 0.25, 0.01, 1, "", "of the range: a step this large, and 10 times the usual")     \
+  K(FLOAT, lag_s, "lag.seconds", 0.5, 0.001, 60, "s", "a state that follows its action later than this lags")          \
+  K(FLOAT, noise_share, "noise.share", 0.1, 0.001, 1, "", "frame-to-frame noise of an action, in standard deviations") \
+  K(BOOL, pictures, "pictures", true, 0, 1, "", "look at pictures, which reads the whole file")                        \
   K(INT, limit, "limit", 20, 1, 1000000, "", "findings listed of each kind; further ones are counted")
 
 typedef struct mynah_lint_config {
@@ -263,7 +283,8 @@ MYNAH_API void mynah_lint_report_deinit(mynah_lint_report *r);
 /* [{"kind","episode" (null: the set),"frames":[a,b],"severity","advice"}] */
 MYNAH_API mynah_json *mynah_lint_report_to_json(const mynah_lint_report *r);
 
-/* ---- windows --------------------------------------------------------------------------------------------------------- */
+/* ---- windows
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* What a model wants to see around a time step t: frames t+first … t+first+count-1 of a feature, clamped to the episode
  * (the nearest frame is repeated). This is how a policy describes its inputs to whoever reads datasets for it. */
@@ -271,16 +292,19 @@ typedef struct mynah_window {
   char input[MYNAH_NAME_MAX];   /* name of the graph input it fills */
   char feature[MYNAH_NAME_MAX]; /* of the dataset */
   int first, count;
-  bool is_padding_mask;         /* float (count): 1 where the frame exists, 0 where it was repeated */
-  bool is_class;                /* int32 (count): the first element, a whole number */
+  bool is_padding_mask; /* float (count): 1 where the frame exists, 0 where it was repeated */
+  bool is_class;        /* int32 (count): the first element, a whole number */
+  bool is_boxes;        /* objects in the picture window before this one, with which they are changed; count is 1 */
   /* Pictures: the crop (left, top, right, bottom shares in [0,1] taken away), then this size; u8 (count,H,W,3). */
   int width, height;
   double crop[4];
 } mynah_window;
-/* The part of a width x height picture that a window keeps. Shape: part (4) x, y, width, height in px, at least 1 x 1 */
+/* The part of a width x height picture that a window keeps. Shape: part (4) x, y, width, height in px, at least 1 x 1
+ */
 MYNAH_API void mynah_window_part(const mynah_window *w, int width, int height, int part[4]);
 
-/* ---- importers --------------------------------------------------------------------------------------------------------- */
+/* ---- importers
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* What an import did; printed as JSON by the program. */
 typedef struct mynah_import_report {
@@ -293,14 +317,42 @@ typedef struct mynah_importer {
   const char *name; /* "zarr" */
   const char *summary;
   const mynah_config_table *config;
-  /* Reads `path` into a new file `out_path`: written beside it and renamed when whole, so a killed import leaves none. */
+  /* Reads `path` into a new file `out_path`: written beside it and renamed when whole, so a killed import leaves none.
+   */
   mynah_status (*run)(const char *path, const char *out_path, const void *config, const mynah_progress *progress,
                       mynah_import_report *report);
 } mynah_importer;
 MYNAH_API const mynah_importer *const *mynah_importers(void); /* NULL-terminated */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_importer_find(const char *name, const mynah_importer **out);
 
-/* ---- exporters --------------------------------------------------------------------------------------------------------- */
+/* ---- pictures with boxes
+ * ------------------------------------------------------------------------------------------------ */
+
+#define MYNAH_LABELS_BOXES_MAX 1000 /* of a picture */
+/* A picture file and what it shows. Shape: boxes (n_boxes,5) class, centre x, y, width, height in shares of the picture
+ */
+typedef struct mynah_labelled {
+  char *path;
+  int part; /* 0 train, 1 valid, 2 test */
+  float *boxes;
+  int n_boxes;
+} mynah_labelled;
+/* A list of them, const once opened: a folder with dataset.yaml (or data.yaml) and YOLO's label files, that YAML file,
+ * or an NDJSON file. Pictures themselves are not read; those whose labels are bad are left out and told by skipped:
+ * [{"picture","why"}]. Nothing is run or fetched, whatever the files say. Fails: NOT_FOUND, CORRUPT (file and line),
+ * UNSUPPORTED, LIMIT. */
+typedef struct mynah_labels mynah_labels;
+MYNAH_API bool mynah_labels_is(const char *path); /* looks like one: a folder, .yaml, .yml or .ndjson */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_labels_open(const char *path, mynah_labels **out);
+MYNAH_API void mynah_labels_close(mynah_labels *l);
+MYNAH_API int64_t mynah_labels_n(const mynah_labels *l);
+MYNAH_API const mynah_labelled *mynah_labels_at(const mynah_labels *l, int64_t i);
+MYNAH_API int mynah_labels_n_boxes_max(const mynah_labels *l);
+MYNAH_API const char *const *mynah_labels_classes(const mynah_labels *l, int *n);
+MYNAH_API const mynah_json *mynah_labels_skipped(const mynah_labels *l, int64_t *n);
+
+/* ---- exporters
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* A format that a dataset can be written in: one row of a table. */
 typedef struct mynah_exporter {

@@ -28,6 +28,10 @@ extern "C" {
   K(FLOAT, shift, "augment.shift", 0, 0, 0.5, "", "pictures: moved by up to this share of their size, edges repeated") \
   K(FLOAT, zoom, "augment.crop", 0, 0, 0.5, "", "pictures: up to this share cut away at random, then stretched back") \
   K(FLOAT, mirror, "augment.mirror", 0, 0, 1, "", "probability of left-right mirroring, where the task allows it") \
+  K(FLOAT, hue, "augment.hue", 0, 0, 0.5, "", "pictures: colours turned by up to this share of the circle") \
+  K(FLOAT, scale, "augment.scale", 0, 0, 0.9, "", "pictures with boxes: larger or smaller by up to this share, grey around") \
+  K(FLOAT, turn_over, "augment.flip", 0, 0, 1, "", "pictures with boxes: probability of being turned upside down") \
+  K(FLOAT, mosaic, "augment.mosaic", 0, 0, 1, "", "pictures with boxes: probability of four put together as one") \
   K(FLOAT, shadow, "augment.shadow", 0, 0, 1, "", "probability of a random shadow over a picture") \
   K(FLOAT, side_share, "side.share", 0, 0, 1, "", "share of samples seen through the left or the right camera") \
   K(STRING, side_camera, "side.camera", "observation.images.front", 0, 0, "", "the camera whose .left/.right twins are used") \
@@ -77,6 +81,7 @@ typedef struct mynah_feed_options {
   int64_t batch;
   uint64_t seed;
   bool is_training; /* shuffled, augmented, endless, every batch full; else in order, plain, one pass */
+  int64_t first, count; /* samples of each batch that are made, the others being somebody else's; 0, 0: all */
   int n_workers;    /* 0: batches are made by the caller in mynah_feed_next */
 } mynah_feed_options;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_feed_create(const mynah_frames *f, const mynah_feed_config *config,

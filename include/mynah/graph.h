@@ -141,6 +141,8 @@ MYNAH_API mynah_node mynah_permute(mynah_graph *g, mynah_node x, const int *axes
 MYNAH_API mynah_node mynah_concat(mynah_graph *g, const mynah_node *parts, int n, int axis);
 MYNAH_API mynah_node mynah_slice(mynah_graph *g, mynah_node x, int axis, int64_t start, int64_t length);
 MYNAH_API mynah_node mynah_broadcast(mynah_graph *g, mynah_node x, mynah_shape shape);
+/* x as a constant: no gradient flows back. */
+MYNAH_API mynah_node mynah_detach(mynah_graph *g, mynah_node x);
 /* Reductions over the given axes, which are kept as 1 when keep is set; n_axes 0: all. */
 MYNAH_API mynah_node mynah_sum(mynah_graph *g, mynah_node x, const int *axes, int n_axes, bool keep);
 MYNAH_API mynah_node mynah_mean(mynah_graph *g, mynah_node x, const int *axes, int n_axes, bool keep);
@@ -171,6 +173,25 @@ MYNAH_API mynah_node mynah_gaussian_nll(mynah_graph *g, mynah_node mean, mynah_n
 MYNAH_API mynah_node mynah_gmm_nll(mynah_graph *g, mynah_node logits, mynah_node mean, mynah_node log_std,
                                    mynah_node target, mynah_node mask);
 
+/* Detectors without anchor boxes. What a head says of its cells and what is there. Shape: distances (B,A,4) from a cell's
+ * centre left, up, right and down in sizes of the cell; logits (B,A,K); boxes (B,M,5): class (below 0: none), centre x, y, width, height;
+ * cells (A,3): centre x, y, size. Unit: px */
+typedef struct mynah_cells {
+  mynah_node distances, logits, boxes, cells;
+} mynah_cells;
+/* Task-aligned assignment: an object claims the n_claimed cells inside it with the most score^0.5 CIoU^6; a cell claimed
+ * twice goes to the object it overlaps most; the best n_kept stay. Objects smaller than a cell reach as far as a cell of the next size.
+ * -> (B,A,3): number of the box or -1, its score 0 … 1, weight of CIoU's aspect term. No gradient flows.
+ * Source: Feng et al. 2021, TOOD, sec. 3.2; small objects and the second choice as YOLO26 */
+MYNAH_API mynah_node mynah_assign_cells(mynah_graph *g, const mynah_cells *c, int n_claimed, int n_kept);
+typedef struct mynah_detect_gains {
+  double box, classes, distance;
+} mynah_detect_gains;
+/* Sum over cells of score (box (1 - CIoU) + distance |d - d'| in shares of the picture) + classes times binary cross-entropy with the
+ * scores, over the sum of the scores (at least 1). -> (1) */
+MYNAH_API mynah_node mynah_detect_loss(mynah_graph *g, const mynah_cells *c, mynah_node assigned, const mynah_detect_gains *gains,
+                                       int64_t width, int64_t height);
+
 /* ---- differentiating and compiling ------------------------------------------------------------------------------ */
 
 /* Appends the reverse pass of a scalar: outputs grad/WEIGHT for every trained weight that the loss depends on. The graph
@@ -181,7 +202,10 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_differentiate_inputs(mynah_graph *g, 
 
 typedef struct mynah_compile_config {
   const char *kernels;     /* families in order of preference: "fast,dnnl,ref" (NULL: that) */
-  mynah_dtype precision;   /* MYNAH_F32; MYNAH_F64: ref kernels in double, for gradient checks; others are refused */
+  /* MYNAH_F32. MYNAH_BF16: operands of linear, matmul, convolutions and of their gradients are rounded to the nearest
+   * bfloat16, ties to even; sums, results, weights and all other steps are floats, as are inputs and outputs. MYNAH_F64:
+   * ref kernels in double, for gradient checks. Others are refused. */
+  mynah_dtype precision;
   bool is_frozen;          /* weights never change once bound: pack them once */
   int n_threads;           /* threads inside one run (inference only); 0 means 1 */
 } mynah_compile_config;
@@ -200,6 +224,12 @@ MYNAH_API int mynah_program_n_steps(const mynah_program *p);
 MYNAH_API void mynah_program_step(const mynah_program *p, int i, const char **op, const char **kernel, double *flops,
                                   double *bytes);
 MYNAH_API double mynah_program_flops(const mynah_program *p);
+/* What one core can do, measured now (some 0.2 s): GFLOP/s of float multiply-adds in registers, GB/s read from memory.
+ * 0: not known here. */
+typedef struct mynah_machine {
+  double gflops, gb_s;
+} mynah_machine;
+MYNAH_API mynah_machine mynah_machine_measure(void);
 /* Inputs and outputs by number, for callers that fit data to them. */
 MYNAH_API int mynah_program_n_inputs(const mynah_program *p);
 MYNAH_API const char *mynah_program_input(const mynah_program *p, int i, mynah_dtype *dtype, mynah_shape *shape);

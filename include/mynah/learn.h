@@ -65,6 +65,7 @@ typedef struct mynah_learn_task {
   /* Describes the loss for a batch of this size; inputs are named after the windows. The graph's other outputs, scalars,
    * are averaged and logged beside the loss. */
   mynah_status (*build)(void *context, int64_t batch, mynah_graph *g, mynah_node *loss);
+  mynah_dtype precision; /* MYNAH_F32; MYNAH_BF16: of products, see graph.h. Weights, sums and the optimiser's memory are floats */
   mynah_weights *weights;
   const mynah_frames *frames;
   const mynah_window *windows;
@@ -77,6 +78,21 @@ typedef struct mynah_learn_task {
    * loss does. */
   mynah_status (*evaluate)(void *context, mynah_weights *acting, int64_t step, double *score, mynah_json **details);
 } mynah_learn_task;
+
+/* ---- ranks: one training by several processes ---- */
+
+/* Which process this is, of how many; alone {0, 1}. */
+typedef struct mynah_ranks {
+  int index, count;
+} mynah_ranks;
+/* Begins MPI when a launcher (mpirun, srun) has started this process as one of several; else does nothing. From then on
+ * each trainer runs its part of the shards, and rank 0's alone writes. The weights are those of one process, bit for bit.
+ * Every rank reads the dataset by the same path.
+ * Fails: UNSUPPORTED (this build has no MPI), MISMATCH (started by another kind of MPI), IO. Thread: the main one. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_ranks_begin(void);
+MYNAH_API mynah_ranks mynah_ranks_now(void);
+/* Before the program ends: 0 waits for the others, another code ends them too and does not come back. */
+MYNAH_API void mynah_ranks_end(int code);
 
 typedef struct mynah_train_report {
   int64_t steps, n_parameters, n_train_windows, n_valid_windows;
@@ -101,7 +117,7 @@ MYNAH_API void mynah_trainer_destroy(mynah_trainer *t);
 /* Trains to the end, leaving FOLDER/policy.safetensors and the acting weights in task->weights. With task->evaluate
  * policy.safetensors is the policy of the best score (the first of equal ones) and policy-last.safetensors the last.
  * Fails: NONFINITE (three bad steps in a row after rewinds), INTERRUPTED (a checkpoint was written), NO_SPACE (the last
- * checkpoint stays whole). */
+ * checkpoint stays whole), IO (another rank was lost). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_trainer_run(mynah_trainer *t, const mynah_progress *progress,
                                                        mynah_train_report *report);
 /* One step without files or logs, for benchmarks. */

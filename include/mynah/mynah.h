@@ -10,6 +10,7 @@
 #include <mynah/graph.h>
 #include <mynah/learn.h>
 #include <mynah/model.h>
+#include <mynah/onnx.h>
 #include <mynah/perceive.h>
 #include <mynah/policy.h>
 #include <mynah/run.h>

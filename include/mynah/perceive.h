@@ -7,7 +7,7 @@
 #ifndef MYNAH_PERCEIVE_H
 #define MYNAH_PERCEIVE_H
 
-#include <mynah/base.h>
+#include <mynah/graph.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -66,9 +66,11 @@ typedef struct mynah_detector mynah_detector;
  * then). What mynah wrote is run once and compared, see selfcheck.
  * Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (not a network known here), MISMATCH. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_load(const char *path, mynah_detector **out);
-/* From an ONNX export of YOLO26 (n, s, m, l, x; end-to-end (1,N,6) or raw (1,4+classes,A)), or what load takes. Class names
- * come from the metadata. Fails: as load; LIMIT. */
+/* From an ONNX export of YOLO26 (n, s, m, l, x; end-to-end (1,N,6) or raw (1,4+classes,A)), of another detector with that raw
+ * head (YOLOv8, YOLO11; for pictures of the size exported), or what load takes. Class names come from the metadata. Fails: as load; LIMIT. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_import(const char *path, mynah_detector **out);
+/* Whether an ONNX file says of itself that it is a detector (the metadata's task). */
+MYNAH_API bool mynah_detector_is_named(const char *path);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_save(const mynah_detector *d, const char *path);
 MYNAH_API void mynah_detector_destroy(mynah_detector *d);
 /* Runs a fixed picture again and compares with what came out when the file was written; largest error in px and in score.
@@ -80,7 +82,8 @@ typedef struct mynah_detector_check {
   double error_px, error_score;
 } mynah_detector_check;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_selfcheck(const mynah_detector *d, mynah_detector_check *out);
-MYNAH_API char mynah_detector_scale(const mynah_detector *d);             /* n, s, m, l, x */
+MYNAH_API const char *mynah_detector_kind(const mynah_detector *d);        /* "yolo26", or "network": as the file describes it */
+MYNAH_API char mynah_detector_scale(const mynah_detector *d);             /* of YOLO26: n, s, m, l, x; else 0 */
 MYNAH_API bool mynah_detector_is_end_to_end(const mynah_detector *d);     /* else doubles are suppressed */
 MYNAH_API int mynah_detector_size(const mynah_detector *d);               /* px a side it was made for; 0: not said */
 MYNAH_API int mynah_detector_n_classes(const mynah_detector *d);
@@ -97,7 +100,8 @@ MYNAH_API void mynah_detector_hash(const mynah_detector *d, char hex[65]); /* of
   K(FLOAT, iou, "iou", 0.7, 0, 1, "", "raw heads: of boxes that overlap by more, the best stays")                       \
   K(INT, max, "max_det", 300, 1, 10000, "boxes", "boxes of a picture at most")                                          \
   K(BOOL, is_rect, "rect", true, 0, 0, "", "borders only up to a multiple of 32; false: always square")                 \
-  K(STRING, classes, "classes", "", 0, 0, "", "names or numbers of the classes wanted, with commas; empty: all")
+  K(STRING, classes, "classes", "", 0, 0, "", "names or numbers of the classes wanted, with commas; empty: all")          \
+  K(CHOICE, precision, "precision", "f32", 0, 0, "f32|bf16", "of the operands of convolutions and matrix products")
 typedef struct mynah_detect_config {
   MYNAH_DETECT_KEYS(MYNAH_FIELD_ROW)
 } mynah_detect_config;
@@ -118,6 +122,56 @@ MYNAH_API mynah_eye_times mynah_eye_last_times(const mynah_eye *e);
 
 /* Draws boxes with names and scores into the picture; a class keeps its colour. */
 MYNAH_API void mynah_boxes_draw(mynah_image *image, const mynah_detector *d, const mynah_box *boxes, int n);
+
+/* ---- training a detector -------------------------------------------------------------------------------------------------- */
+
+#define MYNAH_DETECTOR_KEYS(K)                                                                                          \
+  K(CHOICE, scale, "scale", "n", 0, 0, "n|s|m|l|x", "how large the network is")                                         \
+  K(INT, size, "imgsz", 320, 32, 4096, "px", "the longer side of the network's input")                                  \
+  K(FLOAT, box_gain, "gain.box", 7.5, 0, 1000, "", "weight of 1 - CIoU in the loss")                                    \
+  K(FLOAT, class_gain, "gain.class", 0.5, 0, 1000, "", "weight of the classes' cross-entropy")                          \
+  K(FLOAT, distance_gain, "gain.distance", 1.5, 0, 1000, "", "weight of the edges' distances in shares of the picture") \
+  K(FLOAT, first_many, "many.first", 0.8, 0, 1, "", "share of the one-to-many head in the loss at the beginning")       \
+  K(FLOAT, last_many, "many.last", 0.1, 0, 1, "", "and at the end")
+typedef struct mynah_detector_config {
+  MYNAH_DETECTOR_KEYS(MYNAH_FIELD_ROW)
+} mynah_detector_config;
+MYNAH_API extern const mynah_config_table mynah_detector_table;
+
+/* What a training of a detector is about; all borrowed. */
+typedef struct mynah_detector_training {
+  const mynah_detector_config *config;
+  const char *const *classes;
+  int n_classes, n_boxes;    /* n_boxes: of a picture at most */
+  mynah_letterbox letterbox; /* pictures come in its inner size */
+  int64_t n_steps;           /* over which the heads' shares of the loss change */
+} mynah_detector_training;
+/* Where pictures of this size stand in the network's input. */
+MYNAH_API mynah_letterbox mynah_detector_letterbox(const mynah_detector_config *c, int width, int height);
+/* The loss of a batch, for mynah_learn_task: inputs "image" u8 (B,inner height,inner width,3) and "boxes" (B,n_boxes,5): class
+ * (-1: none), centre x, y, width, height in shares of the picture. YOLO26 with both heads and batch norm (momentum 0.03, eps 1e-3).
+ * Source: Sapkota et al. 2025, YOLO26 */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_build_train(const mynah_detector_training *t, int64_t batch, mynah_graph *g,
+                                                                mynah_node *loss);
+/* The end-to-end detector that such weights are. Owns: *out is the caller's. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_detector_from_training(const mynah_detector_training *t, const mynah_weights *w,
+                                                                  mynah_detector **out);
+
+/* ---- how good a detector is ---------------------------------------------------------------------------------------------- */
+
+/* Average precision as COCO defines it: 101 points of recall, at most 100 boxes of a class and picture, all sizes; classes without
+ * objects are left out. Source: Lin et al. 2014; the same numbers as pycocotools */
+typedef struct mynah_precision mynah_precision;
+typedef struct mynah_precision_result {
+  double map50, map50_95; /* at an overlap of 0.5; mean over 0.5, 0.55 … 0.95; NaN: no objects */
+  int64_t n_pictures, n_objects;
+} mynah_precision_result;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_precision_create(int n_classes, mynah_precision **out);
+MYNAH_API void mynah_precision_destroy(mynah_precision *p);
+/* One picture: what is there, and what was found. Shape: truth (n_truth), boxes (n) */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_precision_add(mynah_precision *p, const mynah_box *truth, int n_truth, const mynah_box *boxes, int n);
+/* After the last picture. Shape: per_class (n_classes) of map50_95, or NULL */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_precision_finish(mynah_precision *p, mynah_precision_result *out, double *per_class);
 
 /* ---- tracking ---------------------------------------------------------------------------------------------------------- */
 

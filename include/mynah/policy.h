@@ -55,7 +55,8 @@ enum { MYNAH_EXECUTE_RECEDING, MYNAH_EXECUTE_ENSEMBLE, MYNAH_EXECUTE_BLEND, MYNA
   K(FLOAT, crop_bottom, "image.crop.bottom", 0, 0, 0.9, "", "at the bottom")                       \
   K(FLOAT, crop_left, "image.crop.left", 0, 0, 0.9, "", "at the left")                             \
   K(FLOAT, crop_right, "image.crop.right", 0, 0, 0.9, "", "at the right")                          \
-  K(BOOL, is_masked, "mask", false, 0, 1, "", "actions beyond an episode's end do not count in the loss")
+  K(BOOL, is_masked, "mask", false, 0, 1, "", "actions beyond an episode's end do not count in the loss") \
+  K(CHOICE, precision, "precision", "f32", 0, 0, "f32|bf16", "of the operands of matrix products and convolutions, in training and acting; sums, weights and all else are f32")
 
 typedef struct mynah_policy_config {
 #define MYNAH_POLICY_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -64,6 +65,8 @@ typedef struct mynah_policy_config {
   mynah_execute_config execute;
 } mynah_policy_config;
 MYNAH_API extern const mynah_config_table mynah_policy_table;
+/* precision, as mynah_compile takes it: MYNAH_F32 or MYNAH_BF16. */
+MYNAH_API mynah_dtype mynah_policy_precision(const mynah_policy_config *c);
 enum { MYNAH_NORMALIZE_MINMAX, MYNAH_NORMALIZE_MEANSTD, MYNAH_NORMALIZE_NONE };
 
 #define MYNAH_POLICY_INPUTS_MAX 12
@@ -123,6 +126,7 @@ struct mynah_policy {
   double rate_hz;
   char dataset_hash[65];
   mynah_json *training; /* how it was trained: settings, split, seed; NULL when unknown */
+  mynah_json *network;  /* of a policy whose graph comes from a file: that, see mynah_policy_import_onnx; NULL: none */
   mynah_json *golden;   /* of a policy from a file: what mynah_clone_selfcheck compares with; NULL: none */
 };
 
@@ -154,20 +158,57 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_import_lerobot(const char *fol
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_export_lerobot(const mynah_policy *p, const mynah_weights *weights,
                                                                  const char *folder);
 
+/* ---- networks exported to ONNX --------------------------------------------------------------------------------------- */
+
+#define MYNAH_ONNX_POLICY_KEYS(K)                                                                                       \
+  K(STRING, map, "map", "", 0, 0, "INPUT:FEATURE,…", "which feature each of the network's inputs is; those not named are features of their own name") \
+  K(STRING, output, "output", "", 0, 0, "", "the network's output that is the action; empty: 'action', or the only one")  \
+  K(STRING, carry, "carry", "", 0, 0, "INPUT:OUTPUT,…", "what is carried from step to step, as the state of an LSTM; zeros at first")
+typedef struct mynah_onnx_policy_config {
+  MYNAH_ONNX_POLICY_KEYS(MYNAH_FIELD_ROW)
+} mynah_onnx_policy_config;
+MYNAH_API extern const mynah_config_table mynah_onnx_policy_table;
+
+/* What an import says beyond the file. */
+#define MYNAH_ONNX_IMPORT_KEYS(K)                                                                                        \
+  MYNAH_ONNX_POLICY_KEYS(K)                                                                                              \
+  K(CHOICE, normalize, "normalize", "none", 0, 0, "minmax|meanstd|none", "done to observations before the network; none: it does so itself") \
+  K(CHOICE, normalize_action, "normalize.action", "none", 0, 0, "minmax|meanstd|none", "undone to actions behind it")    \
+  K(STRING, image_mean, "image.mean", "0,0,0", 0, 0, "", "pictures reach the network as (x / image.max - mean) / std of red, green, blue") \
+  K(STRING, image_std, "image.std", "1,1,1", 0, 0, "", "")                                                              \
+  K(FLOAT, image_max, "image.max", 255, 1, 255, "", "255: pictures in 0 … 1; 1: in 0 … 255")                              \
+  K(STRING, camera, "image.camera", "", 0, 0, "px", "WIDTHxHEIGHT of the pictures that are shown, which are brought to the network's size; empty: data's, or that size") \
+  K(FLOAT, rate_hz, "rate_hz", 0, 0, 1e6, "Hz", "of control; 0: the dataset's, or not said")
+typedef struct mynah_onnx_import_config {
+  MYNAH_ONNX_IMPORT_KEYS(MYNAH_FIELD_ROW)
+} mynah_onnx_import_config;
+MYNAH_API extern const mynah_config_table mynah_onnx_import_table;
+
+/* A policy of a network in ONNX, its batch being 1. Inputs are vectors (1,D) or (1,n_obs,D), pictures (1,3,H,W), (1,H,W,3) or
+ * (1,n_obs,3,H,W); the action is (1,A) or (1,chunk,A). data (NULL: none) gives features their names and units, and statistics;
+ * statistics (NULL: none), {"FEATURE": {"mean": […], "std": […], "min": […], "max": […]}}, stand before it.
+ * Fails: NOT_FOUND (an input that is no feature, statistics), UNSUPPORTED (operations, shapes), MISMATCH, CORRUPT, LIMIT. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_import_onnx(const char *path, const mynah_onnx_import_config *config, mynah_dataset *data,
+                                                              const mynah_json *statistics, mynah_policy **out, mynah_weights **weights);
+
 /* ---- acting ------------------------------------------------------------------------------------------------------- */
 
 typedef struct mynah_clone mynah_clone;
 /* Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (a policy this program does not know), MISMATCH (also: see selfcheck). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_clone **out);
+/* The same, acting in another precision (MYNAH_F32, MYNAH_BF16) than the policy's own; the check is made in its own. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load_at(const char *path, mynah_dtype precision, mynah_clone **out);
 /* From a policy and weights that stay the caller's (and must not change while it acts). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
 /* A prediction from the file's golden observations against the golden chunk. Loading does this too, so that a normaliser
  * or weights that were changed, or a program that computes otherwise, are noticed before a robot moves. On the machine
  * that saved it the error is 0; other kernels and instruction sets round otherwise, by about 1e-5: MYNAH_SELFCHECK_MAX
- * is allowed. Classes must be the same.
+ * is allowed; where bfloat16 plays a part, an operand may be rounded to its other neighbour: MYNAH_SELFCHECK_MAX_BF16. Classes
+ * must be the same.
  * Fails: NOT_FOUND (a file without a golden vector), MISMATCH (says where and by how much), CORRUPT, NO_MEMORY. */
 #define MYNAH_SELFCHECK_MAX 1e-3
+#define MYNAH_SELFCHECK_MAX_BF16 2e-2
 typedef struct mynah_selfcheck {
   int64_t n_actions; /* elements compared */
   double error;      /* the largest difference, as a share of the element's demonstrated range */
@@ -175,6 +216,7 @@ typedef struct mynah_selfcheck {
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_selfcheck(const mynah_clone *c, mynah_selfcheck *out);
 MYNAH_API const mynah_policy *mynah_clone_policy(const mynah_clone *c);
 MYNAH_API const mynah_weights *mynah_clone_weights(const mynah_clone *c);
+MYNAH_API mynah_dtype mynah_clone_precision(const mynah_clone *c); /* that it acts in */
 /* Of acting graph `which`, 0 … type->n_act_graphs - 1. */
 MYNAH_API const mynah_program *mynah_clone_program(const mynah_clone *c, int which);
 MYNAH_API const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which);
@@ -200,6 +242,10 @@ typedef struct mynah_actor_source {
 MYNAH_API MYNAH_RT mynah_actor_source mynah_actor_last(const mynah_actor *a);
 /* Nanoseconds the last prediction took; 0 when the last act used up a chunk made before. */
 MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
+/* How far the newest chunk lies from what the one before had planned for the same steps: root mean square over steps and elements, as a
+ * share of the demonstrated range; NaN while there is nothing to compare (one chunk so far, or none overlaps the next).
+ * Source: temporal consistency, Agia et al. 2024, "Unpacking Failure Modes of Generative Policies" */
+MYNAH_API MYNAH_RT double mynah_actor_disagreement(const mynah_actor *a);
 /* Fits a policy to what gives observations: order[i] is the index in `features` of input i.
  * Fails: MISMATCH, NOT_FOUND: names the feature and both shapes. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *features, int n,

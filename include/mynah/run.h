@@ -34,6 +34,7 @@ typedef struct mynah_eval_step {
   mynah_device *device;
   const mynah_value *observed;
   float *action;
+  const mynah_actor *actor; /* NULL when the expert drives */
 } mynah_eval_step;
 /* Called from several threads at once, from one for each episode. */
 typedef void (*mynah_eval_hook)(void *context, const mynah_eval_step *step);
@@ -154,7 +155,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate_recorded(const mynah_clone *
   K(INT, index_frames, "neighbours.frames", 4000, 2, 1.0e6, "frames", "demonstrated frames compared with, evenly chosen") \
   K(FLOAT, alarm_share, "alarm.share", 0.05, 0.001, 0.5, "", "of successes on which the alarm may go off") \
   K(FLOAT, smooth_s, "alarm.seconds", 0.1, 0, 60, "s", "over which scores are averaged, older ones fading") \
-  K(FLOAT, push, "push", 0.5, 0, 10, "", "added to the first element of the action, as a share of half its demonstrated range; to either side in turn") \
+  K(FLOAT, push, "push", 0.5, 0, 10, "", "added to the first element of the action, as a share of half its demonstrated range, to either side in turn; 0: recovery is not measured") \
   K(FLOAT, push_s, "push.seconds", 0.5, 0.01, 60, "s", "how long")                                 \
   K(FLOAT, recover_s, "recover.seconds", 4, 0.1, 600, "s", "time to recover; twice as long from push to push") \
   K(INT, stress_episodes, "stress.episodes", 20, 0, 1.0e6, "episodes", "for each condition; 0: none")
@@ -175,7 +176,7 @@ typedef struct mynah_drift_task {
 /* Adds to result, each where it can be had: "time_s" [] of the curves; "expert_states", "own_states": {"error", "ci",
  * "curve"}; "ratio" {"value", "ci"}; "growth"; "distance" {"expert", "own"}; "recovery" {"clone", "expert"}; "stress"
  * [{"kind", "value", metrics}]; "alarm" {"threshold", "false_alarms", "detected", "balanced_accuracy", "lead_s",
- * "scores" {"success", "failure"}}. Intervals resample episodes.
+ * "scores" {"success", "failure"}}, "chunk_alarm", the same of chunks' disagreement. Intervals resample episodes.
  * Fails: as mynah_evaluate and mynah_compare_recorded. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_drift(const mynah_drift_config *config, const mynah_drift_task *task,
                                                  const mynah_progress *progress, mynah_json *result);
@@ -214,6 +215,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_script_next(mynah_script *s, const my
   K(FLOAT, noise_tau_s, "noise.tau_s", 0.5, 0.01, 60, "s", "its correlation time")                 \
   K(INT, noise_elements, "noise.elements", 1, 1, 64, "", "how many elements of the action get noise, from the first") \
   K(INT, max_frames, "max_frames", 0, 0, 1.0e12, "frames", "stop after so many frames in all; 0: no limit") \
+  K(INT, every, "every", 1, 1, 100000, "frames", "only every n-th frame is seen and kept: pictures for a detector need not follow closely") \
   K(INT, jpeg_quality, "jpeg.quality", 92, 1, 100, "", "of stored pictures")                         \
   K(INT, ballast_mb, "ballast.mb", 16, 0, 1048576, "MiB", "of the disk kept free while recording, for the episode that meets a full disk")
 
@@ -268,11 +270,12 @@ typedef struct mynah_limits {
   double acceleration; /* u/s^2 */
   double jerk;         /* u/s^3 */
 } mynah_limits;
-/* Why a command was not what was asked for; reasons stay until the next start. */
+/* Why a command was not what was asked for. A ladder: what is 1, 2, 4 or 32 is limited, held or passed by; 8 and 16 brake to rest as long as they
+ * last; 64 and 128 end the run. Reasons are latched: the run's report tells every one that there was, and the first. */
 typedef enum mynah_fault {
   MYNAH_FAULT_NONFINITE = 1,    /* an action that is no number: the last command is held */
   MYNAH_FAULT_LIMITED = 2,      /* limits changed an action */
-  MYNAH_FAULT_FAR_START = 4,    /* the first target was further than first_jump from where the joint was */
+  MYNAH_FAULT_FAR_START = 4,    /* the first target was further than a period's way from where the joint was: it is gone to */
   MYNAH_FAULT_STALE_SEEN = 8,   /* an observation older than allowed */
   MYNAH_FAULT_CHUNK_USED_UP = 16, /* no chunk said what to do */
   MYNAH_FAULT_PREDICTION = 32,  /* the predictor failed */
@@ -372,8 +375,10 @@ typedef struct mynah_loop_task {
 /* Runs until the seconds are over, a fault that ends it, or an interrupt (which is no failure: the device is braked and the
  * report made). Adds to result: "steps", "episodes", "rate_hz", "period_ms" {"p50","p99","p99.9","max"}, "late_ms" (of the deadline, the
  * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"}, "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
- * "dropped_frames", "held_steps", "person_steps", "faults" {name: steps}, "allocations", "page_faults" (of the control thread after the
- * first tenth), "recorded" {"episodes","frames","dropped" (frames),"late" (samples of features)}, "notes" [what was asked for and not allowed here].
+ * "dropped_frames", "held_steps", "person_steps", "faults" {name: steps}, "fault_code" (MYNAH_FAULT_ bits of all of
+ * them), "first_fault" {"step", "reasons"}, "response" (to the worst: "none", "limited", "braked", "stopped"),
+ * "allocations", "page_faults" (of the control thread after the first tenth), "recorded" {"episodes","frames","dropped" (frames),
+ * "late" (samples of features)}, "notes" [what was asked for and not allowed here].
  * Fails: MISMATCH, what devices, predictors and the store fail with before the first step. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_loop_run(const mynah_loop_config *config, const mynah_loop_task *task, mynah_json *result);
 

@@ -18,6 +18,8 @@ extern "C" {
   K(INT, port, "port", 8000, 0, 65535, "", "0: one that is free")                                                        \
   K(STRING, token, "token", "", 0, 0, "", "clients must send it: Authorization: Api-Key TOKEN")                          \
   K(STRING, keys, "keys", "", 0, 0, "", "what observations are called there: FEATURE:KEY,…; a KEY may be a path a/b; others keep their names") \
+  K(CHOICE, images, "images", "any", 0, 0, "any|hwc|chw", "how pictures lie in messages: what lies otherwise is refused") \
+  K(CHOICE, fit, "images.fit", "stretch", 0, 0, "stretch|pad", "pictures of another shape: stretched, or with their proportions between black bars") \
   K(INT, max_clients, "clients", 8, 1, 64, "", "connections at once; one session holds control, others are refused meanwhile")     \
   K(INT, max_message, "message.max", 67108864, 1024, 1073741824, "bytes", "a longer message ends its connection")       \
   K(FLOAT, slow_s, "slow", 10, 0.1, 3600, "s", "to send a message that was begun, or the handshake")                     \
@@ -48,7 +50,10 @@ MYNAH_API void mynah_server_destroy(mynah_server *s);
 typedef struct mynah_remote_config {
   const char *url;   /* ws://HOST:PORT */
   const char *token; /* NULL or "": none */
-  const char *keys;  /* as in the server's keys; NULL: names as they are */
+  const char *keys;  /* as in the server's keys; a KEY a>b is sent as b in a map a; NULL: names as they are */
+  const char *prompt; /* what shall be done, in words: sent with every observation; NULL or "": not */
+  bool is_planar;     /* pictures are sent (3,H,W) */
+  int image_side;     /* px: pictures are sent as squares, their proportions kept between black bars; 0: as they are */
   const mynah_feature *inputs;
   int n_inputs;
   mynah_feature action;

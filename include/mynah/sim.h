@@ -76,6 +76,8 @@ MYNAH_API double mynah_track_side_correction(double shift_m, double speed_m_s);
 
 /* ---- pusht: gym-pusht 0.1.8 ----------------------------------------------------------------------------------- */
 
+/* 10 Hz, at most 300 steps. Expert: a planner that tries pushes out on a second world (go around the block, push straight at one of 44
+ * contacts, or from where the agent is; the least of way, push and steps left); it depends on the present state alone. */
 extern MYNAH_API const mynah_device_type mynah_sim_pusht;
 /* Starts an episode from a given state instead of a seed, as gym-pusht's reset_to_state.
  * Shape: state (5) agent x, agent y, block x, block y in px, block angle in rad */
@@ -120,10 +122,11 @@ MYNAH_API void mynah_pendulum_reset_to(mynah_device *pendulum, const double *sta
  *   distance_m      SPREAD of the trace column: from the 1.5 m that the expert keeps */
 #define MYNAH_FOLLOW_CLASSES 4
 #define MYNAH_FOLLOW_KEYS(K)                                                                                            \
-  K(CHOICE, target, "target", "ball", 0, 0, "ball|cone|car|person", "what is followed")                                 \
+  K(CHOICE, target, "target", "ball", 0, 0, "ball|cone|car|person|any", "what is followed; any: another class each episode") \
   K(CHOICE, state, "state", "truth", 0, 0, "truth|boxes|detector|none", "observation.environment_state: the target's true place; slots of exact boxes, or of a detector's; or nothing") \
   K(STRING, detector, "detector", "", 0, 0, "path", "state=detector: the detector's file")                              \
   K(STRING, slots, "slots", "", 0, 0, "", "state=boxes, detector: the slots, see mynah_slots; empty: the target's class") \
+  K(BOOL, has_labels, "labels", false, 0, 0, "", "with boxes.front: the exact boxes of what is visible")                \
   K(INT, width, "width", 160, 64, 640, "px", "of the picture; its height is three quarters")                            \
   K(INT, others, "others", 5, 0, 12, "", "distractors at most; an episode has half of that or more")                    \
   K(FLOAT, speed, "target.speed", 0.6, 0, 1.1, "m/s", "the target's, on average")                                       \

@@ -33,6 +33,7 @@ extern "C" {
   K(FLOAT, threshold, "threshold", 0.1, 0, 10, "", "method=hg-dagger, safe: disagreement, as a share of the demonstrated range, at which the expert takes over") \
   K(FLOAT, dart_scale, "dart.scale", 4, 0, 1000, "", "method=dart: standard deviations of the noise over those of the clone's held-out error: above 1, as it errs more where it drives itself") \
   K(INT, eval_episodes, "eval.episodes", 50, 1, 1.0e6, "episodes", "of the closed-loop evaluation after each round") \
+  K(INT, eval_every, "eval.every", 1, 0, 1000, "rounds", "from one evaluation to the next; the last round is always evaluated; 0: it alone") \
   K(INT, eval_seed, "eval.seed", 100000, 0, 9.0e15, "", "episode i of the evaluation runs with this seed + i: unseen ones") \
   K(BOOL, has_plain, "plain", true, 0, 1, "", "at the end also train on as many frames of the undisturbed expert, and evaluate")
 
@@ -64,7 +65,7 @@ typedef struct mynah_dagger_task {
  * FOLDER/round-N, with them FOLDER/plain.demos and FOLDER/plain. Adds to result:
  *   "method", "settings", "sim", "data",
  *   "rounds": [{"round", "frames" (labelled so far), "driven" (in this round), "episodes", "policy", the evaluation's
- *               metrics; "beta" or "threshold" or "noise": {"covariance", "tau_s"}}],
+ *               metrics where there was one; "beta" or "threshold" or "noise": {"covariance", "tau_s"}}],
  *   "plain":  {"frames", "policy", metrics}: frames as many as the last round's
  * Fails: UNSUPPORTED (no expert), BUSY (the folder holds a run), INTERRUPTED (sealed episodes and policies stay), what
  * recording, training and evaluating fail with. */

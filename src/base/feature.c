@@ -63,6 +63,18 @@ mynah_feature mynah_feature_image(const char *name, int64_t height, int64_t widt
   return f;
 }
 
+/* Whoever mirrors the picture mirrors its boxes: no element is another one's image. */
+mynah_feature mynah_feature_boxes(const char *camera, int64_t n) {
+  char name[MYNAH_NAME_MAX];
+  const char *dot = strrchr(camera, '.');
+  snprintf(name, sizeof name, "boxes.%.80s", dot ? dot + 1 : camera);
+  mynah_feature f = mynah_feature_vector(name, n, "", "");
+  f.n_dims = 2;
+  f.dims[1] = 5;
+  f.is_mirrorable = true;
+  return f;
+}
+
 void mynah_feature_mirror(mynah_feature *f, const int *from, const float *offset) {
   int64_t n = mynah_feature_size(f);
   f->is_mirrorable = true;

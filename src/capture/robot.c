@@ -16,6 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define CALM_RAD_S 2.0 /* of a joint whose file says no velocity: whatever comes first is gone to, not jumped to */
 #define TURN 6.283185307179586
 #define FILE_MAX 65536
 #define FIRST_ROUNDS 50 /* until every joint must have answered */
@@ -47,7 +48,7 @@ static double number(const mynah_json *j, const char *key, double fallback) {
 static mynah_status read_joint(const char *path, const mynah_json *j, mynah_joint *out) {
   int64_t id = mynah_json_to_integer(mynah_json_get(j, "id"), -1);
   *out = (mynah_joint){.id = (int)id, .zero = number(j, "zero", TURN / 2), .sign = mynah_json_to_bool(mynah_json_get(j, "reversed"), false) ? -1 : 1,
-                       .low = number(j, "low", -TURN / 2), .high = number(j, "high", TURN / 2), .velocity = number(j, "velocity", 0),
+                       .low = number(j, "low", -TURN / 2), .high = number(j, "high", TURN / 2), .velocity = number(j, "velocity", CALM_RAD_S),
                        .acceleration = number(j, "acceleration", 0), .jerk = number(j, "jerk", 0)};
   MYNAH_TRY(mynah_copy_text(out->name, sizeof out->name, mynah_json_to_string(mynah_json_get(j, "name"), "")));
   if (id < 0 || id > 252 || !out->name[0]) return mynah_fail(MYNAH_INVALID, "%s: a joint needs a name and an id of 0 … 252", path);

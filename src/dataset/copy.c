@@ -220,6 +220,15 @@ static mynah_status copy_file(mynah_dataset *from, mynah_dataset *to, const myna
   return MYNAH_OK;
 }
 
+/* What the classes of boxes are called goes along; all files have the first one's features. */
+static mynah_status copy_classes(mynah_dataset *from, mynah_dataset *to) {
+  mynah_str text = {0};
+  mynah_status status = mynah_dataset_get_note(from, "classes", &text);
+  if (status == MYNAH_OK) status = mynah_dataset_set_note(to, "classes", mynah_str_text(&text));
+  mynah_str_deinit(&text);
+  return status == MYNAH_NOT_FOUND ? MYNAH_OK : status;
+}
+
 static mynah_status copy_all(mynah_dataset *const *from, int n, const mynah_copy_options *o, mynah__import_file *file) {
   mynah_feature features[MYNAH__MAX_FEATURES];
   int map[MYNAH__MAX_FEATURES], n_features;
@@ -238,6 +247,7 @@ static mynah_status copy_all(mynah_dataset *const *from, int n, const mynah_copy
   for (int i = 0; i < n && status == MYNAH_OK; i++) status = copy_file(from[i], file->dataset, o, tags);
   if (status == MYNAH_OK && file->dataset->n_episodes == 0)
     status = mynah_fail(MYNAH_INVALID, "%s: no episode was chosen", file->out_path);
+  if (status == MYNAH_OK) status = copy_classes(from[0], file->dataset);
   if (status == MYNAH_OK) status = mynah_json_dump(tags, 0, &text);
   if (status == MYNAH_OK) status = mynah_dataset_set_note(file->dataset, "tags", mynah_str_text(&text));
   mynah_json_destroy(tags);

@@ -32,28 +32,13 @@ static void put_number(mynah_str *s, mynah_dtype dtype, const uint8_t *item) {
   else mynah_str_printf(s, dtype == MYNAH_F64 ? ",%.17g" : ",%.9g", mynah__to_double(dtype, item));
 }
 
-/* The stored bytes as a file of their own; raw pictures as PNG. */
 static mynah_status put_picture(mynah_dataset *d, const char *folder, int64_t e, int feature, int64_t t, mynah_str *s) {
-  char name[MYNAH_NAME_MAX + 64], path[MYNAH_PATH_MAX];
-  mynah_codec codec;
-  size_t bytes;
-  MYNAH_TRY(mynah__read_picture(d, &d->episodes[e], feature, t, &codec, &bytes));
-  snprintf(name, sizeof name, "%s_%lld_%06lld.%s", d->features[feature].name, (long long)d->episodes[e].id,
-           (long long)t, codec == MYNAH_CODEC_JPEG ? "jpg" : "png");
-  mynah_str_printf(s, ",%s", name);
-  MYNAH_TRY(mynah_path_join(path, sizeof path, folder, name));
-  mynah_str png = {0};
-  const mynah_feature *f = &d->features[feature];
-  mynah_status status = MYNAH_OK;
-  if (codec == MYNAH_CODEC_RAW)
-    status = mynah_png_encode(&(mynah_image){d->picture, (int)f->dims[1], (int)f->dims[0]}, &png);
-  FILE *file = status == MYNAH_OK ? fopen(path, "wbx") : NULL;
-  if (status == MYNAH_OK && !file) status = mynah_fail_errno(path, "cannot make");
-  if (status == MYNAH_OK)
-    status = mynah__put_bytes(file, path, png.data ? png.data : (char *)d->picture, png.data ? png.length : bytes);
-  if (file && fclose(file) != 0 && status == MYNAH_OK) status = mynah_fail_errno(path, "cannot be written");
-  mynah_str_deinit(&png);
-  return status;
+  char stem[MYNAH_NAME_MAX + 64];
+  const char *ending;
+  snprintf(stem, sizeof stem, "%s_%lld_%06lld", d->features[feature].name, (long long)d->episodes[e].id, (long long)t);
+  MYNAH_TRY(mynah__put_picture(d, folder, e, feature, t, stem, &ending));
+  mynah_str_printf(s, ",%s.%s", stem, ending);
+  return MYNAH_OK;
 }
 
 static mynah_status put_frame(mynah_dataset *d, const char *folder, int64_t e, int64_t t, mynah_str *s) {

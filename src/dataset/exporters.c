@@ -6,7 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const mynah_exporter *const exporters[] = {&mynah__export_csv, &mynah__export_lerobot, &mynah__export_npz,
+static const mynah_exporter *const exporters[] = {&mynah__export_csv,
+                                                  &mynah__export_lerobot,
+                                                  &mynah__export_npz,
+                                                  &mynah__export_yolo,
 #ifdef MYNAH_HAS_HDF5
                                                   &mynah__export_robomimic,
 #endif
@@ -48,6 +51,30 @@ mynah_status mynah__export_run(mynah_dataset *d, const char *out_path, const myn
 
 mynah_status mynah__put_bytes(FILE *file, const char *path, const void *data, size_t n) {
   return n == 0 || fwrite(data, 1, n, file) == n ? MYNAH_OK : mynah_fail_errno(path, "cannot be written");
+}
+
+mynah_status mynah__put_picture(mynah_dataset *d, const char *folder, int64_t e, int feature, int64_t t,
+                                const char *stem, const char **ending) {
+  char name[MYNAH_NAME_MAX + 96], path[MYNAH_PATH_MAX];
+  mynah_codec codec;
+  size_t bytes;
+  MYNAH_TRY(mynah__read_picture(d, &d->episodes[e], feature, t, &codec, &bytes));
+  const char *own = codec == MYNAH_CODEC_JPEG ? "jpg" : "png";
+  snprintf(name, sizeof name, "%s.%s", stem, own);
+  MYNAH_TRY(mynah_path_join(path, sizeof path, folder, name));
+  mynah_str png = {0};
+  const mynah_feature *f = &d->features[feature];
+  mynah_status status = MYNAH_OK;
+  if (codec == MYNAH_CODEC_RAW)
+    status = mynah_png_encode(&(mynah_image){d->picture, (int)f->dims[1], (int)f->dims[0]}, &png);
+  FILE *file = status == MYNAH_OK ? fopen(path, "wbx") : NULL;
+  if (status == MYNAH_OK && !file) status = mynah_fail_errno(path, "cannot make");
+  if (status == MYNAH_OK)
+    status = mynah__put_bytes(file, path, png.data ? png.data : (char *)d->picture, png.data ? png.length : bytes);
+  if (file && fclose(file) != 0 && status == MYNAH_OK) status = mynah_fail_errno(path, "cannot be written");
+  mynah_str_deinit(&png);
+  if (status == MYNAH_OK) *ending = own;
+  return status;
 }
 
 mynah_status mynah__close_file(FILE *file, const char *path, mynah_status status) {

@@ -90,6 +90,8 @@ void mynah__guard_end(mynah_dataset *d);
  */
 
 mynah_status mynah__create(const char *path, const mynah_dataset_config *config, bool is_bulk, mynah_dataset **out);
+/* An open writer becomes one that is made safe once, at its end. */
+mynah_status mynah__make_bulk(mynah_dataset *d);
 
 /* ---- sql.c: SQLite with our errors ------------------------------------------------------------------------------- */
 
@@ -114,6 +116,8 @@ mynah_status mynah__schema_create(mynah_dataset *d, const mynah_dataset_config *
 /* Header, version, tables word by word, and the structure of the small tables. */
 mynah_status mynah__schema_check(mynah_dataset *d);
 mynah_status mynah__load_meta(mynah_dataset *d);
+/* A note, in the transaction that may be open. */
+mynah_status mynah__put_note(mynah_dataset *d, const char *key, const char *text);
 mynah_status mynah__load_features(mynah_dataset *d);
 mynah_status mynah__save_features(mynah_dataset *d);
 mynah_status mynah__load_episodes(mynah_dataset *d);
@@ -144,34 +148,38 @@ mynah_status mynah__read_block(mynah_dataset *d, const mynah_episode *e, int64_t
 mynah_status mynah__read_picture(mynah_dataset *d, const mynah_episode *e, int feature, int64_t frame,
                                  mynah_codec *codec, size_t *bytes); /* into d->picture */
 
-/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------ */
+/* ---- edit.c, copy.c ------------------------------------------------------------------------------------------------
+ */
 
 /* An episode's tags, NULL if none; d's until it changes. */
 mynah_status mynah__tags_of(mynah_dataset *d, int64_t id, const mynah_json **out);
-/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are. */
+/* Frames first … last (negative: the end) of an episode, at rate_hz if that is over 0; pictures decoded or as they are.
+ */
 typedef struct mynah__copy {
   int64_t first, last;
   double rate_hz;
   bool is_reencoded;
 } mynah__copy;
 /* Feature k of `to` is feature map[k] of `from`, which may be the same file. */
-mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map, const mynah__copy *how,
-                                 int64_t *id);
+mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
+                                 const mynah__copy *how, int64_t *id);
 
 /* ---- importers.c ---------------------------------------------------------------------------------------------------
  */
 
-/* An import writes to OUT.part, which begin clears of a killed one's leavings; end closes it, renames it when status is
- * MYNAH_OK and removes it otherwise, passing the status on. */
+/* An import writes to OUT.part, which begin clears of a killed one's leavings (with may_resume, create does, unless it can go on from
+ * them); end closes it, renames it when status is MYNAH_OK and removes it otherwise, passing the status on; what may be resumed is kept
+ * after an interrupt. */
 typedef struct mynah__import_file {
   char out_path[MYNAH_PATH_MAX], part_path[MYNAH_PATH_MAX];
   mynah_dataset *dataset; /* made by create */
+  bool may_resume, is_resumed;
 } mynah__import_file;
 mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file);
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);
 mynah_status mynah__import_end(mynah__import_file *file, mynah_status status);
 extern const mynah_importer mynah__import_csv, mynah__import_lerobot, mynah__import_npz, mynah__import_rollouts,
-    mynah__import_tub, mynah__import_udacity, mynah__import_zarr;
+    mynah__import_tub, mynah__import_udacity, mynah__import_yolo, mynah__import_zarr;
 extern const mynah_importer mynah__import_aloha, mynah__import_minari, mynah__import_robomimic; /* with libhdf5 */
 
 #endif

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#define PI 3.14159265358979323846
+
 void mynah__augmentation_draw(const mynah_frames *f, const mynah_feed_config *c, mynah_rng *rng, mynah__augmentation *a) {
   /* Every number is drawn whether it is used or not, so that one key does not change what another one draws. */
   double u[14];
@@ -28,6 +30,14 @@ void mynah__augmentation_draw(const mynah_frames *f, const mynah_feed_config *c,
   for (int i = 0; i < 2; i++) v[i] = mynah_rng_uniform(rng);
   a->shadow_gain = 0.45 + 0.4 * v[0];
   a->shadow_is_left = v[1] < 0.5;
+  for (int i = 0; i < 6; i++) u[i] = mynah_rng_uniform(rng);
+  a->hue = 2 * PI * c->hue * (2 * u[0] - 1);
+  a->scale = 1 + c->scale * (2 * u[1] - 1);
+  a->is_turned = u[2] < c->turn_over;
+  a->is_mosaic = u[3] < c->mosaic;
+  a->mosaic_x = 0.3 + 0.4 * u[4];
+  a->mosaic_y = 0.3 + 0.4 * u[5];
+  for (int i = 0; i < 3; i++) a->partners[i] = mynah_rng_u64(rng);
 }
 
 /* out[x] = in[x - shift], the edge pixel repeated; mirrored when asked. */
@@ -60,12 +70,37 @@ static void saturate_row(uint8_t *row, int width, int gain) {
   }
 }
 
+/* Colours turned about the line of greys: a rotation matrix in 1/256. */
+static void turn_row(uint8_t *row, int width, double angle) {
+  double c = cos(angle), s = sin(angle) / sqrt(3), share = (1 - c) / 3;
+  int same = (int)lround(256 * (c + share)), next = (int)lround(256 * (share - s)), last = 256 - same - next;
+  for (int x = 0; x < width; x++) {
+    int r = row[3 * x], g = row[3 * x + 1], b = row[3 * x + 2];
+    row[3 * x] = saturate((same * r + next * g + last * b + 128) >> 8);
+    row[3 * x + 1] = saturate((last * r + same * g + next * b + 128) >> 8);
+    row[3 * x + 2] = saturate((next * r + last * g + same * b + 128) >> 8);
+  }
+}
+
 /* One side of a slanted line grows darker. */
 static void shade_row(const mynah__augmentation *a, uint8_t *row, int y, int width, int height) {
   double border = (a->shadow_top + (a->shadow_bottom - a->shadow_top) * y / height) * width;
   int at = border < 0 ? 0 : border > width ? width : (int)border, gain = (int)(a->shadow_gain * 256);
   if (a->shadow_is_left) scale_row(row, 3 * at, gain, 0);
   else scale_row(row + 3 * at, 3 * (width - at), gain, 0);
+}
+
+void mynah__augment_colors(const mynah__augmentation *a, uint8_t *picture, int width, int height) {
+  /* (v - 128) contrast + 128 + 255 brightness */
+  int gain = (int)lround(a->contrast * 256), offset = (int)lround((128 * (1 - a->contrast) + 255 * a->brightness) * 256) + 128;
+  int saturation = (int)lround(a->saturation * 256);
+  for (int y = 0; y < height; y++) {
+    uint8_t *row = picture + (size_t)y * (size_t)width * 3;
+    if (gain != 256 || offset != 128) scale_row(row, 3 * width, gain, offset);
+    if (saturation != 256) saturate_row(row, width, saturation);
+    if (a->hue != 0) turn_row(row, width, a->hue);
+    if (a->has_shadow) shade_row(a, row, y, width, height);
+  }
 }
 
 void mynah__augment_picture(const mynah__augmentation *a, const uint8_t *in, int width, int height, uint8_t *scratch,
@@ -79,16 +114,11 @@ void mynah__augment_picture(const mynah__augmentation *a, const uint8_t *in, int
     in = scratch;
   }
   int shift_x = (int)lround(a->shift_x * width), shift_y = (int)lround(a->shift_y * height);
-  /* (v - 128) contrast + 128 + 255 brightness */
-  int gain = (int)lround(a->contrast * 256), offset = (int)lround((128 * (1 - a->contrast) + 255 * a->brightness) * 256) + 128;
-  int saturation = (int)lround(a->saturation * 256);
   for (int y = 0; y < height; y++) {
     int from = y - shift_y;
     from = from < 0 ? 0 : from >= height ? height - 1 : from;
     uint8_t *row = out + (size_t)y * (size_t)width * 3;
     move_row(in + (size_t)from * (size_t)width * 3, width, shift_x, a->is_mirrored, row);
-    if (gain != 256 || offset != 128) scale_row(row, 3 * width, gain, offset);
-    if (saturation != 256) saturate_row(row, width, saturation);
-    if (a->has_shadow) shade_row(a, row, y, width, height);
   }
+  mynah__augment_colors(a, out, width, height);
 }

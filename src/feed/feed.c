@@ -85,6 +85,31 @@ static mynah_status put_picture(const mynah_feed *f, const mynah__column *c, con
   return MYNAH_OK;
 }
 
+/* The frame that sample `number` begins with. */
+static mynah__place place_of(const mynah_feed *f, const sample *s) { return (mynah__place){.episode = f->ranges[s->range].episode, .t = s->t}; }
+
+/* A picture and its boxes. */
+static mynah_status put_scene(const mynah_feed *f, int picture, const mynah__augmentation *a, const maker *m, const sample *own, uint8_t *out,
+                              float *boxes) {
+  const mynah__column *c = &f->frames->columns[picture], *b = &f->frames->columns[c->boxes];
+  int64_t n = mynah_feature_size(&b->feature);
+  int n_sources = f->options.is_training ? 4 : 1;
+  mynah__scene s = {.width = c->window.width, .height = c->window.height, .picture = out, .scratch = m->scratch, .boxes = boxes, .n_boxes = n / 5};
+  for (int i = 0; i < n_sources; i++) {
+    mynah__place at = place_of(f, i ? &f->samples[a->partners[i - 1] % (uint64_t)f->n_samples] : own);
+    at.buffer = i;
+    MYNAH_TRY(mynah__read_picture_of(f->frames, c, m->reader, &at, &s.sources[i].picture));
+    MYNAH_TRY(mynah__read_vector_of(f->frames, b, m->reader, &at, &s.sources[i].boxes));
+  }
+  if (f->options.is_training) {
+    mynah__scene_compose(a, &s);
+    return MYNAH_OK;
+  }
+  memcpy(out, s.sources[0].picture, c->frame_bytes);
+  memcpy(boxes, s.sources[0].boxes, (size_t)n * sizeof *boxes);
+  return MYNAH_OK;
+}
+
 static mynah_status put_sample(const mynah_feed *f, int64_t number, int64_t place, const maker *m, mynah_batch *batch) {
   const sample *s = sample_at(f, number);
   const mynah_range *r = &f->ranges[s->range];
@@ -96,9 +121,15 @@ static mynah_status put_sample(const mynah_feed *f, int64_t number, int64_t plac
   for (int i = 0; i < f->frames->n_columns; i++) {
     const mynah__column *c = &f->frames->columns[i];
     uint8_t *out = (uint8_t *)batch->data[i] + (size_t)place * (size_t)c->window.count * c->frame_bytes;
+    if (c->window.is_boxes) continue; /* they came with their picture */
+    if (c->boxes >= 0) {
+      float *boxes = (float *)batch->data[c->boxes] + place * mynah_feature_size(&f->frames->columns[c->boxes].feature);
+      MYNAH_TRY(put_scene(f, i, &a, m, s, out, boxes));
+      continue;
+    }
     for (int k = 0; k < c->window.count; k++, out += c->frame_bytes) {
       int64_t t = s->t + c->window.first + k, inside = t < r->from ? r->from : t >= r->to ? r->to - 1 : t;
-      mynah__place at = {r->episode, inside, a.view};
+      mynah__place at = {r->episode, inside, a.view, 0};
       if (c->window.is_padding_mask) *(float *)(void *)out = t == inside;
       else MYNAH_TRY(c->feature.is_image ? put_picture(f, c, &a, m, &at, out) : put_vector(f, c, &a, m, &at, out));
     }
@@ -113,7 +144,8 @@ static void make_batch(const mynah_feed *f, int64_t k, int worker, slot *to) {
   to->batch.number = k;
   to->batch.size = size;
   to->status = MYNAH_OK;
-  for (int64_t i = 0; i < size && to->status == MYNAH_OK; i++) to->status = put_sample(f, start + i, i, &m, &to->batch);
+  int64_t end = f->options.count > 0 && f->options.first + f->options.count < size ? f->options.first + f->options.count : size;
+  for (int64_t i = f->options.first; i < end && to->status == MYNAH_OK; i++) to->status = put_sample(f, start + i, i, &m, &to->batch);
   if (to->status != MYNAH_OK) snprintf(to->error, sizeof to->error, "%s", mynah_error());
 }
 

@@ -20,6 +20,7 @@ typedef struct mynah__column {
   uint8_t *pictures[MYNAH__VIEWS];    /* (n_resident, H, W, 3) */
   atomic_uchar *states[MYNAH__VIEWS]; /* (n_resident) */
   int shared_with;      /* column whose memory this one uses; -1: its own */
+  int boxes;            /* of a picture: the column of its boxes; -1: none */
 } mynah__column;
 
 struct mynah_frames {
@@ -38,16 +39,19 @@ struct mynah_frames {
 
 typedef struct mynah__reader {
   mynah_dataset *dataset; /* NULL until something is not in memory */
-  uint8_t *picture;       /* one */
+  uint8_t *picture;       /* (MYNAH__BUFFERS) for what is not kept */
   float *vector;
+  size_t picture_bytes, vector_size; /* of one */
 } mynah__reader;
 mynah_status mynah__reader_init(const mynah_frames *f, mynah__reader *r);
 void mynah__reader_deinit(mynah__reader *r);
+#define MYNAH__BUFFERS 4
 typedef struct mynah__place {
   int64_t episode, t;
-  int view; /* of pictures */
+  int view;   /* of pictures */
+  int buffer; /* what is read stays until the reader's next call with this one */
 } mynah__place;
-/* *out stays until the reader's next call. Fails: what reading fails with, MISMATCH (the file was changed). */
+/* Fails: what reading fails with, MISMATCH (the file was changed). */
 mynah_status mynah__read_picture_of(const mynah_frames *f, const mynah__column *c, mynah__reader *r, const mynah__place *at, const uint8_t **out);
 mynah_status mynah__read_vector_of(const mynah_frames *f, const mynah__column *c, mynah__reader *r, const mynah__place *at, const float **out);
 
@@ -61,10 +65,31 @@ typedef struct mynah__augmentation {
   bool has_shadow;
   double shadow_top, shadow_bottom, shadow_gain; /* the border's x at top and bottom, in widths */
   bool shadow_is_left;
+  double hue;                   /* rad */
+  double scale;                 /* pictures with boxes: times as large */
+  bool is_turned, is_mosaic;
+  double mosaic_x, mosaic_y;    /* where four pictures meet */
+  uint64_t partners[3];         /* of a mosaic, as numbers of any size */
 } mynah__augmentation;
 void mynah__augmentation_draw(const mynah_frames *f, const mynah_feed_config *c, mynah_rng *rng, mynah__augmentation *out);
 /* Shape: in, out (height,width,3); scratch as large */
 void mynah__augment_picture(const mynah__augmentation *a, const uint8_t *in, int width, int height, uint8_t *scratch,
                             uint8_t *out);
+
+/* Colours alone, in place. Shape: picture (height,width,3) */
+void mynah__augment_colors(const mynah__augmentation *a, uint8_t *picture, int width, int height);
+
+/* A picture with its boxes, put together from one source or, as a mosaic, from four. */
+typedef struct mynah__scene {
+  int width, height;
+  uint8_t *picture, *scratch; /* (height,width,3) */
+  float *boxes;               /* (n_boxes,5) */
+  int64_t n_boxes, n;         /* n: how many there are */
+  struct {
+    const uint8_t *picture; /* (height,width,3) */
+    const float *boxes;     /* (n_boxes,5) */
+  } sources[4];
+} mynah__scene;
+void mynah__scene_compose(const mynah__augmentation *a, mynah__scene *s);
 
 #endif

@@ -60,7 +60,7 @@ static mynah_status describe_columns(mynah_frames *f, const mynah_dataset *d, co
   for (int i = 0; i < n; i++) {
     mynah__column *c = &f->columns[f->n_columns++];
     const mynah_feature *feature = mynah_dataset_find(d, windows[i].feature);
-    *c = (mynah__column){.window = windows[i], .shared_with = -1};
+    *c = (mynah__column){.window = windows[i], .shared_with = -1, .boxes = -1};
     if (!feature) return mynah_fail(MYNAH_NOT_FOUND, "%s: has no feature '%s'", mynah_dataset_path(d), windows[i].feature);
     if (windows[i].count < 1 || windows[i].count > 4096) return mynah_fail(MYNAH_INVALID, "feed: a window of %d frames", windows[i].count);
     c->feature = *feature;
@@ -68,6 +68,11 @@ static mynah_status describe_columns(mynah_frames *f, const mynah_dataset *d, co
     else if (feature->is_image) c->frame_bytes = (size_t)windows[i].width * (size_t)windows[i].height * 3;
     else c->frame_bytes = windows[i].is_class ? sizeof(int32_t) : (size_t)mynah_feature_size(feature) * sizeof(float);
     f->can_mirror = f->can_mirror && feature->is_mirrorable;
+    if (windows[i].is_boxes) {
+      if (i == 0 || !c[-1].feature.is_image || c[-1].window.count != 1 || c->window.count != 1 || feature->n_dims != 2 || feature->dims[1] != 5)
+        return mynah_fail(MYNAH_INVALID, "feed: boxes '%s' do not follow one picture", feature->name);
+      c[-1].boxes = i;
+    }
     for (int k = 0; k < i && c->shared_with < 0; k++) {
       const mynah__column *o = &f->columns[k];
       bool is_same = strcmp(o->window.feature, c->window.feature) == 0 && o->shared_with < 0 && !o->window.is_padding_mask;
@@ -156,8 +161,10 @@ mynah_status mynah__reader_init(const mynah_frames *f, mynah__reader *r) {
     if (c->feature.is_image && c->frame_bytes > picture) picture = c->frame_bytes;
     if (!c->feature.is_image && n > vector) vector = n;
   }
-  r->picture = mynah_alloc(picture);
-  r->vector = mynah_alloc(vector * sizeof(float));
+  r->picture_bytes = picture;
+  r->vector_size = vector;
+  r->picture = mynah_alloc(MYNAH__BUFFERS * picture);
+  r->vector = mynah_alloc(MYNAH__BUFFERS * vector * sizeof(float));
   return r->picture && r->vector ? MYNAH_OK : MYNAH_NO_MEMORY;
 }
 
@@ -209,8 +216,9 @@ mynah_status mynah__read_picture_of(const mynah_frames *f, const mynah__column *
   MYNAH_TRY(need_dataset(f, r));
   /* Who comes while another one decodes it does so for itself: nobody waits. */
   bool is_ours = state && atomic_compare_exchange_strong(state, &empty, TAKEN);
-  *out = is_ours ? kept : r->picture;
-  mynah_status status = decode(c, r->dataset, view, at->episode, at->t, is_ours ? kept : r->picture);
+  uint8_t *to = is_ours ? kept : r->picture + (size_t)at->buffer * r->picture_bytes;
+  mynah_status status = decode(c, r->dataset, view, at->episode, at->t, to);
+  *out = to;
   if (is_ours) atomic_store_explicit(state, status == MYNAH_OK ? READY : EMPTY, memory_order_release);
   return status;
 }
@@ -236,6 +244,7 @@ mynah_status mynah__read_vector_of(const mynah_frames *f, const mynah__column *c
     atomic_store_explicit(state, status == MYNAH_OK ? READY : EMPTY, memory_order_release);
     return status;
   }
-  *out = r->vector;
-  return mynah_dataset_read(r->dataset, at->episode, c->feature.name, at->t, 1, r->vector);
+  float *to = r->vector + (size_t)at->buffer * r->vector_size;
+  *out = to;
+  return mynah_dataset_read(r->dataset, at->episode, c->feature.name, at->t, 1, to);
 }

@@ -8,6 +8,8 @@
 
 #include <mynah/graph.h>
 
+#include <string.h>
+
 #define MYNAH__MAX_INPUTS 12
 #define MYNAH__MAX_OUTPUTS 4
 
@@ -53,7 +55,7 @@ typedef struct mynah__step {
   bool is_weight[MYNAH__MAX_INPUTS]; /* input lies in the weights: changes only between runs */
   bool is_frozen;                    /* and not even then */
   bool is_training;
-  mynah_dtype precision;
+  mynah_dtype precision; /* of a product's operands when BF16: sums, results and all else are floats */
   int n_threads;
   const mynah__unary *post; /* NULL: none */
   double post_parameters[2];
@@ -111,7 +113,22 @@ struct mynah__op {
   uint32_t in_place;     /* bit i: output 0 may overwrite input i (same size) */
   bool is_random;        /* call->seed and position are set anew for each run */
   bool is_training_only; /* outside training, output 0 is input 0 and the node vanishes */
+  bool is_product;       /* of matrices or filters: its operands are rounded in a BF16 program */
 };
+
+/* The nearest bfloat16, ties to even; NaN stays NaN. Its bits are the upper half of those of a float. */
+static inline uint16_t mynah__bf16_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  if (x != x) return (uint16_t)(bits >> 16 | 0x40); /* quiet, and not rounded to infinity */
+  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+static inline float mynah__bf16_value(uint16_t half) {
+  uint32_t bits = (uint32_t)half << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
 
 /* Generic node builder used by ops/ and autodiff: adds a node, runs the op's shape rule; output k of it. */
 mynah_node mynah__add_node(mynah_graph *g, const mynah__op *op, const mynah__attributes *a, const mynah_node *in,

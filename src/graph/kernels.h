@@ -16,7 +16,7 @@
   K(layer_norm) K(layer_norm_grad) K(group_norm) K(group_norm_grad) K(batch_norm) K(batch_norm_grad)                   \
   K(softmax) K(softmax_grad) K(log_softmax) K(log_softmax_grad)                                                        \
   K(mse) K(mse_grad) K(l1) K(l1_grad) K(huber) K(huber_grad) K(cross_entropy) K(cross_entropy_grad)                    \
-  K(gaussian_nll) K(gaussian_nll_grad) K(gmm_nll) K(gmm_nll_grad)
+  K(gaussian_nll) K(gaussian_nll_grad) K(gmm_nll) K(gmm_nll_grad) K(assign_cells) K(detect_loss) K(detect_loss_grad)
 
 #define MYNAH__DECLARE_REF(name) extern const mynah__kernel mynah__ref32_##name, mynah__ref64_##name;
 MYNAH__REF_KERNELS(MYNAH__DECLARE_REF)
@@ -29,7 +29,7 @@ MYNAH__REF_KERNELS(MYNAH__DECLARE_REF)
   K(sum) K(layer_norm) K(layer_norm_grad) K(softmax) K(softmax_grad) K(log_softmax) K(log_softmax_grad)                \
   K(mse) K(mse_grad) K(l1) K(l1_grad) K(huber) K(huber_grad) K(gmm_nll) K(gmm_nll_grad)                                \
   K(copy) K(concat) K(slice) K(slice_grad) K(permute) K(broadcast) K(dropout) K(gaussian_noise)                         \
-  K(group_norm) K(group_norm_grad) K(max_pool) K(max_pool_grad) K(random_normal) K(random_index) K(gather) K(gather_grad)
+  K(group_norm) K(group_norm_grad) K(batch_norm) K(batch_norm_grad) K(max_pool) K(max_pool_grad) K(random_normal) K(random_index) K(gather) K(gather_grad)
 #define MYNAH__DECLARE_FAST(name) extern const mynah__kernel mynah__fast_##name;
 MYNAH__FAST_KERNELS(MYNAH__DECLARE_FAST)
 #undef MYNAH__DECLARE_FAST

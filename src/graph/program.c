@@ -151,6 +151,11 @@ static void fold(mynah__compiler *c, mynah__program_step *st) {
   }
 }
 
+/* Only products compute in bfloat16. */
+static mynah_dtype step_precision(const mynah__compiler *c, const mynah__op *op) {
+  return c->config->precision == MYNAH_BF16 && !op->is_product ? MYNAH_F32 : c->config->precision;
+}
+
 static void describe_step(mynah__compiler *c, size_t index, mynah__program_step *st) {
   const mynah_graph *g = c->g;
   const mynah__node *n = &g->nodes[index];
@@ -158,7 +163,7 @@ static void describe_step(mynah__compiler *c, size_t index, mynah__program_step 
   *step = (mynah__step){.op = n->op, .a = n->a, .n_in = n->n_in, .n_out = n->n_out, .residual = -1};
   step->is_training = g->is_training;
   step->is_frozen = c->config->is_frozen && !g->is_training;
-  step->precision = c->config->precision;
+  step->precision = step_precision(c, n->op);
   step->n_threads = c->config->n_threads > 0 ? c->config->n_threads : 1;
   st->node = (int32_t)index;
   for (int i = 0; i < n->n_in; i++) {
@@ -197,7 +202,7 @@ static void add_copy(mynah__compiler *c, int32_t from, int32_t to, mynah__tensor
   mynah__program_step *st = &c->p->steps[c->p->n_steps++];
   *st = (mynah__program_step){.step = {.op = &mynah__op_copy, .n_in = 1, .n_out = 1, .residual = -1}};
   st->step.is_training = true;
-  st->step.precision = c->config->precision;
+  st->step.precision = step_precision(c, &mynah__op_copy);
   st->step.n_threads = 1;
   st->step.in[0] = st->step.out[0] = t;
   st->step.is_weight[0] = c->place[c->root[from]].where == MYNAH__AT_WEIGHT;
@@ -294,8 +299,8 @@ mynah_status mynah_compile(const mynah_graph *g, const mynah_compile_config *con
   MYNAH_TRY(mynah_graph_status(g));
   if (!config) config = &defaults;
   if (g->n_outputs == 0) return mynah_fail(MYNAH_INVALID, "compile: the graph has no output");
-  if (config->precision != MYNAH_F32 && config->precision != MYNAH_F64)
-    return mynah_fail(MYNAH_UNSUPPORTED, "compile: precision %s: float32 or float64 are possible",
+  if (config->precision != MYNAH_F32 && config->precision != MYNAH_BF16 && config->precision != MYNAH_F64)
+    return mynah_fail(MYNAH_UNSUPPORTED, "compile: precision %s: float32, bfloat16 or float64 are possible",
                       mynah_dtype_name(config->precision));
   mynah__compiler c = {.g = g, .config = config, .n_ids = g->n_values + g->n_outputs};
   c.p = mynah_calloc(1, sizeof *c.p);

@@ -135,6 +135,10 @@ static mynah_status keep_policy(mynah_trainer *t) {
 
 mynah_status mynah__checkpoint_save(mynah_trainer *t, bool is_best) {
   char folder[MYNAH_PATH_MAX], temporary[MYNAH_PATH_MAX], final[MYNAH_PATH_MAX], name[32];
+  MYNAH_TRY(mynah__part_gather(t, t->first));
+  MYNAH_TRY(mynah__part_gather(t, t->second));
+  if (t->average) MYNAH_TRY(mynah__part_gather(t, mynah_weights_data(t->average)));
+  t->checkpoint_step = t->cursor.step;
   if (!t->folder[0]) return MYNAH_OK;
   snprintf(name, sizeof name, "%lld", (long long)t->cursor.step);
   MYNAH_TRY(mynah_path_join(folder, sizeof folder, t->folder, "checkpoints"));
@@ -211,10 +215,26 @@ static mynah_status load_folder(mynah_trainer *t, const char *folder) {
   return status == MYNAH_OK ? MYNAH_OK : mynah_error_context(status, "%s", path);
 }
 
-mynah_status mynah__checkpoint_load(mynah_trainer *t) {
+/* What was loaded, from rank 0 to all. */
+static mynah_status share_state(mynah_trainer *t, mynah_status status) {
+  mynah_weights *w = t->task.weights;
+  int64_t n = mynah_weights_n_trained(w), all = mynah_weights_n_floats(w);
+  int32_t told = (int32_t)status;
+  MYNAH_TRY(mynah__part_share(t, &told, 1));
+  if (told != MYNAH_OK)
+    return status == MYNAH_OK ? mynah_fail((mynah_status)told, "rank 0 has loaded no checkpoint") : status;
+  MYNAH_TRY(mynah__part_share(t, &t->cursor, sizeof t->cursor / 4));
+  MYNAH_TRY(mynah__part_share(t, mynah_weights_data(w), all));
+  MYNAH_TRY(mynah__part_share(t, t->first, n));
+  MYNAH_TRY(mynah__part_share(t, t->second, n));
+  return t->average ? mynah__part_share(t, mynah_weights_data(t->average), all) : MYNAH_OK;
+}
+
+static mynah_status load_last(mynah_trainer *t) {
   char folder[MYNAH_PATH_MAX];
   int64_t *steps = NULL;
   size_t n = 0;
+  if (!t->folder[0]) return mynah_fail(MYNAH_NOT_FOUND, "a run without a folder has no checkpoint");
   MYNAH_TRY(mynah_path_join(folder, sizeof folder, t->folder, "checkpoints"));
   if (!mynah_file_exists(folder)) return mynah_fail(MYNAH_NOT_FOUND, "%s: has no checkpoint yet", t->folder);
   MYNAH_TRY(list_steps(folder, "", &steps, &n));
@@ -228,6 +248,13 @@ mynah_status mynah__checkpoint_load(mynah_trainer *t) {
     mynah_log(MYNAH_LOG_WARNING, "%s; trying an older checkpoint", mynah_error());
   }
   mynah_free(steps);
-  if (status == MYNAH_OK) mynah_binding_refresh(t->train.binding, t->pool);
   return status;
+}
+
+mynah_status mynah__checkpoint_load(mynah_trainer *t) {
+  mynah_status status = t->part.ranks.index == 0 ? load_last(t) : MYNAH_OK;
+  MYNAH_TRY(share_state(t, status));
+  t->checkpoint_step = t->cursor.step;
+  mynah_binding_refresh(t->train.binding, t->pool);
+  return MYNAH_OK;
 }

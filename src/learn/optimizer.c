@@ -42,29 +42,32 @@ mynah_status mynah__optimizer_create(mynah_trainer *t) {
   t->first = mynah_calloc(n, sizeof *t->first);
   t->second = mynah_calloc(n, sizeof *t->second);
   t->squares = mynah_calloc((size_t)t->n_pieces, sizeof *t->squares);
-  t->gradients = mynah_calloc((size_t)t->n_shards, sizeof *t->gradients);
-  if (!t->gradient || !t->first || !t->second || !t->squares || !t->gradients) return MYNAH_NO_MEMORY;
-  for (int s = 0; s < t->n_shards; s++) t->gradients[s] = mynah_state_gradients(t->train.states[s]);
+  if (!t->gradient || !t->first || !t->second || !t->squares) return MYNAH_NO_MEMORY;
+  MYNAH_TRY(mynah__part_floats(t));
   return t->config.ema == MYNAH_EMA_NONE ? MYNAH_OK : mynah_weights_copy(t->task.weights, &t->average);
 }
 
 static void sum_piece(void *context, int task, int worker) {
   mynah_trainer *t = context;
-  const mynah__piece *p = &t->pieces[task];
-  const float *shards[1024];
+  int i = t->part.first_piece + task;
+  const mynah__piece *p = &t->pieces[i];
+  const float *in[1024];
   (void)worker;
   uint64_t floats = mynah_flush_denormals();
-  for (int s = 0; s < t->n_shards; s++) shards[s] = t->gradients[s] + p->offset;
-  mynah_sweep_tree_sum(t->n_shards, shards, 1 / (float)t->n_shards, p->n, t->gradient + p->offset);
-  t->squares[task] = mynah_sweep_sum_squares(p->n, t->gradient + p->offset);
+  for (int s = 0; s < t->part.n_sources; s++) in[s] = t->part.sources[s] + (p->offset - t->part.offset);
+  mynah_sweep_tree_sum(t->part.n_sources, in, 1 / (float)t->n_shards, p->n, t->gradient + p->offset);
+  t->squares[i] = mynah_sweep_sum_squares(p->n, t->gradient + p->offset);
   mynah_restore_denormals(floats);
 }
 
-void mynah__sum_gradients(mynah_trainer *t) {
-  mynah_pool_run(t->pool, t->n_pieces, sum_piece, t);
+mynah_status mynah__sum_gradients(mynah_trainer *t) {
+  MYNAH_TRY(mynah__part_exchange(t));
+  mynah_pool_run(t->pool, t->part.n_pieces, sum_piece, t);
+  MYNAH_TRY(mynah__part_gather_squares(t));
   double total = 0;
   for (int i = 0; i < t->n_pieces; i++) total += t->squares[i];
   t->norm = sqrt(total);
+  return MYNAH_OK;
 }
 
 /* What a sweep of one step needs: the optimiser's numbers, and the average's decay (0 … 1; negative: not now). */
@@ -78,7 +81,7 @@ typedef struct sweep {
 static void update_piece(void *context, int task, int worker) {
   const sweep *s = context;
   mynah_trainer *t = s->t;
-  const mynah__piece *p = &t->pieces[task];
+  const mynah__piece *p = &t->pieces[t->part.first_piece + task];
   float *w = mynah_weights_data(t->task.weights) + p->offset;
   (void)worker;
   uint64_t floats = mynah_flush_denormals();
@@ -106,7 +109,7 @@ static float ema_decay(mynah_trainer *t) {
   return (float)pow(fmin(c->ema_decay, (1 + (double)s) / (10 + (double)s)), (double)c->ema_every);
 }
 
-void mynah__update_weights(mynah_trainer *t) {
+mynah_status mynah__update_weights(mynah_trainer *t) {
   const mynah_train_config *c = &t->config;
   double clip = c->clip > 0 ? fmin(1, c->clip / (t->norm + 1e-6)) : 1;
   float lr = (float)mynah_learning_rate(c, t->cursor.step, t->n_steps), beta1 = (float)c->beta1, beta2 = (float)c->beta2;
@@ -118,5 +121,6 @@ void mynah__update_weights(mynah_trainer *t) {
                         .gradient_scale = (float)clip, .is_decoupled = c->optimizer == MYNAH_OPTIMIZER_ADAMW};
   s.sgd = (mynah_sgd){.lr = lr, .momentum = (float)c->momentum, .decay = (float)c->decay, .gradient_scale = (float)clip,
                       .is_nesterov = c->nesterov, .is_first = t->cursor.step == 0};
-  mynah_pool_run(t->pool, t->n_pieces, update_piece, &s);
+  mynah_pool_run(t->pool, t->part.n_pieces, update_piece, &s);
+  return mynah__part_gather(t, mynah_weights_data(t->task.weights));
 }

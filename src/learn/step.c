@@ -17,6 +17,7 @@ static mynah_status compile(mynah_trainer *t, int64_t batch, bool is_training, m
     status = is_training ? mynah_differentiate(g, loss) : mynah_graph_status(g);
   }
   mynah_compile_config config = mynah_compile_default();
+  config.precision = t->task.precision;
   if (status == MYNAH_OK) status = mynah_compile(g, &config, out);
   mynah_graph_destroy(g);
   return status;
@@ -93,6 +94,16 @@ void mynah__engine_run(const mynah_trainer *t, const mynah__engine *e, int state
 
 /* ---- batch-norm buffers ---------------------------------------------------------------------------------------------- */
 
+/* With ranks the outputs of all shards are rows of one array. */
+static mynah_status spread_updates(mynah_trainer *t) {
+  mynah__part *p = &t->part;
+  p->updates = mynah_calloc((size_t)t->n_shards, (size_t)p->n_updates * sizeof *p->updates);
+  if (!p->updates) return MYNAH_NO_MEMORY;
+  for (int i = 0; i < t->n_updates; i++)
+    for (int s = 0; s < t->n_shards; s++) t->updates[i].outputs[s] = p->updates + s * p->n_updates + t->updates[i].at;
+  return MYNAH_OK;
+}
+
 mynah_status mynah__updates_create(mynah_trainer *t) {
   size_t capacity = 0;
   for (int i = 0; i < mynah_program_n_outputs(t->train.program); i++) {
@@ -102,11 +113,23 @@ mynah_status mynah__updates_create(mynah_trainer *t) {
     if (!info) return mynah_fail(MYNAH_INTERNAL, "training: '%s' updates no weight", name);
     MYNAH_TRY(mynah_grow((void **)&t->updates, &capacity, (size_t)t->n_updates + 1, sizeof *t->updates));
     mynah__update *u = &t->updates[t->n_updates++];
-    *u = (mynah__update){info->offset, info->size, mynah_calloc((size_t)t->n_shards, sizeof *u->outputs)};
-    if (!u->outputs) return MYNAH_NO_MEMORY;
-    for (int s = 0; s < t->n_shards; s++) u->outputs[s] = mynah_state_output(t->train.states[s], name);
+    *u = (mynah__update){.offset = info->offset, .size = info->size, .at = t->part.n_updates};
+    u->outputs = mynah_calloc((size_t)t->n_shards, sizeof *u->outputs);
+    u->own = mynah_calloc((size_t)t->part.n_shards, sizeof *u->own);
+    if (!u->outputs || !u->own) return MYNAH_NO_MEMORY;
+    for (int s = 0; s < t->part.n_shards; s++) u->outputs[s] = u->own[s] = mynah_state_output(t->train.states[s], name);
+    t->part.n_updates += u->size;
   }
-  return MYNAH_OK;
+  return t->part.ranks.count > 1 && t->n_updates > 0 ? spread_updates(t) : MYNAH_OK;
+}
+
+/* Own outputs to their rows, which go to all ranks with the gradients. */
+static void put_updates(mynah_trainer *t) {
+  for (int i = 0; i < t->n_updates && t->part.updates; i++) {
+    const mynah__update *u = &t->updates[i];
+    for (int s = 0; s < t->part.n_shards; s++)
+      memcpy(t->part.updates + (t->part.first_shard + s) * t->part.n_updates + u->at, u->own[s], (size_t)u->size * sizeof(float));
+  }
 }
 
 /* Buffers become the mean over shards; the average takes them as they are. */
@@ -123,22 +146,28 @@ static void apply_updates(mynah_trainer *t) {
 
 static void run_shard(void *context, int task, int worker) {
   mynah_trainer *t = context;
+  int shard = t->part.first_shard + task;
   (void)worker;
-  mynah_state_seed(t->train.states[task], (uint64_t)t->config.seed, (uint64_t)t->cursor.step * (uint64_t)t->n_shards + (uint64_t)task);
-  mynah__engine_run(t, &t->train, task, &t->batch, task * t->shard_batch);
+  mynah_state_seed(t->train.states[task], (uint64_t)t->config.seed, (uint64_t)t->cursor.step * (uint64_t)t->n_shards + (uint64_t)shard);
+  mynah__engine_run(t, &t->train, task, &t->batch, shard * t->shard_batch);
+  t->part.told[shard] = (mynah__told){(double)t->train.losses[task][0], mynah_is_interrupted()};
 }
 
 mynah_status mynah__step(mynah_trainer *t, bool *is_good) {
   MYNAH_TRY(mynah_feed_next(t->feed, &t->batch));
-  mynah_pool_run(t->pool, t->n_shards, run_shard, t);
+  mynah_pool_run(t->pool, t->part.n_shards, run_shard, t);
   mynah_feed_release(t->feed, &t->batch);
+  put_updates(t);
+  MYNAH_TRY(mynah__sum_gradients(t));
   t->loss = 0;
-  for (int s = 0; s < t->n_shards; s++) t->loss += (double)t->train.losses[s][0];
+  for (int s = 0; s < t->n_shards; s++) {
+    t->loss += t->part.told[s].loss;
+    t->is_ending = t->is_ending || t->part.told[s].is_interrupted != 0;
+  }
   t->loss /= t->n_shards;
-  mynah__sum_gradients(t);
   *is_good = isfinite(t->loss) && isfinite(t->norm);
   if (*is_good) {
-    mynah__update_weights(t);
+    MYNAH_TRY(mynah__update_weights(t));
     apply_updates(t);
     mynah_binding_refresh(t->train.binding, t->pool);
   }

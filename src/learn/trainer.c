@@ -24,6 +24,7 @@ static mynah_status check_config(mynah_trainer *t) {
   if (c->batch % t->n_shards != 0 || t->n_shards > c->batch)
     return mynah_fail(MYNAH_INVALID, "batch=%lld cannot be cut into shards=%d equal parts", (long long)c->batch, t->n_shards);
   t->shard_batch = c->batch / t->n_shards;
+  MYNAH_TRY(mynah__part_shards(t));
   t->n_threads = c->threads > 0 ? (int)c->threads : mynah_cpu_count();
   if (t->task.n_windows < 1 || t->task.n_windows > 32) return mynah_fail(MYNAH_INVALID, "training: 1 … 32 windows");
   return MYNAH_OK;
@@ -64,7 +65,8 @@ static mynah_status find_windows(mynah_trainer *t, bool *has_pictures) {
 static mynah_status create_feed(mynah_trainer *t, bool has_pictures) {
   const mynah_split *s = t->task.split;
   mynah_feed_options o = {.ranges = s->train, .n_ranges = s->n_train, .batch = t->config.batch,
-                          .seed = (uint64_t)t->config.seed, .is_training = true};
+                          .seed = (uint64_t)t->config.seed, .is_training = true,
+                          .first = t->part.first_shard * t->shard_batch, .count = t->part.n_shards * t->shard_batch};
   o.n_workers = (int)t->task.feed->feed_workers;
   /* Vectors alone are put together in no time; pictures want threads of their own. */
   if (o.n_workers == 0 && has_pictures) o.n_workers = t->n_threads;
@@ -91,11 +93,12 @@ static mynah_status fill_trainer(mynah_trainer *t, bool resume) {
   MYNAH_TRY(open_folder(t, resume));
   MYNAH_TRY(mynah_pool_create(t->n_threads, &t->pool));
   MYNAH_TRY(find_windows(t, &has_pictures));
-  MYNAH_TRY(mynah__engine_create(t, t->shard_batch, t->n_shards, true, t->task.weights, &t->train));
+  MYNAH_TRY(mynah__engine_create(t, t->shard_batch, t->part.n_shards, true, t->task.weights, &t->train));
   MYNAH_TRY(mynah__optimizer_create(t));
   MYNAH_TRY(mynah__updates_create(t));
   MYNAH_TRY(create_feed(t, has_pictures));
   MYNAH_TRY(mynah__validation_create(t));
+  MYNAH_TRY(mynah__part_check(t));
   t->cursor = (mynah__cursor){.best_loss = INFINITY, .best_score = -INFINITY, .last_loss = NAN};
   if (resume) {
     mynah_status status = mynah__checkpoint_load(t);
@@ -113,7 +116,8 @@ mynah_status mynah_trainer_create(const mynah_train_config *config, const mynah_
   if (!t) return MYNAH_NO_MEMORY;
   t->config = *config;
   t->task = *task;
-  mynah_status status = mynah_copy_text(t->folder, sizeof t->folder, folder ? folder : "");
+  /* Rank 0 alone writes. */
+  mynah_status status = mynah_copy_text(t->folder, sizeof t->folder, folder && mynah_ranks_now().index == 0 ? folder : "");
   if (status == MYNAH_OK) status = fill_trainer(t, resume);
   if (status != MYNAH_OK) {
     mynah_trainer_destroy(t);
@@ -131,14 +135,17 @@ void mynah_trainer_destroy(mynah_trainer *t) {
   mynah__engine_destroy(&t->valid);
   mynah__engine_destroy(&t->rest);
   mynah_weights_destroy(t->average);
-  for (int i = 0; i < t->n_updates; i++) mynah_free(t->updates[i].outputs);
+  for (int i = 0; i < t->n_updates; i++) {
+    mynah_free(t->updates[i].outputs);
+    mynah_free(t->updates[i].own);
+  }
+  mynah__part_destroy(&t->part);
   mynah_free(t->updates);
   mynah_free(t->gradient);
   mynah_free(t->first);
   mynah_free(t->second);
   mynah_free(t->pieces);
   mynah_free(t->squares);
-  mynah_free(t->gradients);
   mynah_pool_destroy(t->pool);
   if (t->metrics) fclose(t->metrics);
   mynah_free(t);
@@ -151,7 +158,7 @@ static mynah_status handle_bad_step(mynah_trainer *t) {
   t->cursor.n_nonfinite++;
   if (++t->n_bad_in_a_row < BAD_IN_A_ROW) return MYNAH_OK;
   int64_t step = t->cursor.step;
-  if (t->has_rewound || !t->folder[0] || mynah__checkpoint_load(t) != MYNAH_OK)
+  if (t->has_rewound || mynah__checkpoint_load(t) != MYNAH_OK)
     return mynah_fail(MYNAH_NONFINITE, "training: loss or gradient was not finite %d times up to step %lld: a smaller lr or "
                       "clip may help", BAD_IN_A_ROW, (long long)step);
   mynah_log(MYNAH_LOG_WARNING, "training: not finite at step %lld: back to step %lld", (long long)step, (long long)t->cursor.step);
@@ -165,7 +172,8 @@ static mynah_status timed_step(mynah_trainer *t) {
   bool is_good = true;
   int64_t start = mynah_now_ns();
   MYNAH_TRY(mynah__step(t, &is_good));
-  t->step_seconds += (double)(mynah_now_ns() - start) * 1e-9;
+  t->step_ns = mynah_now_ns() - start;
+  t->step_seconds += (double)t->step_ns * 1e-9;
   if (!is_good) return handle_bad_step(t);
   t->n_bad_in_a_row = 0;
   t->cursor.log_loss += t->loss;
@@ -216,11 +224,18 @@ static mynah_status save_policy(mynah_trainer *t, const char *name) {
   return t->task.save(t->task.context, mynah__acting(t), NULL, path);
 }
 
-/* Closed loop: the policy file is the best one so far. */
+/* Closed loop: the policy file is the best one so far. Rank 0 does it. */
 static mynah_status evaluate(mynah_trainer *t, bool *is_best) {
   double score = 0;
   mynah_json *details = NULL;
-  MYNAH_TRY(t->task.evaluate(t->task.context, mynah__acting(t), t->cursor.step, &score, &details));
+  if (t->average) MYNAH_TRY(mynah__part_gather(t, mynah_weights_data(t->average)));
+  if (t->part.ranks.index == 0)
+    MYNAH_TRY(t->task.evaluate(t->task.context, mynah__acting(t), t->cursor.step, &score, &details));
+  mynah_status status = mynah__part_share(t, &score, sizeof score / 4);
+  if (status != MYNAH_OK) {
+    mynah_json_destroy(details);
+    return status;
+  }
   *is_best = score > t->cursor.best_score || t->cursor.best_step == 0;
   if (*is_best) {
     t->cursor.best_score = isnan(score) ? -INFINITY : score;
@@ -263,7 +278,9 @@ static mynah_status run_steps(mynah_trainer *t, const mynah_progress *progress, 
     MYNAH_TRY(timed_step(t));
     if (t->cursor.step > t->start_step) MYNAH_TRY(between_steps(t, valid_loss));
     tell(t, progress, &told_ns, *valid_loss);
-    if (!mynah_is_interrupted() || t->cursor.step == t->n_steps) continue;
+    /* Ranks end at the same step, by what they told each other. */
+    bool is_ending = t->part.ranks.count > 1 ? t->is_ending : mynah_is_interrupted();
+    if (!is_ending || t->cursor.step == t->n_steps) continue;
     MYNAH_TRY(mynah__checkpoint_save(t, false));
     return mynah_fail(MYNAH_INTERRUPTED, "training: interrupted at step %lld of %lld; a checkpoint was saved in %s",
                       (long long)t->cursor.step, (long long)t->n_steps, t->folder);
@@ -294,6 +311,7 @@ mynah_status mynah_trainer_run(mynah_trainer *t, const mynah_progress *progress,
   double valid_loss = NAN;
   MYNAH_TRY(run_steps(t, progress, &valid_loss));
   if (isnan(valid_loss)) MYNAH_TRY(mynah__validate(t, &valid_loss)); /* resumed after the last step */
+  if (t->average) MYNAH_TRY(mynah__part_gather(t, mynah_weights_data(t->average)));
   MYNAH_TRY(save_policy(t, t->task.evaluate ? "policy-last.safetensors" : "policy.safetensors"));
   if (t->average)
     memcpy(mynah_weights_data(t->task.weights), mynah_weights_const_data(t->average),

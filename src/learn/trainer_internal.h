@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Inside learn: the trainer's parts, a file each: step, optimizer, evaluate, checkpoint, metrics. */
+/* Inside learn: the trainer's parts, a file each: step, optimizer, ranks, evaluate, checkpoint, metrics. */
 #ifndef MYNAH_LEARN_TRAINER_INTERNAL_H
 #define MYNAH_LEARN_TRAINER_INTERNAL_H
 
@@ -29,9 +29,28 @@ typedef struct mynah__engine {
 
 /* A batch-norm buffer whose new value is an output of each shard. */
 typedef struct mynah__update {
-  int64_t offset, size;
-  const float **outputs; /* [shard] */
+  int64_t offset, size, at;     /* in the weights, floats, in a row of all updates */
+  const float **outputs, **own; /* [shard]: what the mean is of; [own shard]: what the states put out */
 } mynah__update;
+
+/* What ranks tell each other of a shard in each step. */
+typedef struct mynah__told {
+  double loss, is_interrupted;
+} mynah__told;
+
+/* The part of the work that is this rank's; alone, all of it. */
+typedef struct mynah__part {
+  mynah_ranks ranks;
+  int first_shard, n_shards, block; /* block: shards whose sum is sent as one */
+  int first_piece, n_pieces;
+  int64_t offset;         /* in the weights, of the first piece */
+  int n_sources;
+  const float **sources;  /* [source]: what a gradient is the sum of, from offset on */
+  float *sums, *received; /* (own blocks, n_trained), (other blocks, floats of the pieces); NULL when not needed */
+  mynah__told *told;      /* [shard] */
+  float *updates;         /* (shards, n_updates); NULL alone */
+  int64_t n_updates;
+} mynah__part;
 
 /* What a checkpoint keeps besides the flat arrays. */
 typedef struct mynah__cursor {
@@ -56,8 +75,8 @@ struct mynah_trainer {
   float *gradient, *first, *second; /* (n_trained): summed gradient, optimiser moments */
   mynah__piece *pieces;
   int n_pieces;
-  double *squares;         /* [piece] */
-  const float **gradients; /* [shard] */
+  double *squares; /* [piece] */
+  mynah__part part;
   mynah__update *updates;
   int n_updates;
   mynah_batch batch; /* of the step at work */
@@ -65,8 +84,10 @@ struct mynah_trainer {
   double loss, norm; /* of the step at work */
   FILE *metrics;
   bool was_resumed;
-  int64_t start_step;
+  int64_t start_step, checkpoint_step; /* checkpoint_step: of the last one */
   double step_seconds;
+  int64_t step_ns; /* of the last step */
+  bool is_ending;  /* some rank was interrupted */
   int n_bad_in_a_row;
   bool has_rewound;
 };
@@ -84,11 +105,26 @@ mynah_status mynah__step(mynah_trainer *t, bool *is_good);
 /* optimizer.c */
 mynah_status mynah__optimizer_create(mynah_trainer *t);
 /* Sums gradients over shards, in pieces; sets norm. */
-void mynah__sum_gradients(mynah_trainer *t);
+mynah_status mynah__sum_gradients(mynah_trainer *t);
 /* Clips, updates weights and average. */
-void mynah__update_weights(mynah_trainer *t);
+mynah_status mynah__update_weights(mynah_trainer *t);
 /* The weights that act. */
 mynah_weights *mynah__acting(mynah_trainer *t);
+
+/* ranks.c. Alone these do nothing. All ranks call the same in the same order; each fails with IO when one is lost. */
+mynah_status mynah__part_shards(mynah_trainer *t); /* needs n_shards */
+mynah_status mynah__part_floats(mynah_trainer *t); /* needs pieces and engines */
+void mynah__part_destroy(mynah__part *p);
+/* All train the same; afterwards all have the weights of rank 0. Fails: MISMATCH. */
+mynah_status mynah__part_check(mynah_trainer *t);
+/* Rank 0's data (words of 4 bytes) to all. */
+mynah_status mynah__part_share(const mynah_trainer *t, void *data, int64_t n_words);
+/* Fills received, told and updates. */
+mynah_status mynah__part_exchange(mynah_trainer *t);
+mynah_status mynah__part_gather_told(mynah_trainer *t);
+mynah_status mynah__part_gather_squares(mynah_trainer *t);
+/* Every rank's slice of flat (n_trained) to all. */
+mynah_status mynah__part_gather(mynah_trainer *t, float *flat);
 
 /* evaluate.c */
 mynah_status mynah__validate(mynah_trainer *t, double *loss);
@@ -96,7 +132,7 @@ mynah_status mynah__validation_create(mynah_trainer *t);
 
 /* checkpoint.c */
 mynah_status mynah__checkpoint_save(mynah_trainer *t, bool is_best);
-/* Loads the last whole one. Fails: NOT_FOUND when there is none. */
+/* Loads the last whole one, to all ranks. Fails: NOT_FOUND when there is none. */
 mynah_status mynah__checkpoint_load(mynah_trainer *t);
 
 /* metrics.c */

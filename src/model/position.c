@@ -52,7 +52,7 @@ mynah_node mynah_model_waves(mynah_graph *g, mynah_node t, int64_t width) {
   float *data = room(g, 1, width, "waves");
   if (!data) return MYNAH_NO_NODE;
   for (int64_t j = 0; j < half; j++) data[j] = (float)exp(-log(10000) * (double)j / (double)(half > 1 ? half - 1 : 1));
-  mynah_node angles = mynah_matmul(g, t, mynah_constant(g, MYNAH_SHAPE(1, half), data), false, false);
+  mynah_node angles = mynah_mul(g, t, mynah_constant(g, MYNAH_SHAPE(1, half), data)); /* in float: no product */
   mynah_free(data);
   return mynah_concat(g, (mynah_node[]){mynah_unary(g, "sin", angles), mynah_unary(g, "cos", angles)}, 2, -1);
 }

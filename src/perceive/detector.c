@@ -9,13 +9,13 @@
 
 #define FORMAT 1
 #define METADATA_KEY "mynah"
-#define FILE_MAX ((size_t)1 << 31)
 
 void mynah_detector_destroy(mynah_detector *d) {
   if (!d) return;
   mynah__names_deinit(&d->names);
   mynah_weights_destroy(d->weights);
   mynah_json_destroy(d->golden);
+  mynah_str_deinit(&d->file);
   mynah_free(d);
 }
 
@@ -26,6 +26,7 @@ mynah_status mynah__detector_describe(const mynah_detector *d, int height, int w
   mynah_yolo26_features features;
   mynah_yolo26_head head = {0};
   float scale = 1.0f / 255, shift = 0;
+  if (mynah__detector_is_network(d)) return mynah__detector_describe_network(d, height, width, out);
   MYNAH_TRY(mynah_graph_create(&g));
   mynah_node x = mynah_input(g, "image", MYNAH_U8, MYNAH_SHAPE(1, height, width, 3));
   x = mynah_from_u8(g, x, &scale, &shift, 1);
@@ -39,16 +40,19 @@ mynah_status mynah__detector_describe(const mynah_detector *d, int height, int w
   return status;
 }
 
-mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah__detector_run *out) {
+mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah_dtype precision,
+                                      mynah__detector_run *out) {
   mynah__detector_run r = {.height = height, .width = width};
   mynah_graph *g;
   mynah_compile_config c = mynah_compile_default();
   c.is_frozen = true;
+  c.precision = precision;
   MYNAH_TRY(mynah__detector_describe(d, height, width, &g));
   mynah_status status = mynah_compile(g, &c, &r.program);
   mynah_graph_destroy(g);
   if (status == MYNAH_OK) status = mynah_binding_create(r.program, d->weights, &r.binding);
   if (status == MYNAH_OK) status = mynah_state_create(r.binding, &r.state);
+  if (status == MYNAH_OK) r.n_anchors = (int64_t)(mynah_state_output_bytes(r.state, "boxes") / (4 * sizeof(float)));
   if (status == MYNAH_OK) *out = r;
   else mynah__detector_run_deinit(&r);
   return status;
@@ -127,8 +131,9 @@ static void read_size(const char *text, mynah_detector *d) {
 }
 
 /* The output says which head the export kept: (1,N,6) rows of boxes, or (1,4+classes,A). */
-static mynah_status check_output(const mynah__onnx *o, const mynah_detector *d) {
-  mynah_shape s = o->n_outputs ? o->outputs[0].shape : (mynah_shape){0};
+static mynah_status check_output(const mynah_onnx *o, const mynah_detector *d) {
+  const mynah_onnx_port *port = mynah_onnx_output(o, 0);
+  mynah_shape s = port ? port->shape : (mynah_shape){0};
   bool has_rows = s.n_dims == 3 && s.dims[2] == 6, has_classes = s.n_dims == 3 && s.dims[1] == d->network.n_classes + 4;
   if (d->is_one_to_one ? has_rows : has_classes) return MYNAH_OK;
   return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the weights are of YOLO26's %s head, whose output is (1,%s), not (%lld,%lld,%lld)",
@@ -136,12 +141,12 @@ static mynah_status check_output(const mynah__onnx *o, const mynah_detector *d) 
                     (long long)s.dims[0], (long long)s.dims[1], (long long)s.dims[2]);
 }
 
-static mynah_status describe_onnx(const mynah__onnx *o, mynah_detector *d) {
-  const char *task = mynah__onnx_note_of(o, "task"), *names = mynah__onnx_note_of(o, "names");
+static mynah_status describe_onnx(const mynah_onnx *o, mynah_detector *d) {
+  const char *task = mynah_onnx_note(o, "task"), *names = mynah_onnx_note(o, "names");
   if (task && strcmp(task, "detect") != 0)
     return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the model's task is '%.32s': only 'detect' is known", task);
   MYNAH_TRY(check_output(o, d));
-  read_size(mynah__onnx_note_of(o, "imgsz"), d);
+  read_size(mynah_onnx_note(o, "imgsz"), d);
   if (!names) return MYNAH_OK;
   mynah__names given;
   MYNAH_TRY(mynah__names_parse(names, &given));
@@ -151,13 +156,27 @@ static mynah_status describe_onnx(const mynah__onnx *o, mynah_detector *d) {
   return mynah_fail(MYNAH_MISMATCH, "onnx: %d class names for %lld classes", given.n, (long long)d->network.n_classes);
 }
 
-mynah_status mynah__detector_from_onnx(const mynah__onnx *o, mynah_detector **out) {
+/* YOLO26 by its weights; else by its metadata and output. */
+mynah_status mynah__detector_from_onnx(mynah_onnx *o, mynah_detector **out) {
   mynah_detector *d;
-  MYNAH_TRY(mynah__detector_recognise(o->tensors, (int)o->n_tensors, &d));
-  mynah_status status = describe_onnx(o, d);
+  int n;
+  const mynah_safetensor *weights = mynah_onnx_weights(o, &n);
+  mynah_status status = mynah__detector_recognise(weights, n, &d);
+  if (status == MYNAH_UNSUPPORTED) return mynah__detector_from_network(o, out);
+  MYNAH_TRY(status);
+  status = describe_onnx(o, d);
   if (status == MYNAH_OK) *out = d;
   else mynah_detector_destroy(d);
   return status;
+}
+
+bool mynah_detector_is_named(const char *path) {
+  mynah_onnx *o;
+  if (mynah_onnx_open(path, &o) != MYNAH_OK) return false;
+  const char *task = mynah_onnx_note(o, "task");
+  bool is_named = task && strcmp(task, "detect") == 0;
+  mynah_onnx_destroy(o);
+  return is_named;
 }
 
 /* ---- golden numbers -------------------------------------------------------------------------------------------------------- */
@@ -165,21 +184,26 @@ mynah_status mynah__detector_from_onnx(const mynah__onnx *o, mynah_detector **ou
 #define GOLDEN_SEED 20240229
 #define GOLDEN_WIDTH 96
 #define GOLDEN_HEIGHT 64
+#define GOLDEN_ANCHORS 256
 
-/* Boxes (A,4) and the best score of each anchor (A) for a fixed random picture; the caller frees them. */
+/* Boxes (n,4) and the best score (n) of anchors, at most GOLDEN_ANCHORS of them, for a fixed random picture; the caller frees
+ * them. */
 static mynah_status run_golden(const mynah_detector *d, float **numbers, int64_t *n_anchors) {
   mynah__detector_run r;
-  MYNAH_TRY(mynah__detector_run_init(d, GOLDEN_HEIGHT, GOLDEN_WIDTH, &r));
-  int64_t n = mynah_yolo26_n_anchors(GOLDEN_HEIGHT, GOLDEN_WIDTH), classes = d->network.n_classes;
+  bool is_fixed = mynah__detector_is_network(d);
+  int height = is_fixed ? d->height : GOLDEN_HEIGHT, width = is_fixed ? d->width : GOLDEN_WIDTH;
+  MYNAH_TRY(mynah__detector_run_init(d, height, width, MYNAH_F32, &r));
+  int64_t n = r.n_anchors < GOLDEN_ANCHORS ? r.n_anchors : GOLDEN_ANCHORS, classes = d->network.n_classes;
   mynah_rng rng = mynah_rng_make(GOLDEN_SEED, 0);
   uint8_t *image = mynah_state_input(r.state, "image");
-  for (int i = 0; i < GOLDEN_HEIGHT * GOLDEN_WIDTH * 3; i++) image[i] = (uint8_t)mynah_rng_u32(&rng);
+  for (int64_t i = 0; i < (int64_t)height * width * 3; i++) image[i] = (uint8_t)mynah_rng_u32(&rng);
   mynah_state_run(r.state);
   float *out = mynah_calloc((size_t)n, 5 * sizeof *out);
-  if (out) {
-    const float *scores = mynah_state_output(r.state, "scores");
-    memcpy(out, mynah_state_output(r.state, "boxes"), (size_t)n * 4 * sizeof *out);
-    for (int64_t i = 0; i < n * classes; i++) out[4 * n + i / classes] = fmaxf(out[4 * n + i / classes], scores[i]);
+  for (int64_t i = 0; out && i < n; i++) {
+    int64_t anchor = i * r.n_anchors / n;
+    const float *scores = (const float *)mynah_state_output(r.state, "scores") + anchor * classes;
+    memcpy(out + 4 * i, (const float *)mynah_state_output(r.state, "boxes") + 4 * anchor, 4 * sizeof *out);
+    for (int64_t k = 0; k < classes; k++) out[4 * n + i] = fmaxf(out[4 * n + i], scores[k]);
   }
   mynah__detector_run_deinit(&r);
   if (!out) return MYNAH_NO_MEMORY;
@@ -243,8 +267,8 @@ static mynah_json *describe(const mynah_detector *d) {
   mynah_json_append(size, mynah_json_integer(d->height));
   mynah_json_append(size, mynah_json_integer(d->width));
   mynah_json_set(j, "format", mynah_json_integer(FORMAT));
-  mynah_json_set(j, "detector", mynah_json_string("yolo26"));
-  mynah_json_set(j, "scale", mynah_json_string(scale));
+  mynah_json_set(j, "detector", mynah_json_string(mynah_detector_kind(d)));
+  if (scale[0]) mynah_json_set(j, "scale", mynah_json_string(scale));
   mynah_json_set(j, "head", mynah_json_string(d->is_one_to_one ? "one-to-one" : "one-to-many"));
   mynah_json_set(j, "imgsz", size);
   mynah_json_set(j, "classes", names);
@@ -257,6 +281,12 @@ mynah_status mynah_detector_save(const mynah_detector *d, const char *path) {
   MYNAH_TRY(make_golden(d, &golden));
   j = describe(d);
   mynah_json_set(j, "golden", golden);
+  if (mynah__detector_is_network(d)) {
+    mynah_str network = {0};
+    mynah_base64_encode(d->file.data, d->file.length, &network);
+    mynah_json_set(j, "network", mynah_json_string(mynah_str_text(&network)));
+    mynah_str_deinit(&network);
+  }
   mynah_status status = mynah_json_dump(j, 0, &text);
   mynah_json_destroy(j);
   int n = mynah_weights_n_tensors(d->weights);
@@ -310,7 +340,8 @@ static mynah_status from_safetensors(const mynah_safetensors *f, mynah_detector 
   mynah_detector *d;
   if (text) MYNAH_TRY(mynah_json_parse(text, strlen(text), &j));
   mynah_status status = j && !mynah_json_get(j, "detector") ? mynah_fail(MYNAH_UNSUPPORTED, "a policy, not a detector") : MYNAH_OK;
-  if (status == MYNAH_OK) status = mynah__detector_recognise(n ? mynah_safetensors_at(f, 0) : NULL, n, &d);
+  if (status == MYNAH_OK && j && mynah_json_get(j, "network")) status = mynah__detector_load_network(j, f, &d);
+  else if (status == MYNAH_OK) status = mynah__detector_recognise(n ? mynah_safetensors_at(f, 0) : NULL, n, &d);
   if (status == MYNAH_OK) {
     if (j) status = read_description(j, d);
     if (status == MYNAH_OK) *out = d;
@@ -329,28 +360,22 @@ mynah_status mynah_detector_load(const char *path, mynah_detector **out) {
 }
 
 static mynah_status import_onnx(const char *path, mynah_detector **out) {
-  mynah_map map;
-  mynah__onnx *o;
-  MYNAH_TRY(mynah_map_open(path, &map));
-  mynah_status status = MYNAH_OK;
-  if (map.size > FILE_MAX) status = mynah_fail(MYNAH_LIMIT, "onnx: over %zu bytes", FILE_MAX);
-  if (status == MYNAH_OK) status = mynah__onnx_parse(map.data, map.size, &o);
-  mynah_map_close(&map);
-  MYNAH_TRY(status);
-  status = mynah__detector_from_onnx(o, out);
-  mynah__onnx_destroy(o);
-  return status;
+  mynah_onnx *o;
+  MYNAH_TRY(mynah_onnx_open(path, &o));
+  mynah_status status = mynah__detector_from_onnx(o, out);
+  mynah_onnx_destroy(o);
+  return status == MYNAH_OK ? MYNAH_OK : mynah_error_context(status, "%s", path);
 }
 
 mynah_status mynah_detector_import(const char *path, mynah_detector **out) {
   const char *dot = strrchr(path, '.');
   if (dot && strcmp(dot, ".safetensors") == 0) return mynah_detector_load(path, out);
-  mynah_status status = import_onnx(path, out);
-  return status == MYNAH_OK ? MYNAH_OK : mynah_error_context(status, "%s", path);
+  return import_onnx(path, out);
 }
 
 /* ---- what it is ------------------------------------------------------------------------------------------------------------- */
 
+const char *mynah_detector_kind(const mynah_detector *d) { return mynah__detector_is_network(d) ? "network" : "yolo26"; }
 char mynah_detector_scale(const mynah_detector *d) { return d->network.scale; }
 bool mynah_detector_is_end_to_end(const mynah_detector *d) { return d->is_one_to_one; }
 int mynah_detector_size(const mynah_detector *d) { return d->height > d->width ? d->height : d->width; }

@@ -95,7 +95,8 @@ static mynah_status ready(mynah_eye *e, int height, int width, mynah__detector_r
     if (e->used[i] < e->used[oldest]) oldest = i;
   }
   mynah__detector_run made;
-  MYNAH_TRY(mynah__detector_run_init(e->detector, height, width, &made));
+  mynah_dtype precision = e->config.precision == 1 ? MYNAH_BF16 : MYNAH_F32;
+  MYNAH_TRY(mynah__detector_run_init(e->detector, height, width, precision, &made));
   mynah__detector_run_deinit(&e->runs[oldest]);
   e->runs[oldest] = made;
   e->used[oldest] = e->n_looks;
@@ -133,20 +134,21 @@ static int keep_wanted(mynah_eye *e, const mynah_letterbox *l, int n) {
 mynah_status mynah_eye_look(mynah_eye *e, const mynah_image *image, const mynah_box **boxes, int *n) {
   int side = network_side(e);
   if (!image->data || image->width < 1 || image->height < 1) return mynah_fail(MYNAH_INVALID, "detect: the picture is empty");
-  mynah_letterbox l = mynah_letterbox_plan(image->width, image->height, side, side, e->config.is_rect);
+  bool is_fixed = mynah__detector_is_network(e->detector);
+  mynah_letterbox l = is_fixed ? mynah_letterbox_plan(image->width, image->height, e->detector->width, e->detector->height, false)
+                               : mynah_letterbox_plan(image->width, image->height, side, side, e->config.is_rect);
   mynah_select s = {(int)e->config.max, (float)e->config.confidence, false, e->detector->is_one_to_one ? 1 : (float)e->config.iou};
-  int64_t n_anchors = mynah_yolo26_n_anchors(l.height, l.width);
-  size_t first = mynah_letterbox_scratch(&l), second = mynah_select_scratch(&s, n_anchors);
   mynah__detector_run *r;
   e->n_looks++;
-  MYNAH_TRY(make_room(e, first > second ? first : second));
   MYNAH_TRY(ready(e, l.height, l.width, &r));
+  size_t first = mynah_letterbox_scratch(&l), second = mynah_select_scratch(&s, r->n_anchors);
+  MYNAH_TRY(make_room(e, first > second ? first : second));
   int64_t at[4] = {mynah_now_ns()};
   mynah_letterbox_run(&l, image, e->scratch, mynah_state_input(r->state, "image"));
   at[1] = mynah_now_ns();
   mynah_state_run(r->state);
   at[2] = mynah_now_ns();
-  mynah_candidates c = {mynah_state_output(r->state, "boxes"), mynah_state_output(r->state, "scores"), n_anchors, e->detector->names.n};
+  mynah_candidates c = {mynah_state_output(r->state, "boxes"), mynah_state_output(r->state, "scores"), r->n_anchors, e->detector->names.n};
   *n = keep_wanted(e, &l, mynah_select_boxes(&s, &c, e->scratch, e->boxes));
   at[3] = mynah_now_ns();
   e->times = (mynah_eye_times){at[1] - at[0], at[2] - at[1], at[3] - at[2]};

@@ -1,34 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Inside perceive: what an ONNX file holds, Python literals, and a detector's parts. */
+/* Inside perceive: Python literals, and a detector's parts. */
 #ifndef MYNAH_PERCEIVE_INTERNAL_H
 #define MYNAH_PERCEIVE_INTERNAL_H
 
 #include <mynah/graph.h>
 #include <mynah/model.h>
+#include <mynah/onnx.h>
 #include <mynah/perceive.h>
-
-/* ---- onnx.c ---- */
-
-/* An input or output of the graph; a dimension that is a name is -1. */
-typedef struct mynah__onnx_port {
-  char *name;
-  mynah_shape shape;
-} mynah__onnx_port;
-typedef struct mynah__onnx_note {
-  char *key, *value;
-} mynah__onnx_note;
-/* Weights (initialisers of real numbers, as float32), ports and metadata. */
-typedef struct mynah__onnx {
-  mynah_safetensor *tensors; /* name and data belong to it */
-  mynah__onnx_port *inputs, *outputs;
-  mynah__onnx_note *notes;
-  size_t n_tensors, n_inputs, n_outputs, n_notes, n_nodes;
-  size_t cap_tensors, cap_inputs, cap_outputs, cap_notes;
-} mynah__onnx;
-/* Fails: CORRUPT, LIMIT (too many or too large), UNSUPPORTED (weights in other files), NO_MEMORY. */
-MYNAH_CHECKED mynah_status mynah__onnx_parse(const void *data, size_t size, mynah__onnx **out);
-void mynah__onnx_destroy(mynah__onnx *o);
-const char *mynah__onnx_note_of(const mynah__onnx *o, const char *key); /* NULL: none */
 
 /* ---- literal.c ---- */
 
@@ -47,6 +25,7 @@ MYNAH_CHECKED mynah_status mynah__names_numbered(int64_t n, mynah__names *out);
 
 struct mynah_detector {
   mynah_yolo26_config network;
+  mynah_str file;     /* of a detector whose network comes from a file: that, without the weights; empty: YOLO26 */
   bool is_one_to_one; /* the end-to-end head; else doubles are suppressed */
   int width, height;  /* of the input it was made for; 0: not said */
   mynah__names names;
@@ -58,15 +37,25 @@ MYNAH_CHECKED mynah_status mynah__detector_describe(const mynah_detector *d, int
 /* One size, ready to run. */
 typedef struct mynah__detector_run {
   int height, width;
+  int64_t n_anchors;
   mynah_program *program;
   mynah_binding *binding;
   mynah_state *state;
 } mynah__detector_run;
-MYNAH_CHECKED mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah__detector_run *out);
+MYNAH_CHECKED mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width,
+                                                    mynah_dtype precision, mynah__detector_run *out);
 void mynah__detector_run_deinit(mynah__detector_run *r);
 /* From tensors named as ultralytics names them; names are taken over on success. Fails: UNSUPPORTED (another network). */
 MYNAH_CHECKED mynah_status mynah__detector_recognise(const mynah_safetensor *tensors, int n, mynah_detector **out);
-MYNAH_CHECKED mynah_status mynah__detector_from_onnx(const mynah__onnx *o, mynah_detector **out);
+MYNAH_CHECKED mynah_status mynah__detector_from_onnx(mynah_onnx *o, mynah_detector **out);
+
+/* ---- network.c ---- */
+
+bool mynah__detector_is_network(const mynah_detector *d);
+MYNAH_CHECKED mynah_status mynah__detector_describe_network(const mynah_detector *d, int height, int width, mynah_graph **out);
+/* Fails: UNSUPPORTED (not such a detector, or an operation). */
+MYNAH_CHECKED mynah_status mynah__detector_from_network(mynah_onnx *o, mynah_detector **out);
+MYNAH_CHECKED mynah_status mynah__detector_load_network(const mynah_json *j, const mynah_safetensors *f, mynah_detector **out);
 
 /* ---- assign.c ---- */
 

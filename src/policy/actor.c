@@ -2,6 +2,7 @@
 /* An actor: history of observations, prediction; chunk.c executes what was predicted. */
 #include "policy_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 struct mynah_actor {
@@ -10,7 +11,9 @@ struct mynah_actor {
   void *memory[MYNAH_POLICY_INPUTS_MAX];      /* inputs in the state: n_obs frames, oldest first */
   size_t frame_bytes[MYNAH_POLICY_INPUTS_MAX];
   mynah_window geometry;
-  float *chunk; /* (chunk, A): as predicted */
+  float *chunk, *before; /* (chunk, A): as predicted; the one before it */
+  int64_t step, predicted_at; /* the present step; the chunk's, -1: none */
+  double disagreement;
   mynah_plan *plan;
   mynah_actor_source source;
   bool is_first;
@@ -29,8 +32,10 @@ static mynah_status prepare(mynah_actor *a, const mynah_clone *c) {
     a->frame_bytes[i] = p->inputs[i].is_image ? (size_t)a->geometry.width * (size_t)a->geometry.height * 3
                                               : (size_t)mynah_feature_size(&p->inputs[i]) * sizeof(float);
   }
-  a->chunk = mynah_calloc((size_t)p->common.chunk * (size_t)mynah_feature_size(&p->action), sizeof(float));
+  size_t n = (size_t)p->common.chunk * (size_t)mynah_feature_size(&p->action);
+  a->chunk = mynah_calloc(2 * n, sizeof(float));
   if (!a->chunk) return MYNAH_NO_MEMORY;
+  a->before = a->chunk + n;
   MYNAH_TRY(mynah_plan_create(p, &p->common.execute, &a->plan));
   mynah_actor_reset(a, 0);
   return MYNAH_OK;
@@ -71,6 +76,9 @@ void mynah_actor_reset(mynah_actor *a, uint64_t seed) {
   if (a->policy->type->reset) a->policy->type->reset(a->policy, a->states);
   mynah_plan_reset(a->plan);
   a->is_first = true;
+  a->step = 0;
+  a->predicted_at = -1;
+  a->disagreement = NAN;
 }
 
 /* One value as the network takes it: floats, or a cropped and resized picture. */
@@ -115,16 +123,43 @@ void mynah_actor_predict(mynah_actor *a, const float *prefix, int64_t n_prefix, 
   a->infer_ns = mynah_now_ns() - start;
 }
 
-void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action) {
+/* Of the new chunk with the one before, which was predicted `passed` steps ago. */
+static double compare_chunks(const mynah_actor *a, int64_t passed) {
+  const mynah_norm *norm = &a->policy->action_norm;
+  int64_t size = norm->size, n = a->policy->common.chunk - passed;
+  double sum = 0, counted = 0;
+  for (int64_t k = 0; k < size; k++) {
+    double range = (double)norm->max[k] - (double)norm->min[k];
+    if (!(range > 0)) continue;
+    for (int64_t i = 0; i < n; i++) {
+      double apart = ((double)a->chunk[i * size + k] - (double)a->before[(i + passed) * size + k]) / range;
+      sum += apart * apart;
+      counted++;
+    }
+  }
+  return counted > 0 ? sqrt(sum / counted) : NAN;
+}
+
+static void predict_next(mynah_actor *a, bool is_due) {
   const float *prefix = NULL;
+  int64_t n_prefix = is_due ? mynah_plan_prefix(a->plan, &prefix) : 0;
+  memcpy(a->before, a->chunk, (size_t)(a->policy->common.chunk * mynah_feature_size(&a->policy->action)) * sizeof(float));
+  mynah_actor_predict(a, prefix, n_prefix, a->chunk);
+  if (a->predicted_at >= 0) a->disagreement = compare_chunks(a, a->step - a->predicted_at);
+  a->predicted_at = a->step;
+}
+
+void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action) {
   mynah_actor_observe(a, values);
   a->infer_ns = 0;
   bool is_due = mynah_plan_begin(a->plan);
-  int64_t n_prefix = is_due ? mynah_plan_prefix(a->plan, &prefix) : 0;
-  if (is_due || a->policy->type->reset) mynah_actor_predict(a, prefix, n_prefix, a->chunk);
+  if (is_due || a->policy->type->reset) predict_next(a, is_due);
   if (is_due) mynah_plan_predicted(a->plan, a->chunk);
   mynah_plan_next(a->plan, action, &a->source);
+  a->step++;
 }
+
+double mynah_actor_disagreement(const mynah_actor *a) { return a->disagreement; }
 
 mynah_actor_source mynah_actor_last(const mynah_actor *a) { return a->source; }
 

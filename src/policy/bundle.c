@@ -30,6 +30,7 @@ static mynah_json *describe(const mynah_policy *p) {
   mynah_json_set(j, "rate_hz", mynah_json_number(p->rate_hz));
   mynah_json_set(j, "dataset_hash", mynah_json_string(p->dataset_hash));
   if (p->training) mynah_json_set(j, "training", mynah_json_copy(p->training));
+  if (p->network) mynah_json_set(j, "network", mynah_json_copy(p->network));
   return j;
 }
 
@@ -81,6 +82,8 @@ static mynah_status read_description(const mynah_json *j, mynah_policy *p) {
   MYNAH_TRY(mynah_copy_text(p->dataset_hash, sizeof p->dataset_hash, hash));
   const mynah_json *training = mynah_json_get(j, "training");
   if (training && !(p->training = mynah_json_copy(training))) return MYNAH_NO_MEMORY;
+  const mynah_json *network = mynah_json_get(j, "network");
+  if (network && !(p->network = mynah_json_copy(network))) return MYNAH_NO_MEMORY;
   const mynah_json *golden = mynah_json_get(j, "golden");
   if (golden && !(p->golden = mynah_json_copy(golden))) return MYNAH_NO_MEMORY;
   if (p->action.is_image) return mynah_fail(MYNAH_CORRUPT, "policy: the action is a picture");

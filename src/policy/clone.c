@@ -6,6 +6,7 @@
 
 struct mynah_clone {
   const mynah_policy *policy;
+  mynah_dtype precision;
   mynah_weights *weights;
   mynah_policy *own_policy;   /* of a clone that was loaded; NULL when borrowed */
   mynah_weights *own_weights;
@@ -35,8 +36,9 @@ mynah_status mynah__policy_weights(const mynah_policy *p, mynah_weights **out) {
   return status;
 }
 
-static mynah_status bind(mynah_clone *c) {
+static mynah_status bind(mynah_clone *c, mynah_dtype precision) {
   mynah_compile_config config = mynah_compile_default();
+  config.precision = c->precision = precision;
   config.is_frozen = true;
   for (int k = 0; k < c->policy->type->n_act_graphs; k++) {
     mynah_graph *g = NULL;
@@ -49,12 +51,20 @@ static mynah_status bind(mynah_clone *c) {
   return MYNAH_OK;
 }
 
+static void unbind(mynah_clone *c) {
+  for (int k = 0; k < MYNAH_POLICY_GRAPHS_MAX; k++) {
+    mynah_binding_destroy(c->bindings[k]);
+    mynah_program_destroy(c->programs[k]);
+    c->bindings[k] = NULL, c->programs[k] = NULL;
+  }
+}
+
 mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out) {
   mynah_clone *c = mynah_calloc(1, sizeof *c);
   if (!c) return MYNAH_NO_MEMORY;
   c->policy = p;
   c->weights = w;
-  mynah_status status = bind(c);
+  mynah_status status = bind(c, mynah_policy_precision(&p->common));
   if (status != MYNAH_OK) {
     mynah_clone_destroy(c);
     return status;
@@ -64,7 +74,7 @@ mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_c
 }
 
 /* Policy, weights, program from an open file; what was made stays in c for destroy. */
-static mynah_status load(mynah_clone *c, const mynah_safetensors *f) {
+static mynah_status load(mynah_clone *c, const mynah_safetensors *f, const mynah_dtype *precision) {
   const char *text = mynah_safetensors_metadata(f, "mynah");
   if (!text) return mynah_fail(MYNAH_UNSUPPORTED, "no policy of this program: the metadata has no entry 'mynah'");
   mynah_json *j;
@@ -76,16 +86,21 @@ static mynah_status load(mynah_clone *c, const mynah_safetensors *f) {
   status = mynah__policy_weights(c->policy, &c->own_weights);
   if (status == MYNAH_OK) status = mynah_weights_load(c->own_weights, f, false);
   c->weights = c->own_weights;
-  if (status == MYNAH_OK) status = bind(c);
+  mynah_dtype own = mynah_policy_precision(&c->policy->common);
+  if (status == MYNAH_OK) status = bind(c, own);
   mynah_selfcheck check;
-  return status == MYNAH_OK && c->policy->golden ? mynah_clone_selfcheck(c, &check) : status;
+  if (status == MYNAH_OK && c->policy->golden) status = mynah_clone_selfcheck(c, &check);
+  if (status != MYNAH_OK || !precision || *precision == own) return status;
+  unbind(c);
+  return bind(c, *precision);
 }
 
-mynah_status mynah_clone_load(const char *path, mynah_clone **out) {
+/* precision NULL: the policy's own */
+static mynah_status load_file(const char *path, const mynah_dtype *precision, mynah_clone **out) {
   mynah_safetensors *f;
   MYNAH_TRY(mynah_safetensors_open(path, &f));
   mynah_clone *c = mynah_calloc(1, sizeof *c);
-  mynah_status status = c ? load(c, f) : MYNAH_NO_MEMORY;
+  mynah_status status = c ? load(c, f, precision) : MYNAH_NO_MEMORY;
   mynah_safetensors_close(f);
   if (status != MYNAH_OK) {
     mynah_clone_destroy(c);
@@ -95,12 +110,14 @@ mynah_status mynah_clone_load(const char *path, mynah_clone **out) {
   return MYNAH_OK;
 }
 
+mynah_status mynah_clone_load(const char *path, mynah_clone **out) { return load_file(path, NULL, out); }
+mynah_status mynah_clone_load_at(const char *path, mynah_dtype precision, mynah_clone **out) {
+  return load_file(path, &precision, out);
+}
+
 void mynah_clone_destroy(mynah_clone *c) {
   if (!c) return;
-  for (int k = 0; k < MYNAH_POLICY_GRAPHS_MAX; k++) {
-    mynah_binding_destroy(c->bindings[k]);
-    mynah_program_destroy(c->programs[k]);
-  }
+  unbind(c);
   mynah_weights_destroy(c->own_weights);
   mynah_policy_destroy(c->own_policy);
   mynah_free(c);
@@ -109,4 +126,5 @@ void mynah_clone_destroy(mynah_clone *c) {
 const mynah_policy *mynah_clone_policy(const mynah_clone *c) { return c->policy; }
 const mynah_program *mynah_clone_program(const mynah_clone *c, int which) { return c->programs[which]; }
 const mynah_weights *mynah_clone_weights(const mynah_clone *c) { return c->weights; }
+mynah_dtype mynah_clone_precision(const mynah_clone *c) { return c->precision; }
 const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which) { return c->bindings[which]; }

@@ -8,7 +8,7 @@
 
 #define MLP_KEYS(K)                                                                                \
   K(CHOICE, trunk, "trunk", "plain", 0, 0, "plain|residual", "linear layers, or residual blocks with layer norm") \
-  K(STRING, widths, "widths", "256,256", 0, 0, "", "trunk=plain: the layers")                      \
+  K(STRING, widths, "widths", "256,256", 0, 0, "", "trunk=plain: the layers; empty: none, a linear policy")                      \
   K(INT, width, "width", 256, 1, 65536, "", "trunk=residual: width of the stream")                 \
   K(INT, hidden, "hidden", 512, 1, 65536, "", "trunk=residual: width inside a block")              \
   K(INT, blocks, "blocks", 3, 1, 64, "", "trunk=residual: number of blocks")                       \
@@ -38,7 +38,7 @@ static mynah_status check(const mynah_policy *p) {
   int64_t list[MYNAH__LAYERS_MAX];
   size_t n;
   MYNAH_TRY(mynah__encoder_check(&c->encoder));
-  if (mynah_parse_ints(c->widths, list, MYNAH__LAYERS_MAX, &n) != MYNAH_OK)
+  if (c->widths[0] && mynah_parse_ints(c->widths, list, MYNAH__LAYERS_MAX, &n) != MYNAH_OK)
     return mynah_error_context(MYNAH_INVALID, "widths");
   return mynah__head_check(p, &c->head);
 }
@@ -75,7 +75,7 @@ static mynah_node build_member(const mynah_policy *p, mynah_graph *g, const myna
   }
   int64_t widths[MYNAH__LAYERS_MAX];
   size_t n = 0;
-  if (mynah_parse_ints(c->widths, widths, MYNAH__LAYERS_MAX, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
+  if (c->widths[0] && mynah_parse_ints(c->widths, widths, MYNAH__LAYERS_MAX, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
   mynah_mlp_config mlp = {widths, (int)n, mynah__encoder_activation(&c->encoder), (float)c->dropout};
   return mynah_model_linear(g, head.text, mynah_model_mlp(g, trunk.text, h, &mlp), mynah__head_size(p, &c->head));
 }

@@ -15,8 +15,10 @@ static const mynah_key policy_keys[] = {MYNAH_POLICY_KEYS(MYNAH_KEY_ROW) MYNAH_E
 const mynah_config_table mynah_policy_table = {"policy", policy_keys, sizeof policy_keys / sizeof *policy_keys,
                                                sizeof(mynah_policy_config)};
 
+mynah_dtype mynah_policy_precision(const mynah_policy_config *c) { return c->precision == 1 ? MYNAH_BF16 : MYNAH_F32; }
+
 static const mynah_policy_type *const types[] = {&mynah__policy_mlp, &mynah__policy_rnn, &mynah__policy_act, &mynah__policy_diffusion,
-                                                 &mynah__policy_flow, NULL};
+                                                 &mynah__policy_flow, &mynah__policy_onnx, &mynah__policy_onnx_rnn, NULL};
 
 const mynah_policy_type *const *mynah_policy_types(void) { return types; }
 
@@ -55,6 +57,7 @@ void mynah_policy_destroy(mynah_policy *p) {
   for (int i = 0; i < p->n_inputs; i++) mynah__norm_deinit(&p->input_norms[i]);
   mynah__norm_deinit(&p->action_norm);
   mynah_json_destroy(p->training);
+  mynah_json_destroy(p->network);
   mynah_json_destroy(p->golden);
   mynah_free(p->config);
   mynah_free(p);
@@ -107,8 +110,7 @@ static mynah_status choose_inputs(mynah_policy *p, const mynah_dataset *d) {
   return MYNAH_OK;
 }
 
-static mynah_status take_norm(mynah_dataset *d, const mynah_feature *f, const int64_t *episodes, int64_t n,
-                              mynah_norm *out) {
+mynah_status mynah__norm_of_dataset(mynah_dataset *d, const mynah_feature *f, const int64_t *episodes, int64_t n, mynah_norm *out) {
   mynah_stats s;
   MYNAH_TRY(mynah_dataset_stats(d, f->name, episodes, n, 0, &s));
   mynah_norm norm;
@@ -130,9 +132,9 @@ static mynah_status fill(mynah_policy *p, mynah_dataset *d, const int64_t *episo
   MYNAH_TRY(choose_inputs(p, d));
   for (int i = 0; i < p->n_inputs; i++) {
     if (p->inputs[i].is_image) continue;
-    MYNAH_TRY(take_norm(d, &p->inputs[i], episodes, n_episodes, &p->input_norms[i]));
+    MYNAH_TRY(mynah__norm_of_dataset(d, &p->inputs[i], episodes, n_episodes, &p->input_norms[i]));
   }
-  MYNAH_TRY(take_norm(d, &p->action, episodes, n_episodes, &p->action_norm));
+  MYNAH_TRY(mynah__norm_of_dataset(d, &p->action, episodes, n_episodes, &p->action_norm));
   p->rate_hz = mynah_dataset_rate_hz(d);
   MYNAH_TRY(mynah_dataset_hash(d, p->dataset_hash));
   mynah_execute_config resolved;
@@ -194,6 +196,9 @@ mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *feat
     if (have->is_image != want->is_image || (!have->is_image && mynah_feature_size(have) != mynah_feature_size(want)))
       return mynah_fail(MYNAH_MISMATCH, "'%s': the policy was trained on %lld elements, here are %lld", want->name,
                         (long long)mynah_feature_size(want), (long long)mynah_feature_size(have));
+    if (have->is_image && (have->dims[0] != want->dims[0] || have->dims[1] != want->dims[1]))
+      return mynah_fail(MYNAH_MISMATCH, "'%s': the policy takes pictures of %lldx%lld px, here they are %lldx%lld", want->name,
+                        (long long)want->dims[1], (long long)want->dims[0], (long long)have->dims[1], (long long)have->dims[0]);
     order[i] = at;
   }
   int at = mynah_feature_find(features, n, "action");

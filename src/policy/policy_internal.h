@@ -3,12 +3,15 @@
 #ifndef MYNAH_POLICY_INTERNAL_H
 #define MYNAH_POLICY_INTERNAL_H
 
+#include <mynah/onnx.h>
 #include <mynah/policy.h>
 
 extern const mynah_policy_type mynah__policy_act;
 extern const mynah_policy_type mynah__policy_diffusion;
 extern const mynah_policy_type mynah__policy_flow;
 extern const mynah_policy_type mynah__policy_mlp;
+extern const mynah_policy_type mynah__policy_onnx;
+extern const mynah_policy_type mynah__policy_onnx_rnn;
 extern const mynah_policy_type mynah__policy_rnn;
 
 /* ---- normalizer.c ---- */
@@ -120,6 +123,8 @@ void mynah__diffusion_predict(const mynah_policy *p, const mynah_prediction *r, 
 
 /* An empty policy with default configs of its type. */
 mynah_status mynah__policy_new(const mynah_policy_type *type, mynah_policy **out);
+/* Statistics of a feature over these episodes (NULL: all). */
+mynah_status mynah__norm_of_dataset(mynah_dataset *d, const mynah_feature *f, const int64_t *episodes, int64_t n, mynah_norm *out);
 /* How pictures reach the network; fills width, height and crop of a window. */
 void mynah__policy_geometry(const mynah_policy *p, mynah_window *w);
 
@@ -176,6 +181,20 @@ mynah_status mynah__act_loss(const mynah_policy *p, mynah_graph *g, int64_t batc
 
 /* Checks an execution of p's chunks and replaces steps = 0 by what the mode means. */
 mynah_status mynah__execute_resolve(const mynah_policy *p, const mynah_execute_config *in, mynah_execute_config *out);
+
+/* ---- onnx.c ---- */
+
+#define MYNAH__ONNX_PORTS_MAX 24
+/* The pair (name, rest) of "a:b,c:d" that begins with this name; false: none. */
+bool mynah__onnx_pair(const char *list, const char *name, char rest[MYNAH_TEXT_MAX]);
+/* A port's shape, the batch being 1, other free dimensions 1. */
+mynah_shape mynah__onnx_shape(const mynah_onnx_port *port);
+/* The output that is the action. Fails: NOT_FOUND. */
+MYNAH_CHECKED mynah_status mynah__onnx_action(const mynah_onnx *o, const char *wanted, const mynah_onnx_port **out);
+/* Writes the network into p->network, without the weights; for import. */
+MYNAH_CHECKED mynah_status mynah__onnx_keep(mynah_policy *p, const mynah_onnx *o);
+/* Describes p's acting graph with this network. */
+MYNAH_CHECKED mynah_status mynah__onnx_build(const mynah_policy *p, mynah_onnx *o, mynah_graph *g);
 
 /* ---- clone.c ---- */
 

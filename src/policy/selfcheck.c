@@ -101,7 +101,8 @@ mynah_status mynah__golden_make(const mynah_policy *p, const mynah_weights *w, m
 /* ---- comparing ------------------------------------------------------------------------------------------------------- */
 
 /* Fails with the element that is farthest off. */
-static mynah_status compare(const mynah_policy *p, const mynah_json *due, const float *chunk, mynah_selfcheck *out) {
+static mynah_status compare(const mynah_clone *c, const mynah_json *due, const float *chunk, mynah_selfcheck *out) {
+  const mynah_policy *p = mynah_clone_policy(c);
   int64_t size = mynah_feature_size(&p->action), n = golden_size(p), worst = 0;
   if (mynah_json_size(due) != (size_t)n)
     return mynah_fail(MYNAH_CORRUPT, "selfcheck: the golden chunk does not have %lld numbers", (long long)n);
@@ -115,7 +116,8 @@ static mynah_status compare(const mynah_policy *p, const mynah_json *due, const 
     worst = i;
     if (isnan(error)) break;
   }
-  if (out->error <= MYNAH_SELFCHECK_MAX) return MYNAH_OK;
+  bool is_float = mynah_policy_precision(&p->common) == MYNAH_F32 && mynah_clone_precision(c) == MYNAH_F32;
+  if (out->error <= (is_float ? MYNAH_SELFCHECK_MAX : MYNAH_SELFCHECK_MAX_BF16)) return MYNAH_OK;
   return mynah_fail(MYNAH_MISMATCH, "selfcheck: element %lld of action %lld is %g and was %g when the policy was saved, "
                     "%.3g of its range: normaliser, weights or program are not the same", (long long)(worst % size),
                     (long long)(worst / size), (double)chunk[worst],
@@ -130,7 +132,7 @@ mynah_status mynah_clone_selfcheck(const mynah_clone *c, mynah_selfcheck *out) {
   if (!chunk) return MYNAH_NO_MEMORY;
   mynah_selfcheck check;
   mynah_status status = predict(c, mynah_json_get(p->golden, "observations"), NULL, chunk);
-  if (status == MYNAH_OK) status = compare(p, mynah_json_get(p->golden, "chunk"), chunk, &check);
+  if (status == MYNAH_OK) status = compare(c, mynah_json_get(p->golden, "chunk"), chunk, &check);
   mynah_free(chunk);
   MYNAH_TRY(status);
   mynah_weights_hash(mynah_clone_weights(c), hash);

@@ -18,9 +18,9 @@ static const mynah_key drift_keys[] = {MYNAH_DRIFT_KEYS(DRIFT_ROW)};
 const mynah_config_table mynah_drift_table = {"drift", drift_keys, sizeof drift_keys / sizeof *drift_keys,
                                               sizeof(mynah_drift_config)};
 
-/* What is kept of an episode. Shape: error, nearest, score (n_steps), NULL when not asked for */
+/* What is kept of an episode; apart: chunks' disagreement. Shape: error, nearest, score, apart (n_steps), NULL when not asked for */
 typedef struct episode {
-  float *error, *nearest, *score;
+  float *error, *nearest, *score, *apart;
   int64_t n_steps, failure; /* the step it failed at; -1: it did not */
   bool is_success;
   mynah_rng rng;
@@ -64,6 +64,7 @@ static void measure(const probe *p, episode *e, const mynah_eval_step *s, const 
     for (int64_t k = 0; k < policy->action_norm.size; k++) apart[k] = (double)s->action[k] - (double)label[k];
     e->error[t] = (float)mynah__share_of_range(policy, apart);
   }
+  e->apart[t] = (float)mynah_actor_disagreement(s->actor);
   if (!d->neighbours) return;
   mynah_value values[MYNAH_POLICY_INPUTS_MAX];
   double nearest;
@@ -143,7 +144,7 @@ static void judge(const probe *p, int64_t i) {
 
 static mynah_status run_probe(probe *p) {
   const drift *d = p->drift;
-  int n_series = p->is_measured ? 3 : 0;
+  int n_series = p->is_measured ? 4 : 0;
   bool clone_answers = p->is_measured || !p->expert_drives;
   mynah_eval_config c = {.device = d->task->device, .device_config = d->task->device_config,
                          .clone = clone_answers ? d->task->clone : NULL,
@@ -159,6 +160,7 @@ static mynah_status run_probe(probe *p) {
     e->error = p->memory + i * n_series * d->max_steps;
     e->nearest = e->error + d->max_steps;
     e->score = e->nearest + d->max_steps;
+    e->apart = e->score + d->max_steps;
   }
   MYNAH_TRY(mynah_evaluate(&c, d->progress, &p->result));
   if (p->result.n_traces == p->n && p->result.traces[0].n_rows > 0)
@@ -173,6 +175,9 @@ static void probe_deinit(probe *p) {
 }
 
 /* ---- errors, distances, growth -------------------------------------------------------------------------------------- */
+
+/* The series that lies at this offset of an episode. */
+static const float *series_of(const episode *e, size_t offset) { return *(float *const *)(const void *)((const char *)e + offset); }
 
 /* Of step t; a failed episode stays where it failed. */
 static float held(const episode *e, const float *series, int64_t t) {
@@ -189,7 +194,7 @@ static mynah_status series_json(const probe *p, size_t offset, const char *name,
     double sum = 0, n = 0;
     for (int64_t i = 0; i < p->n; i++) {
       const episode *e = &p->episodes[i];
-      const float *series = *(float *const *)(const void *)((const char *)e + offset);
+      const float *series = series_of(e, offset);
       for (int64_t t = at; t < at + stride && t < e->n_steps; t++) sum += (double)held(e, series, t), n++;
     }
     if (n == 0) break;
@@ -197,7 +202,7 @@ static mynah_status series_json(const probe *p, size_t offset, const char *name,
   }
   for (int64_t i = 0; i < p->n; i++) {
     const episode *e = &p->episodes[i];
-    const float *series = *(float *const *)(const void *)((const char *)e + offset);
+    const float *series = series_of(e, offset);
     means[i] = 0;
     for (int64_t t = 0; t < e->n_steps; t++) means[i] += (double)held(e, series, t) / (double)e->n_steps;
   }
@@ -313,13 +318,15 @@ double mynah_conformal_threshold(double *scores, int64_t n, double share) {
   return scores[k > 0 ? k - 1 : 0];
 }
 
-/* The smoothed score's maximum until failure; *first: the first step over the threshold, -1: none. */
-static double alarm_score(const drift *d, const episode *e, double threshold, int64_t *first) {
+/* The smoothed score's maximum until failure; *first: the first step over the threshold, -1: none. What is not a number yet counts as
+ * 0. Shape: series (n_steps) */
+static double alarm_score(const drift *d, const episode *e, const float *series, double threshold, int64_t *first) {
   double keep = d->config->smooth_s > 0 ? exp(-1 / (d->rate_hz * d->config->smooth_s)) : 0, level = 0, most = 0;
   int64_t n = e->failure >= 0 ? e->failure + 1 : e->n_steps;
   *first = -1;
   for (int64_t t = 0; t < n; t++) {
-    level = t == 0 ? (double)e->score[0] : keep * level + (1 - keep) * (double)e->score[t];
+    double now = isnan(series[t]) ? 0 : (double)series[t];
+    level = t == 0 ? now : keep * level + (1 - keep) * now;
     most = fmax(most, level);
     if (level > threshold && *first < 0) *first = t;
   }
@@ -342,15 +349,16 @@ static void fill_alarm(const verdicts *v, double threshold, double *lead, mynah_
   mynah_json_set(j, "lead_s", mynah_json_number(v->n_detected ? lead[v->n_detected / 2] : NAN));
 }
 
-/* memory: (4 n) scores of successes and failures, those that set the threshold, lead times. */
-static void set_alarm(const probe *own, double *memory, mynah_json *j) {
+/* Of the series that lies at this offset of an episode. memory: (4 n) scores of successes and failures, those that set the threshold,
+ * lead times. */
+static void set_alarm(const probe *own, size_t offset, double *memory, mynah_json *j) {
   const drift *d = own->drift;
   double *success = memory, *failure = success + own->n, *setting = failure + own->n, *lead = setting + own->n;
   verdicts v = {0};
   int64_t n_success = 0, first;
   for (int64_t i = 0; i < own->n; i++) {
     const episode *e = &own->episodes[i];
-    double score = alarm_score(d, e, INFINITY, &first);
+    double score = alarm_score(d, e, series_of(e, offset), INFINITY, &first);
     if (e->failure >= 0) failure[v.n_failed++] = score;
     if (e->failure >= 0 || !e->is_success) continue;
     if (n_success % 2 == 0) setting[v.n_set++] = score;
@@ -360,7 +368,7 @@ static void set_alarm(const probe *own, double *memory, mynah_json *j) {
   n_success = 0;
   for (int64_t i = 0; i < own->n; i++) {
     const episode *e = &own->episodes[i];
-    alarm_score(d, e, threshold, &first);
+    alarm_score(d, e, series_of(e, offset), threshold, &first);
     if (e->failure >= 0 && first >= 0) lead[v.n_detected++] = (double)(e->failure - first) / d->rate_hz;
     if (e->failure >= 0 || !e->is_success || n_success++ % 2 == 0) continue;
     v.n_checked++;
@@ -373,14 +381,22 @@ static void set_alarm(const probe *own, double *memory, mynah_json *j) {
   mynah_json_set(j, "scores", scores);
 }
 
-static mynah_status add_alarm(const probe *own, mynah_json *result) {
+static mynah_status add_alarm(const probe *own, size_t offset, const char *name, mynah_json *result) {
   double *memory = mynah_calloc((size_t)own->n * 4, sizeof *memory);
   if (!memory) return MYNAH_NO_MEMORY;
   mynah_json *j = mynah_json_object();
-  set_alarm(own, memory, j);
-  mynah_json_set(result, "alarm", j);
+  set_alarm(own, offset, memory, j);
+  mynah_json_set(result, name, j);
   mynah_free(memory);
   return MYNAH_OK;
+}
+
+/* Whether chunks overlapped, so that they could disagree. */
+static bool has_disagreement(const probe *own) {
+  for (int64_t i = 0; i < own->n; i++)
+    for (int64_t t = 0; t < own->episodes[i].n_steps; t++)
+      if (!isnan(own->episodes[i].apart[t])) return true;
+  return false;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------ */
@@ -420,10 +436,11 @@ static mynah_status run(drift *d, probe *expert, probe *own, mynah_json *result)
   mynah_json *recovery = mynah_json_object(), *stress = mynah_json_array();
   mynah_json_set(result, "recovery", recovery);
   mynah_json_set(result, "stress", stress);
-  MYNAH_TRY(add_recovery(d, false, "clone", recovery));
-  if (has_expert) MYNAH_TRY(add_recovery(d, true, "expert", recovery));
+  if (d->config->push > 0) MYNAH_TRY(add_recovery(d, false, "clone", recovery));
+  if (d->config->push > 0 && has_expert) MYNAH_TRY(add_recovery(d, true, "expert", recovery));
   if (d->config->stress_episodes > 0) MYNAH_TRY(add_stress(d, stress));
-  return d->neighbours ? add_alarm(own, result) : MYNAH_OK;
+  if (d->neighbours) MYNAH_TRY(add_alarm(own, offsetof(episode, score), "alarm", result));
+  return has_disagreement(own) ? add_alarm(own, offsetof(episode, apart), "chunk_alarm", result) : MYNAH_OK;
 }
 
 mynah_status mynah_drift(const mynah_drift_config *config, const mynah_drift_task *task, const mynah_progress *progress,

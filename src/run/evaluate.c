@@ -152,7 +152,7 @@ static mynah_status drive(const evaluation *e, worker *w, uint64_t seed, episode
     }
     if (e->config->hook)
       e->config->hook(e->config->hook_context, &(mynah_eval_step){(int64_t)(seed - e->config->seed), d,
-                                                                  w->actor ? observed : NULL, action});
+                                                                  w->actor ? observed : NULL, action, w->actor});
     d->type->act(d, action);
     MYNAH_TRY(log_row(d, n_columns, log));
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "evaluation: interrupted");

@@ -76,6 +76,8 @@ typedef struct loop {
   float action[ACTION_MAX], command[ACTION_MAX], last[ACTION_MAX];
   samples periods, lates, infers, ages;
   int64_t n_misses, n_chunks, n_rejected, n_lost_frames, n_held, fault_steps[MYNAH_FAULTS], n_seams;
+  unsigned faults, first_faults; /* latched: all so far; of the first step that had any */
+  int64_t first_fault_step;
   double seam_sum;
   int64_t n_allocations, page_faults;
   mynah_json *notes;
@@ -84,6 +86,8 @@ typedef struct loop {
 /* ---- one step ---------------------------------------------------------------------------------------------------------- */
 
 static void note_faults(loop *l, unsigned faults) {
+  if (faults && !l->faults) l->first_faults = faults, l->first_fault_step = l->step;
+  l->faults |= faults;
   for (int bit = 0; bit < MYNAH_FAULTS; bit++) l->fault_steps[bit] += faults >> bit & 1;
 }
 
@@ -400,10 +404,29 @@ static mynah_status prepare(loop *l) {
   return begin_episode(l);
 }
 
-static void report(loop *l, mynah_json *out) {
-  mynah_json *faults = mynah_json_object();
-  for (int bit = 0; bit < MYNAH_FAULTS; bit++)
+/* What was done about the worst that happened. */
+static const char *response(unsigned faults) {
+  if (faults & (MYNAH_FAULT_DEVICE | MYNAH_FAULT_WATCHDOG)) return "stopped";
+  if (faults & (MYNAH_FAULT_STALE_SEEN | MYNAH_FAULT_CHUNK_USED_UP)) return "braked";
+  return faults ? "limited" : "none";
+}
+
+static void report_faults(const loop *l, mynah_json *out) {
+  mynah_json *faults = mynah_json_object(), *first = mynah_json_object(), *reasons = mynah_json_array();
+  for (int bit = 0; bit < MYNAH_FAULTS; bit++) {
     if (l->fault_steps[bit] > 0) mynah_json_set(faults, mynah_fault_name(bit), mynah_json_integer(l->fault_steps[bit]));
+    if (l->first_faults >> bit & 1) mynah_json_append(reasons, mynah_json_string(mynah_fault_name(bit)));
+  }
+  mynah_json_set(out, "faults", faults);
+  mynah_json_set(out, "fault_code", mynah_json_integer(l->faults));
+  mynah_json_set(out, "response", mynah_json_string(response(l->faults)));
+  mynah_json_set(first, "step", mynah_json_integer(l->first_fault_step));
+  mynah_json_set(first, "reasons", reasons);
+  if (l->faults) mynah_json_set(out, "first_fault", first);
+  else mynah_json_destroy(first);
+}
+
+static void report(loop *l, mynah_json *out) {
   mynah_json_set(out, "steps", mynah_json_integer(l->step));
   mynah_json_set(out, "episodes", mynah_json_integer(l->n_episodes));
   mynah_json_set(out, "rate_hz", mynah_json_number(1e9 / (double)l->period_ns));
@@ -420,7 +443,7 @@ static void report(loop *l, mynah_json *out) {
     mynah_json_set(out, "held_steps", mynah_json_integer(l->n_held));
   }
   if (l->task->person) mynah_json_set(out, "person_steps", mynah_json_integer(l->n_person));
-  mynah_json_set(out, "faults", faults);
+  report_faults(l, out);
   mynah_json_set(out, "allocations", mynah_json_integer(l->n_allocations));
   mynah_json_set(out, "page_faults", mynah_json_integer(l->page_faults));
   mynah_json_set(out, "notes", mynah_json_copy(l->notes));

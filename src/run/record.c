@@ -33,7 +33,7 @@ static mynah_status open_dataset(recording *r, const char *path) {
   const mynah_device *d = r->device;
   mynah_str robot = {0};
   mynah_str_printf(&robot, "sim:%s", d->type->name);
-  mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = d->rate_hz,
+  mynah_dataset_config c = {.features = d->features, .n_features = d->n_features, .rate_hz = d->rate_hz / (double)r->config->every,
                             .robot = mynah_str_text(&robot), .source = "recorded from the expert",
                             .codec = MYNAH_CODEC_JPEG, .jpeg_quality = (int)r->config->jpeg_quality};
   mynah_status status = mynah__recording_open(path, d, &c, r->order, &r->dataset);
@@ -150,8 +150,8 @@ static mynah_status record_frames(recording *r, uint64_t seed) {
   mynah_rng rng = mynah_rng_make(seed, NOISE_STREAM);
   while (!d->is_done && d->step < d->max_steps) {
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "recording: interrupted");
-    d->type->observe(d, observed);
-    bool goes_on = false;
+    bool is_seen = d->step % r->config->every == 0, goes_on = false;
+    if (is_seen) d->type->observe(d, observed);
     MYNAH_TRY(ask_expert(r, observed, clean, &goes_on));
     if (!goes_on) break;
     if (r->actor) {
@@ -160,7 +160,7 @@ static mynah_status record_frames(recording *r, uint64_t seed) {
     }
     r->is_expert = decide(r, &rng, clean, own);
     bool is_kept = r->is_expert || r->options->gate == MYNAH_GATE_MIX;
-    MYNAH_TRY(is_kept ? keep_frame(r, observed, clean, seed) : seal_episode(r));
+    if (is_seen) MYNAH_TRY(is_kept ? keep_frame(r, observed, clean, seed) : seal_episode(r));
     disturb(r, &rng, noise, r->is_expert ? clean : own, executed);
     d->type->act(d, executed);
     r->n_driven++;
@@ -187,7 +187,9 @@ static mynah_status record_episode(recording *r, uint64_t seed) {
 
 mynah_status mynah_record_expert(mynah_device *device, const mynah_record_config *config, const char *path,
                                  const mynah_record_options *options, mynah_record_report *out) {
-  if (!device->type->expert && !options->script) return mynah_fail(MYNAH_UNSUPPORTED, "sim=%s has no expert to record", device->type->name);
+  if (!options->script && !device->type->expert) return mynah_fail(MYNAH_UNSUPPORTED, "sim=%s has no expert to record", device->type->name);
+  if ((options->driver || options->script) && config->every > 1)
+    return mynah_fail(MYNAH_INVALID, "every=%lld: a clone or a script that drives sees every frame", (long long)config->every);
   if (mynah_feature_size(mynah_device_action(device)) > MAX_ACTION)
     return mynah_fail(MYNAH_LIMIT, "recording: an action of more than %d elements", MAX_ACTION);
   recording r = {.device = device, .config = config, .options = options};

@@ -196,8 +196,11 @@ mynah_status mynah__recording_open(const char *path, const mynah_device *d, cons
                                   mynah_dataset **out) {
   mynah_dataset *set;
   mynah_status status = MYNAH_OK;
-  MYNAH_TRY(mynah_file_exists(path) ? mynah_dataset_open(path, MYNAH_OPEN_WRITE, &set) : mynah_dataset_create(path, config, &set));
-  int n = mynah_dataset_n_features(set);
+  bool is_new = !mynah_file_exists(path);
+  MYNAH_TRY(is_new ? mynah_dataset_create(path, config, &set) : mynah_dataset_open(path, MYNAH_OPEN_WRITE, &set));
+  int n = mynah_dataset_n_features(set), n_classes = 0;
+  while (d->type->classes && d->type->classes[n_classes]) n_classes++;
+  if (is_new && n_classes) status = mynah_dataset_set_classes(set, d->type->classes, n_classes);
   if (n != d->n_features) status = mynah_fail(MYNAH_MISMATCH, "%s: has %d features, the device %d", path, n, d->n_features);
   for (int i = 0; i < n && status == MYNAH_OK; i++) {
     const mynah_feature *f = mynah_dataset_feature(set, i);

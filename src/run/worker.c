@@ -14,6 +14,7 @@
 /* A frame on its way: the inputs' bytes follow, each at its offset. */
 typedef struct frame {
   int64_t step, episode;
+  int64_t times_ns[MYNAH_POLICY_INPUTS_MAX]; /* of the inputs */
   uint64_t seed;
   bool is_asked;
   int64_t n_prefix;
@@ -54,7 +55,7 @@ static void look(mynah__worker *w, const frame *f, int64_t *episode) {
   if (f->episode != *episode) w->predictor->reset(w->predictor, f->seed);
   *episode = f->episode;
   for (int i = 0; i < p->n_inputs; i++)
-    values[i] = (mynah_value){(const uint8_t *)f + w->offsets[i], w->bytes[i], 0};
+    values[i] = (mynah_value){(const uint8_t *)f + w->offsets[i], w->bytes[i], f->times_ns[i]};
   mynah_status status = w->predictor->observe(w->predictor, values);
   if (f->is_asked || p->type->reset) predict(w, f, status);
 }
@@ -129,8 +130,11 @@ bool mynah__worker_show(mynah__worker *w, const mynah__seen *seen) {
   frame *f = mynah_ring_reserve(w->frames);
   if (!f) return false;
   uint8_t *bytes = (uint8_t *)f;
-  *f = (frame){seen->step, seen->episode, seen->seed, seen->is_asked, seen->n_prefix};
-  for (int i = 0; i < w->predictor->policy->n_inputs; i++) memcpy(bytes + w->offsets[i], seen->values[w->order[i]].data, w->bytes[i]);
+  *f = (frame){.step = seen->step, .episode = seen->episode, .seed = seen->seed, .is_asked = seen->is_asked, .n_prefix = seen->n_prefix};
+  for (int i = 0; i < w->predictor->policy->n_inputs; i++) {
+    memcpy(bytes + w->offsets[i], seen->values[w->order[i]].data, w->bytes[i]);
+    f->times_ns[i] = seen->values[w->order[i]].time_ns;
+  }
   if (seen->n_prefix > 0)
     memcpy(bytes + w->prefix_offset, seen->prefix, (size_t)(seen->n_prefix * w->size) * sizeof(float));
   mynah_ring_publish(w->frames);

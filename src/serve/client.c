@@ -23,7 +23,7 @@ typedef struct remote {
   mynah_predictor base;
   mynah_policy policy;
   mynah_policy_type type;
-  char host[256], port[8], token[MYNAH_TEXT_MAX];
+  char host[256], port[8], token[MYNAH_TEXT_MAX], prompt[MYNAH_TEXT_MAX];
   double timeout_s;
   int fd; /* -1: not connected */
   mynah_str in, out, packed;
@@ -205,7 +205,7 @@ static mynah_status remote_predict(mynah_predictor *p, const float *prefix, int6
   MYNAH_TRY(connect_now(r));
   int64_t end_ns = mynah_now_ns() + (int64_t)(r->timeout_s * 1e9);
   r->packed.length = r->out.length = 0;
-  mynah__observation_write(&r->observation, r->values, &r->packed);
+  MYNAH_TRY(mynah__observation_write(&r->observation, r->values, &r->packed));
   for (int i = 0; i < 4; i++) mask[i] = (uint8_t)mynah_rng_u32(&r->rng);
   mynah__frame_write(&r->out, MYNAH__WS_BINARY, r->packed.data, r->packed.length, mask);
   if (r->out.is_failed || r->packed.is_failed) return MYNAH_NO_MEMORY;
@@ -253,7 +253,12 @@ static mynah_status choose_inputs(remote *r, const mynah_remote_config *c) {
       if (strncmp(pair, r->policy.inputs[i].name, n) == 0 && pair[n] == ':')
         snprintf(kept + strlen(kept), sizeof kept - strlen(kept), "%s%s", kept[0] ? "," : "", pair);
     }
-  return mynah__observation_init(&r->observation, r->policy.inputs, r->policy.n_inputs, kept);
+  MYNAH_TRY(mynah__observation_init(&r->observation, r->policy.inputs, r->policy.n_inputs, kept));
+  MYNAH_TRY(mynah_copy_text(r->prompt, sizeof r->prompt, c->prompt ? c->prompt : ""));
+  r->observation.prompt = r->prompt;
+  r->observation.images = c->is_planar ? MYNAH__IMAGES_CHW : MYNAH__IMAGES_HWC;
+  r->observation.side = c->image_side;
+  return mynah__observation_prepare(&r->observation);
 }
 
 static mynah_status describe(remote *r, const mynah_remote_config *c) {

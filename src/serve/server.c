@@ -36,6 +36,7 @@ typedef struct client {
   mynah_str in, out, whole; /* received; to be sent; a message that comes in parts */
   size_t sent;
   int opcode;        /* of the message in parts */
+  int64_t since_ns;  /* connected */
   int64_t heard_ns;  /* the last byte */
   int64_t began_ns;  /* of what is not whole yet, or not sent yet; 0: nothing */
   bool is_pinged;
@@ -85,6 +86,8 @@ static mynah_status prepare(mynah_server *s) {
   s->times = mynah_calloc(TIMES_KEPT, sizeof *s->times);
   if (!s->chunk || !s->times) return MYNAH_NO_MEMORY;
   MYNAH_TRY(mynah__observation_init(&s->observation, p->inputs, p->n_inputs, s->config.keys));
+  s->observation.images = (int)s->config.images;
+  s->observation.is_padded = s->config.fit == 1;
   return listen_on(s);
 }
 
@@ -350,20 +353,32 @@ static void read_frames(mynah_server *s, client *c) {
 
 /* ---- the poll loop ------------------------------------------------------------------------------------------------------- */
 
+/* A free place, or that of whoever has been here longest without a session: connections that only wait keep nobody out. */
+static client *find_room(mynah_server *s) {
+  client *oldest = NULL;
+  for (int i = 0; i < s->config.max_clients; i++) {
+    client *c = &s->clients[i];
+    if (c->phase == PHASE_FREE) return c;
+    if (c->phase != PHASE_OPEN && (!oldest || c->since_ns < oldest->since_ns)) oldest = c;
+  }
+  if (oldest) drop(s, oldest);
+  s->n_refused++;
+  return oldest;
+}
+
 static void accept_client(mynah_server *s) {
   int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), yes = 1;
   if (fd < 0) return;
-  for (int i = 0; i < s->config.max_clients; i++) {
-    client *c = &s->clients[i];
-    if (c->phase != PHASE_FREE) continue;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    *c = (client){.phase = PHASE_HEAD, .fd = fd, .heard_ns = mynah_now_ns(), .began_ns = mynah_now_ns()};
-    c->in.max = (size_t)s->config.max_message + 65536;
-    c->out.max = (size_t)s->config.max_message + 65536;
+  client *c = find_room(s);
+  if (!c) {
+    close(fd);
     return;
   }
-  s->n_refused++;
-  close(fd);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  int64_t now = mynah_now_ns();
+  *c = (client){.phase = PHASE_HEAD, .fd = fd, .since_ns = now, .heard_ns = now, .began_ns = now};
+  c->in.max = (size_t)s->config.max_message + 65536;
+  c->out.max = (size_t)s->config.max_message + 65536;
 }
 
 /* False: the connection is gone. */
@@ -425,7 +440,7 @@ static void report(mynah_server *s, mynah_json *out) {
   int64_t n = s->n_times < TIMES_KEPT ? s->n_times : TIMES_KEPT;
   mynah_json *ms = mynah_json_object();
   qsort(s->times, (size_t)n, sizeof *s->times, by_size);
-  mynah_json_set(ms, "p50", mynah_json_number(n > 0 ? (double)s->times[n / 2] * 1e-6 : NAN));
+  mynah_json_set(ms, "p50", mynah_json_number(n > 0 ? (double)s->times[(n - 1) / 2] * 1e-6 : NAN));
   mynah_json_set(ms, "p99", mynah_json_number(n > 0 ? (double)s->times[(n - 1) * 99 / 100] * 1e-6 : NAN));
   mynah_json_set(out, "clients", mynah_json_integer(s->n_clients));
   mynah_json_set(out, "messages", mynah_json_integer(s->n_messages));

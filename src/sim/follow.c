@@ -12,6 +12,7 @@
 #define LOST_S 1.0
 #define BOXES_MAX 300
 #define STATE_MAX 160
+#define LABELS 16 /* things at most, and a few */
 
 #define FOLLOW_KEY(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(mynah_follow_config, type, field, name, value, low, high, unit, help)
@@ -21,7 +22,7 @@ const mynah_config_table mynah_follow_table = {"follow simulator", follow_keys, 
 
 enum { STATE_TRUTH, STATE_BOXES, STATE_DETECTOR, STATE_NONE };
 
-static const char *const class_names[MYNAH_FOLLOW_CLASSES] = {"ball", "cone", "car", "person"};
+static const char *const class_names[MYNAH_FOLLOW_CLASSES + 1] = {"ball", "cone", "car", "person", NULL};
 const char *mynah_follow_class(int label) { return label >= 0 && label < MYNAH_FOLLOW_CLASSES ? class_names[label] : "?"; }
 
 typedef struct follow {
@@ -33,7 +34,7 @@ typedef struct follow {
   mynah_eye *eye;
   mynah_tracker *tracker;
   mynah_slots *slots;
-  float motion[2], state[STATE_MAX], action[2];
+  float motion[2], state[STATE_MAX], labels[LABELS][5], action[2];
   int64_t n_state;
   bool is_drawn;    /* the picture shows the present step */
   int64_t n_followed;
@@ -58,6 +59,7 @@ static void declare_features(follow *f) {
     *at++ = mynah_slots_feature(f->slots);
   }
   if (f->config.state != STATE_NONE) f->n_state = mynah_feature_size(at - 1);
+  if (f->config.has_labels) *at++ = mynah_feature_boxes("observation.images.front", LABELS);
   *at = mynah_feature_vector("action", 2, "speed,turn", "");
   mynah_feature_mirror(at++, (int[]){1, -2}, NULL);
   f->base.n_features = (int)(at - f->base.features);
@@ -92,6 +94,8 @@ static mynah_status open_eyes(follow *f) {
   mynah_slots_config c;
   mynah_config_default(&mynah_slots_table, &c);
   c.has_motion = true;
+  if (!f->config.slots[0] && f->config.target == MYNAH_FOLLOW_CLASSES)
+    return mynah_fail(MYNAH_INVALID, "sim=follow: target=any has no slots of its own: slots= says which");
   if (f->config.slots[0]) memcpy(c.slots, f->config.slots, sizeof c.slots);
   else MYNAH_TRY(mynah_copy_text(c.slots, sizeof c.slots, class_names[f->config.target]));
   MYNAH_TRY(mynah_tracker_create(NULL, &f->tracker));
@@ -178,6 +182,19 @@ static void tell_truth(follow *f) {
   memcpy(f->state, truth, sizeof truth);
 }
 
+/* The exact boxes as shares of the picture. */
+static void label(follow *f) {
+  mynah_box boxes[LABELS];
+  int n = mynah_follow_boxes(&f->base, boxes, LABELS);
+  float w = (float)f->canvas.width, h = (float)f->canvas.height;
+  for (int i = 0; i < LABELS; i++) {
+    const mynah_box *b = &boxes[i];
+    const float row[5] = {(float)b->label, (b->x1 + b->x2) / 2 / w, (b->y1 + b->y2) / 2 / h, (b->x2 - b->x1) / w, (b->y2 - b->y1) / h};
+    const float none[5] = {-1};
+    memcpy(f->labels[i], i < n ? row : none, sizeof row);
+  }
+}
+
 static void follow_observe(mynah_device *device, mynah_value *values) {
   follow *f = (follow *)device;
   int64_t time_ns = f->base.step * (INT64_C(1000000000) / FOLLOW_RATE_HZ);
@@ -192,6 +209,9 @@ static void follow_observe(mynah_device *device, mynah_value *values) {
   values[0] = (mynah_value){f->canvas.rgb, (size_t)(f->canvas.width * f->canvas.height * 3), time_ns};
   values[1] = (mynah_value){f->motion, sizeof f->motion, time_ns};
   if (f->n_state) values[2] = (mynah_value){f->state, (size_t)f->n_state * sizeof *f->state, time_ns};
+  if (!f->config.has_labels) return;
+  label(f);
+  values[f->n_state ? 3 : 2] = (mynah_value){f->labels, sizeof f->labels, time_ns};
 }
 
 /* ---- episodes --------------------------------------------------------------------------------------------------------------- */
@@ -273,5 +293,6 @@ const mynah_device_type mynah_sim_follow = {
     .expert = follow_expert,
     .metrics = follow_metrics,
     .trace_names = trace_names,
+    .classes = class_names,
     .trace = follow_trace,
 };

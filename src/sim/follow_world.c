@@ -11,7 +11,7 @@
 #define LAG_S 0.15
 #define WANDER_TAU_S 1.2
 
-enum { STREAM_PLACES = 1, STREAM_LOOK, STREAM_MOTION };
+enum { STREAM_PLACES = 1, STREAM_LOOK, STREAM_MOTION, STREAM_TARGET };
 
 static double wrap(double a) { return a - 2 * PI * floor((a + PI) / (2 * PI)); }
 
@@ -69,14 +69,17 @@ static void make_look(follow_look *k, double variety, uint64_t seed) {
 void mynah__follow_world_make(follow_world *w, const mynah_follow_config *config, uint64_t seed) {
   mynah_rng r = mynah_rng_make(seed, STREAM_PLACES);
   *w = (follow_world){.config = config, .rng = mynah_rng_make(seed, STREAM_MOTION)};
-  int most = (int)config->others, least = (most + 1) / 2;
+  int most = (int)config->others, least = (most + 1) / 2, target = (int)config->target;
+  if (target == MYNAH_FOLLOW_CLASSES) { /* any */
+    mynah_rng which = mynah_rng_make(seed, STREAM_TARGET);
+    target = (int)mynah_rng_below(&which, MYNAH_FOLLOW_CLASSES);
+  }
   w->n_things = 1 + least + (int)mynah_rng_below(&r, (uint64_t)(most - least + 1));
   w->robot.heading_rad = mynah_rng_range(&r, -PI, PI);
   w->robot.x_m = mynah_rng_range(&r, -2, 2), w->robot.y_m = mynah_rng_range(&r, -2, 2);
   for (int i = 0; i < w->n_things; i++) {
     follow_thing *t = &w->things[i];
-    t->label = i == 0 ? (int)config->target
-                      : (int)((config->target + 1 + (int64_t)mynah_rng_below(&r, MYNAH_FOLLOW_CLASSES - 1)) % MYNAH_FOLLOW_CLASSES);
+    t->label = i == 0 ? target : (int)((target + 1 + (int64_t)mynah_rng_below(&r, MYNAH_FOLLOW_CLASSES - 1)) % MYNAH_FOLLOW_CLASSES);
     bool moves = i == 0 || (t->label != FOLLOW_CONE && mynah_rng_below(&r, 2));
     t->wanted_m_s = moves ? (i ? 0.5 : config->speed) * mynah_rng_range(&r, 0.7, 1.3) : 0;
     t->heading_rad = mynah_rng_range(&r, -PI, PI);

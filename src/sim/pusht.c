@@ -50,6 +50,7 @@ typedef struct pusht {
   bool was_success;
   float state[5], points[2 * N_KEYPOINTS];
   uint8_t *canvas, *picture; /* NULL without config.image */
+  mynah__pusht_planner *planner; /* NULL in the world that it tries pushes out in */
 } pusht;
 
 /* ---- space ----------------------------------------------------------------------------------------------------------- */
@@ -109,7 +110,7 @@ static void make_space(pusht *p) {
   cpBodySetPosition(p->agent, cpv(256, 400));
   p->shapes[n++] = cpSpaceAddShape(p->space, cpCircleShapeNew(p->agent, MYNAH__PUSHT_AGENT_RADIUS, cpvzero));
   p->block = cpBodyNew(1, block_moment());
-  cpBodySetCenterOfGravity(p->block, cpv(0, 45));
+  cpBodySetCenterOfGravity(p->block, cpv(0, MYNAH__PUSHT_BLOCK_COG));
   cpBodySetAngle(p->block, 0);
   cpBodySetPosition(p->block, cpv(256, 300));
   cpSpaceAddBody(p->space, p->block);
@@ -126,8 +127,8 @@ static void make_space(pusht *p) {
 }
 
 static void score(pusht *p) {
-  cpVect at = cpBodyGetPosition(p->block);
-  double pose[3] = {at.x, at.y, cpBodyGetAngle(p->block)};
+  double pose[3];
+  mynah__pusht_pose(&p->base, pose);
   p->coverage = mynah_pusht_coverage(pose);
   p->reward = fmin(p->coverage / SUCCESS, 1);
 }
@@ -193,16 +194,21 @@ static void pusht_observe(mynah_device *d, mynah_value *values) {
 }
 
 /* Ten sub-steps of a PD controller on the agent: v += (K_P (action - x) - K_V v) dt, then one step of the space. */
-void mynah_pusht_act(mynah_device *d, const double *action) {
+void mynah__pusht_move(mynah_device *d, const double *action) {
   pusht *p = (pusht *)d;
   cpVect target = cpv(action[0], action[1]);
-  p->contact_points = 0;
   for (int i = 0; i < SUBSTEPS; i++) {
     cpVect x = cpBodyGetPosition(p->agent), v = cpBodyGetVelocity(p->agent);
     cpVect a = cpvadd(cpvmult(cpvsub(target, x), K_P), cpvmult(v, -K_V));
     cpBodySetVelocity(p->agent, cpvadd(v, cpvmult(a, DT)));
     cpSpaceStep(p->space, DT);
   }
+}
+
+void mynah_pusht_act(mynah_device *d, const double *action) {
+  pusht *p = (pusht *)d;
+  p->contact_points = 0;
+  mynah__pusht_move(d, action);
   score(p);
   d->step++;
   p->max_reward = fmax(p->max_reward, p->reward);
@@ -212,6 +218,30 @@ void mynah_pusht_act(mynah_device *d, const double *action) {
 
 static void pusht_act(mynah_device *d, const float *action) {
   mynah_pusht_act(d, (double[]){(double)action[0], (double)action[1]});
+}
+
+/* ---- for the planner ------------------------------------------------------------------------------------------------- */
+
+void mynah__pusht_restore(mynah_device *d, const mynah_pusht_state *s) {
+  pusht *p = (pusht *)d;
+  free_space(p);
+  make_space(p);
+  cpBodySetPosition(p->agent, cpv(s->agent[0], s->agent[1]));
+  cpBodySetVelocity(p->agent, cpv(s->agent_velocity[0], s->agent_velocity[1]));
+  cpBodySetAngle(p->block, s->block_angle);
+  cpBodySetPosition(p->block, cpv(s->block[0], s->block[1]));
+}
+
+void mynah__pusht_pose(const mynah_device *d, double *pose) {
+  const pusht *p = (const pusht *)d;
+  cpVect at = cpBodyGetPosition(p->block);
+  pose[0] = at.x, pose[1] = at.y, pose[2] = cpBodyGetAngle(p->block);
+}
+
+static void pusht_expert(mynah_device *d, float *action) {
+  mynah_pusht_state now;
+  mynah_pusht_state_get(d, &now);
+  mynah__pusht_plan(((pusht *)d)->planner, &now, action);
 }
 
 static int pusht_metrics(const mynah_device *d, mynah_metric *out) {
@@ -254,6 +284,7 @@ mynah_status mynah_pusht_render(const mynah_device *d, uint8_t *rgb, int size) {
 static void pusht_close(mynah_device *d) {
   pusht *p = (pusht *)d;
   free_space(p);
+  mynah__pusht_planner_destroy(p->planner);
   mynah_free(p->canvas);
   mynah_free(p);
 }
@@ -273,7 +304,7 @@ static void describe(pusht *p) {
   d->max_steps = p->config.max_steps;
 }
 
-static mynah_status pusht_open(const void *config, mynah_device **out) {
+mynah_status mynah__pusht_open_world(const void *config, mynah_device **out) {
   pthread_once(&greeted, swallow_greeting);
   pusht *p = mynah_calloc(1, sizeof *p);
   if (!p) return MYNAH_NO_MEMORY;
@@ -294,6 +325,15 @@ static mynah_status pusht_open(const void *config, mynah_device **out) {
   return MYNAH_OK;
 }
 
+static mynah_status pusht_open(const void *config, mynah_device **out) {
+  mynah_device *d;
+  MYNAH_TRY(mynah__pusht_open_world(config, &d));
+  mynah_status status = mynah__pusht_planner_create(&((pusht *)d)->planner);
+  if (status == MYNAH_OK) *out = d;
+  else pusht_close(d);
+  return status;
+}
+
 const mynah_device_type mynah_sim_pusht = {.name = "pusht",
                                            .summary = "push a T-shaped block onto its goal (gym-pusht 0.1.8)",
                                            .config = &pusht_table,
@@ -302,6 +342,7 @@ const mynah_device_type mynah_sim_pusht = {.name = "pusht",
                                            .reset = pusht_reset,
                                            .observe = pusht_observe,
                                            .act = pusht_act,
+                                           .expert = pusht_expert,
                                            .metrics = pusht_metrics,
                                            .trace_names = trace_names,
                                            .trace = pusht_trace};

@@ -54,15 +54,7 @@ mynah_status mynah_report_write(const mynah_json *data, const char *path) {
   return status;
 }
 
-/* RFC 4648, section 4. */
 void mynah_data_url(const char *mime, const void *bytes, size_t n, mynah_str *out) {
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const uint8_t *b = bytes;
   mynah_str_printf(out, "data:%s;base64,", mime);
-  for (size_t i = 0; i < n; i += 3) {
-    uint32_t v = (uint32_t)b[i] << 16 | (uint32_t)(i + 1 < n ? b[i + 1] : 0) << 8 | (i + 2 < n ? b[i + 2] : 0);
-    char four[4] = {digits[v >> 18], digits[v >> 12 & 63], i + 1 < n ? digits[v >> 6 & 63] : '=',
-                    i + 2 < n ? digits[v & 63] : '='};
-    mynah_str_append(out, four, 4);
-  }
+  mynah_base64_encode(bytes, n, out);
 }

@@ -82,8 +82,8 @@ static mynah_status choose_driver(teaching *t, int64_t round, mynah_record_optio
   return MYNAH_OK;
 }
 
-/* Trains on the file into FOLDER/name and measures; the clone replaces t's. */
-static mynah_status learn(teaching *t, const char *data, const char *name, mynah_json *j) {
+/* Trains on the file into FOLDER/name and measures if asked to; the clone replaces t's. */
+static mynah_status learn(teaching *t, const char *data, const char *name, bool is_measured, mynah_json *j) {
   const mynah_dagger_task *task = t->task;
   char folder[MYNAH_PATH_MAX], policy[MYNAH_PATH_MAX];
   MYNAH_TRY(mynah_path_join(folder, sizeof folder, task->folder, name));
@@ -92,6 +92,10 @@ static mynah_status learn(teaching *t, const char *data, const char *name, mynah
   t->clone = NULL;
   MYNAH_TRY(task->train(task->context, data, folder, &t->clone));
   mynah_json_set(j, "policy", mynah_json_string(policy));
+  if (!is_measured) {
+    if (task->told) task->told(task->context, j);
+    return MYNAH_OK;
+  }
   mynah_eval_config e = {.device = task->device, .device_config = task->device_config, .clone = t->clone,
                          .n_episodes = t->config->eval_episodes, .seed = (uint64_t)t->config->eval_seed,
                          .n_threads = task->n_threads};
@@ -115,7 +119,8 @@ static mynah_status run_round(teaching *t, int64_t round, mynah_json *j) {
   mynah_json_set(j, "driven", mynah_json_integer(report.n_driven));
   mynah_json_set(j, "episodes", mynah_json_integer(report.n_episodes));
   snprintf(name, sizeof name, "round-%lld", (long long)round);
-  return learn(t, t->data, name, j);
+  int64_t every = t->config->eval_every;
+  return learn(t, t->data, name, round == t->config->rounds || (every > 0 && round % every == 0), j);
 }
 
 /* ---- the plain clone ------------------------------------------------------------------------------------------------ */
@@ -133,7 +138,7 @@ static mynah_status run_plain(teaching *t, mynah_json *j) {
   }
   mynah_json_set(j, "plain", mynah_json_bool(true));
   mynah_json_set(j, "frames", mynah_json_integer(t->n_frames));
-  return learn(t, t->plain, "plain", j);
+  return learn(t, t->plain, "plain", true, j);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------ */

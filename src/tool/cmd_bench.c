@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* mynah bench: where a policy's time goes when it acts. */
+/* mynah bench: where a policy's time goes, step by step, beside what the machine could do. */
 #include "tool.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +49,45 @@ static mynah_status time_whole(mynah_state *s, int64_t runs, mynah_json *result)
   return MYNAH_OK;
 }
 
+/* One step, or all: its rates, and their shares of what one core can do. Memory's share may be over 1: caches are faster. */
+typedef struct rates {
+  double us, flops, bytes;
+} rates;
+
+static double share_of(double rate, double limit) { return limit > 0 ? rate / limit : 0; }
+
+static mynah_json *rates_to_json(const rates *r, const mynah_machine *m) {
+  mynah_json *j = mynah_json_object();
+  double gflop_s = r->flops / r->us * 1e-3, gb_s = r->bytes / r->us * 1e-3;
+  mynah_json_set(j, "us", mynah_json_number(r->us));
+  mynah_json_set(j, "flop", mynah_json_number(r->flops));
+  mynah_json_set(j, "bytes", mynah_json_number(r->bytes));
+  mynah_json_set(j, "gflop_s", mynah_json_number(gflop_s));
+  mynah_json_set(j, "gb_s", mynah_json_number(gb_s));
+  mynah_json_set(j, "share_of_peak", mynah_json_number(share_of(gflop_s, m->gflops)));
+  mynah_json_set(j, "share_of_memory", mynah_json_number(share_of(gb_s, m->gb_s)));
+  return j;
+}
+
+static void say_rates(const char *name, const rates *r, const mynah_machine *m) {
+  double gflop_s = r->flops / r->us * 1e-3, gb_s = r->bytes / r->us * 1e-3;
+  tool_say("%s %10.3f %9.1f %5.1f %% %8.1f %6.1f %%", name, r->us, gflop_s, 100 * share_of(gflop_s, m->gflops), gb_s,
+           100 * share_of(gb_s, m->gb_s));
+}
+
+/* The least time there is for so many operations and bytes, if nothing lies in a cache. */
+static void say_floor(const rates *all, const mynah_machine *m, mynah_json *result) {
+  double by_flops = share_of(all->flops * 1e-3, m->gflops), by_bytes = share_of(all->bytes * 1e-3, m->gb_s);
+  tool_say("floor: %.4g MFLOP in %.3f us at this core's %.1f GFLOP/s; %.4g MB in %.3f us at %.1f GB/s from memory (less from caches)",
+           all->flops * 1e-6, by_flops, m->gflops, all->bytes * 1e-6, by_bytes, m->gb_s);
+  mynah_json *j = mynah_json_object();
+  mynah_json_set(j, "peak_gflop_s", mynah_json_number(m->gflops));
+  mynah_json_set(j, "memory_gb_s", mynah_json_number(m->gb_s));
+  mynah_json_set(j, "us_by_flops", mynah_json_number(by_flops));
+  mynah_json_set(j, "us_by_bytes", mynah_json_number(by_bytes));
+  mynah_json_set(result, "floor", j);
+}
+
 static mynah_status time_steps(const mynah_program *p, mynah_state *s, int64_t runs, mynah_json *result) {
   int n = mynah_program_n_steps(p);
   int64_t *ns = mynah_calloc((size_t)n + 1, sizeof *ns);
@@ -60,22 +101,31 @@ static mynah_status time_steps(const mynah_program *p, mynah_state *s, int64_t r
   for (int i = 0; i < n; i++) order[i] = (timed_step){i, ns[i]};
   qsort(order, (size_t)n, sizeof *order, slowest_first);
   mynah_json *list = mynah_json_array();
-  tool_say("%4s %-18s %-28s %10s %9s %8s", "step", "op", "kernel", "us", "GFLOP/s", "GB/s");
+  mynah_machine machine = mynah_machine_measure();
+  rates all = {0};
+  tool_say("%4s %-18s %-28s %10s %9s %7s %8s %8s", "step", "op", "kernel", "us", "GFLOP/s", "of peak", "GB/s", "of mem.");
   for (int i = 0; i < n; i++) {
     const char *op, *kernel;
-    double flops, bytes, us = (double)order[i].ns * 1e-3 / (double)runs;
-    mynah_program_step(p, order[i].index, &op, &kernel, &flops, &bytes);
-    tool_say("%4d %-18s %-28s %10.3f %9.1f %8.1f", order[i].index, op, kernel, us, flops / us * 1e-3, bytes / us * 1e-3);
-    mynah_json *j = mynah_json_object();
+    char name[64];
+    rates r = {.us = fmax((double)order[i].ns, 1) * 1e-3 / (double)runs};
+    mynah_program_step(p, order[i].index, &op, &kernel, &r.flops, &r.bytes);
+    snprintf(name, sizeof name, "%4d %-18s %-28s", order[i].index, op, kernel);
+    say_rates(name, &r, &machine);
+    all = (rates){all.us + r.us, all.flops + r.flops, all.bytes + r.bytes};
+    mynah_json *j = rates_to_json(&r, &machine);
     mynah_json_set(j, "step", mynah_json_integer(order[i].index));
     mynah_json_set(j, "op", mynah_json_string(op));
     mynah_json_set(j, "kernel", mynah_json_string(kernel));
-    mynah_json_set(j, "us", mynah_json_number(us));
-    mynah_json_set(j, "gflop_s", mynah_json_number(flops / us * 1e-3));
-    mynah_json_set(j, "gb_s", mynah_json_number(bytes / us * 1e-3));
     mynah_json_append(list, j);
   }
   mynah_json_set(result, "steps", list);
+  if (n > 0) {
+    char name[64];
+    snprintf(name, sizeof name, "%-52s", "all steps");
+    say_rates(name, &all, &machine);
+    mynah_json_set(result, "all", rates_to_json(&all, &machine));
+    say_floor(&all, &machine, result);
+  }
   mynah_free(ns);
   mynah_free(order);
   return MYNAH_OK;
@@ -92,6 +142,8 @@ typedef struct subject {
 } subject;
 
 static mynah_status make_training(subject *s, int64_t batch) {
+  mynah_compile_config config = mynah_compile_default();
+  config.precision = mynah_clone_precision(s->clone);
   const mynah_policy *p = mynah_clone_policy(s->clone);
   mynah_graph *g;
   mynah_node loss;
@@ -100,7 +152,7 @@ static mynah_status make_training(subject *s, int64_t batch) {
   if (status == MYNAH_OK) mynah_output(g, "loss", loss);
   if (status == MYNAH_OK) status = mynah_differentiate(g, loss);
   if (status == MYNAH_OK) status = mynah_weights_create(g, 1, &s->weights);
-  if (status == MYNAH_OK) status = mynah_compile(g, NULL, &s->own_program);
+  if (status == MYNAH_OK) status = mynah_compile(g, &config, &s->own_program);
   if (status == MYNAH_OK) status = mynah_binding_create(s->own_program, s->weights, &s->binding);
   if (status == MYNAH_OK) status = mynah_state_create(s->binding, &s->state);
   s->program = s->own_program;
@@ -122,15 +174,13 @@ static void fill_inputs(const subject *s) {
   }
 }
 
-static mynah_status time_subject(const char *path, const bench_config *c, subject *s, mynah_json *result) {
-  MYNAH_TRY(mynah_clone_load(path, &s->clone));
+static mynah_status time_subject(const bench_config *c, subject *s, mynah_json *result) {
   s->program = mynah_clone_program(s->clone, 0);
   if (c->batch > 0) MYNAH_TRY(make_training(s, c->batch));
   else MYNAH_TRY(mynah_state_create(mynah_clone_binding(s->clone, 0), &s->state));
   fill_inputs(s);
   MYNAH_TRY(time_whole(s->state, c->runs, result));
   MYNAH_TRY(time_steps(s->program, s->state, c->runs, result));
-  tool_say("%.4f GFLOP a run", mynah_program_flops(s->program) * 1e-9);
   mynah_json_set(result, "gflop", mynah_json_number(mynah_program_flops(s->program) * 1e-9));
   return MYNAH_OK;
 }
@@ -140,10 +190,13 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   bench_config c;
   subject s = {0};
   mynah_config_default(&bench_table, &c);
-  mynah_config_bind bind = {&bench_table, &c};
-  MYNAH_TRY(tool_apply(args, &bind, 1));
+  tool_acting_config acting;
+  mynah_config_bind binds[2] = {{&bench_table, &c}, {&tool_acting_table, &acting}};
+  MYNAH_TRY(tool_apply(args, binds, 2));
   mynah_json_set(result, "policy", mynah_json_string(args->positional[0]));
-  mynah_status status = time_subject(args->positional[0], &c, &s, result);
+  MYNAH_TRY(tool_load_clone(args, args->positional[0], &s.clone));
+  mynah_json_set(result, "precision", mynah_json_string(mynah_dtype_name(mynah_clone_precision(s.clone))));
+  mynah_status status = time_subject(&c, &s, result);
   mynah_state_destroy(s.state);
   mynah_binding_destroy(s.binding);
   mynah_program_destroy(s.own_program);
@@ -155,7 +208,9 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
 static int tables(const tool_args *args, const mynah_config_table **out) {
   (void)args;
   out[0] = &bench_table;
-  return 1;
+  out[1] = &tool_acting_table;
+  return 2;
 }
 
-const tool_command tool_bench = {"bench", "bench POLICY.safetensors [runs=1000] [batch=N]", "time a policy step by step", run, tables};
+const tool_command tool_bench = {"bench", "bench POLICY.safetensors [runs=1000] [batch=N] [precision=bf16]",
+                                 "time a policy step by step", run, tables};

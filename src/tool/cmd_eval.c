@@ -6,30 +6,31 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EVAL_KEYS(K)                                                                               \
-  K(STRING, sim, "sim", "", 0, 0, "", "the simulator")                                             \
+#define EVAL_KEYS(K)                                                                                                \
+  K(STRING, sim, "sim", "", 0, 0, "", "the simulator")                                                              \
   K(STRING, data, "data", "", 0, 0, "", "instead of a simulator: recorded demonstrations, the part that validated") \
-  K(INT, episodes, "episodes", 50, 1, 1.0e7, "episodes", "how many")                               \
-  K(INT, seed, "seed", 100000, 0, 9.0e15, "", "episode i runs with seed + i")                      \
+  K(INT, episodes, "episodes", 50, 1, 1.0e7, "episodes", "how many")                                                \
+  K(INT, seed, "seed", 100000, 0, 9.0e15, "", "episode i runs with seed + i")                                       \
   K(INT, threads, "threads", 0, 0, 256, "threads", "0: all processors")
 
 typedef struct eval_config {
 #define EVAL_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   EVAL_KEYS(EVAL_FIELD)
 } eval_config;
-#define EVAL_ROW(type, field, name, value, low, high, unit, help)                                  \
+#define EVAL_ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(eval_config, type, field, name, value, low, high, unit, help)
 static const mynah_key eval_keys[] = {EVAL_KEYS(EVAL_ROW)};
 static const mynah_config_table eval_table = {"eval", eval_keys, sizeof eval_keys / sizeof *eval_keys,
                                               sizeof(eval_config)};
 
-/* ---- closed loop --------------------------------------------------------------------------------------------------- */
+/* ---- closed loop ------------------------------------------------------------------------------------------------ */
 
 static void say_metric(const char *name, const mynah_json *v) {
   const mynah_json *ci = mynah_json_get(v, "ci");
   double low = mynah_json_to_number(mynah_json_at(ci, 0), NAN), high = mynah_json_to_number(mynah_json_at(ci, 1), NAN);
   if (mynah_json_get(v, "k"))
-    tool_say("  %-20s %lld/%lld = %.3f  [%.3f, %.3f]", name, (long long)mynah_json_to_integer(mynah_json_get(v, "k"), 0),
+    tool_say("  %-20s %lld/%lld = %.3f  [%.3f, %.3f]", name,
+             (long long)mynah_json_to_integer(mynah_json_get(v, "k"), 0),
              (long long)mynah_json_to_integer(mynah_json_get(v, "n"), 0),
              mynah_json_to_number(mynah_json_get(v, "rate"), NAN), low, high);
   else if (mynah_json_get(v, "p95"))
@@ -38,9 +39,9 @@ static void say_metric(const char *name, const mynah_json *v) {
   else if (mynah_json_get(v, "mean"))
     tool_say("  %-20s %.4f  [%.4f, %.4f]", name, mynah_json_to_number(mynah_json_get(v, "mean"), NAN), low, high);
   else if (mynah_json_get(v, "difference"))
-    tool_say("  %-20s %+.4f  [%+.4f, %+.4f]", name, mynah_json_to_number(mynah_json_get(v, "difference"), NAN), low, high);
-  else if (mynah_json_is_number(v))
-    tool_say("  %-20s %.4g", name, mynah_json_to_number(v, NAN));
+    tool_say("  %-20s %+.4f  [%+.4f, %+.4f]", name, mynah_json_to_number(mynah_json_get(v, "difference"), NAN), low,
+             high);
+  else if (mynah_json_is_number(v)) tool_say("  %-20s %.4g", name, mynah_json_to_number(v, NAN));
 }
 
 void tool_say_metrics(const mynah_json *j) {
@@ -51,8 +52,9 @@ void tool_say_metrics(const mynah_json *j) {
 
 /* What was typed over eval's keys, the simulator's and those of the execution, which begins as the policy's own. */
 static mynah_status apply(const tool_args *args, const sim_choice *sim, eval_config *c, mynah_execute_config *execute) {
-  mynah_config_bind binds[3] = {{&eval_table, c}, {&mynah_execute_table, execute}};
-  int n = 2;
+  tool_acting_config acting;
+  mynah_config_bind binds[4] = {{&eval_table, c}, {&mynah_execute_table, execute}, {&tool_acting_table, &acting}};
+  int n = 3;
   if (sim->config) binds[n++] = (mynah_config_bind){sim->type->config, sim->config};
   return tool_apply(args, binds, n);
 }
@@ -62,12 +64,17 @@ static mynah_status run_episodes(const tool_args *args, const char *path, sim_ch
   mynah_clone *clone = NULL;
   mynah_execute_config execute;
   mynah_config_default(&mynah_execute_table, &execute);
-  if (strcmp(path, "expert") != 0) MYNAH_TRY(mynah_clone_load(path, &clone));
+  if (strcmp(path, "expert") != 0) MYNAH_TRY(tool_load_clone(args, path, &clone));
   if (clone) execute = mynah_clone_policy(clone)->common.execute;
   mynah_status status = clone ? sim_choice_fit(sim, mynah_clone_policy(clone)) : MYNAH_OK;
   if (status == MYNAH_OK) status = apply(args, sim, c, &execute);
-  mynah_eval_config e = {.device = sim->type, .device_config = sim->config, .clone = clone, .execute = &execute,
-                         .n_episodes = c->episodes, .seed = (uint64_t)c->seed, .n_threads = (int)c->threads};
+  mynah_eval_config e = {.device = sim->type,
+                         .device_config = sim->config,
+                         .clone = clone,
+                         .execute = &execute,
+                         .n_episodes = c->episodes,
+                         .seed = (uint64_t)c->seed,
+                         .n_threads = (int)c->threads};
   if (status == MYNAH_OK) status = mynah_evaluate(&e, tool_progress(), r);
   mynah_clone_destroy(clone);
   return status;
@@ -133,7 +140,7 @@ static mynah_status evaluate_closed(const tool_args *args, eval_config *c, mynah
   return status;
 }
 
-/* ---- against recorded actions ---------------------------------------------------------------------------------------- */
+/* ---- against recorded actions ----------------------------------------------------------------------------------- */
 
 /* The split the policy was trained with, from its file. */
 static mynah_status validation_ranges(const mynah_policy *p, mynah_dataset *d, mynah_split *split) {
@@ -189,19 +196,20 @@ static mynah_status compare_recorded(const mynah_clone *clone, mynah_dataset *d,
     snprintf(number, sizeof number, "action.%lld", (long long)k);
     mynah_json_set(result, name ? name : number, agreement_json(&out[k]));
     tool_say("  %-12s correlation %.3f, MSE %.5g, constant predictor's %.5g (%.2f times), %lld frames",
-             name ? name : number, out[k].correlation, out[k].mse, out[k].constant_mse, out[k].constant_mse / out[k].mse,
-             (long long)out[k].n_frames);
+             name ? name : number, out[k].correlation, out[k].mse, out[k].constant_mse,
+             out[k].constant_mse / out[k].mse, (long long)out[k].n_frames);
     if (name) name = strtok_r(NULL, ",", &rest);
   }
   return MYNAH_OK;
 }
 
 static mynah_status evaluate_recorded(const tool_args *args, eval_config *c, mynah_json *result) {
-  mynah_config_bind bind = {&eval_table, c};
-  MYNAH_TRY(tool_apply(args, &bind, 1));
+  tool_acting_config acting;
+  mynah_config_bind binds[2] = {{&eval_table, c}, {&tool_acting_table, &acting}};
+  MYNAH_TRY(tool_apply(args, binds, 2));
   mynah_clone *clone;
   mynah_dataset *d = NULL;
-  MYNAH_TRY(mynah_clone_load(args->positional[0], &clone));
+  MYNAH_TRY(tool_load_clone(args, args->positional[0], &clone));
   mynah_status status = mynah_dataset_open(c->data, MYNAH_OPEN_READ, &d);
   if (status == MYNAH_OK) {
     tool_say("%s on the validation part of %s:", args->positional[0], c->data);
@@ -214,10 +222,24 @@ static mynah_status evaluate_recorded(const tool_args *args, eval_config *c, myn
   return status;
 }
 
+/* A file of mynah's that holds a detector. */
+static bool is_detector(const char *path) {
+  mynah_safetensors *f;
+  if (mynah_safetensors_open(path, &f) != MYNAH_OK) return false;
+  const char *text = mynah_safetensors_metadata(f, "mynah");
+  mynah_json *j = NULL;
+  bool is_one = text && mynah_json_parse(text, strlen(text), &j) == MYNAH_OK && mynah_json_get(j, "detector");
+  mynah_json_destroy(j);
+  mynah_safetensors_close(f);
+  return is_one;
+}
+
 static mynah_status run(const tool_args *args, mynah_json *result) {
   eval_config c;
   mynah_config_default(&eval_table, &c);
-  if (args->n_positional < 1 || args->n_positional > 2) return tool_usage_error("name one policy file, or two to compare");
+  if (args->n_positional == 1 && is_detector(args->positional[0])) return eval_detector_run(args, result);
+  if (args->n_positional < 1 || args->n_positional > 2)
+    return tool_usage_error("name one policy file, or two to compare");
   const char *sim = tool_setting(args, "sim"), *data = tool_setting(args, "data");
   if (!sim == !data) return tool_usage_error("give sim=NAME or data=X.demos");
   if (data && args->n_positional == 1) return evaluate_recorded(args, &c, result);
@@ -229,12 +251,15 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   const char *sim = tool_setting(args, "sim");
   const mynah_device_type *type;
   int n = 0;
+  if (args->n_positional == 1 && is_detector(args->positional[0])) return out[0] = &eval_detector_table, 1;
   out[n++] = &eval_table;
   out[n++] = &mynah_execute_table;
+  out[n++] = &tool_acting_table;
   if (sim && mynah_sim_find(sim, &type) == MYNAH_OK && type->config) out[n++] = type->config;
   return n;
 }
 
-const tool_command tool_eval = {
-    "eval", "eval POLICY.safetensors|expert [OTHER] sim=NAME [episodes=50] [seed=100000] [execute.mode=...] | eval POLICY data=X.demos",
-    "measure a policy in closed loop, with intervals", run, tables};
+const tool_command tool_eval = {"eval",
+                                "eval POLICY.safetensors|expert [OTHER] sim=NAME [episodes=50] [seed=100000] "
+                                "[execute.mode=...] | eval POLICY|DETECTOR data=X.demos",
+                                "measure a policy in closed loop, with intervals", run, tables};

@@ -8,12 +8,15 @@
 #define RUN_KEYS(K)                                                                                                  \
   K(STRING, policy, "policy", "", 0, 0, "", "instead of the first argument: a policy file, ws://HOST:PORT, or expert") \
   K(STRING, token, "token", "", 0, 0, "", "policy=ws://…: sent to the server")                                     \
-  K(STRING, keys, "keys", "", 0, 0, "", "policy=ws://…: what observations are called there: FEATURE:KEY,…")        \
+  K(STRING, keys, "keys", "", 0, 0, "", "policy=ws://…: what observations are called there: FEATURE:KEY,…; KEY a>b: b in a map a") \
+  K(STRING, prompt, "prompt", "", 0, 0, "", "policy=ws://…: what shall be done, in words, for policies that read it") \
+  K(CHOICE, images, "images", "hwc", 0, 0, "hwc|chw", "policy=ws://…: how pictures are sent") \
+  K(INT, image_side, "images.size", 0, 0, 2048, "px", "policy=ws://…: pictures are sent as squares, their proportions kept between black bars; 0: as they are") \
   K(FLOAT, timeout_s, "timeout", 5, 0.01, 600, "s", "policy=ws://…: a reply that takes longer has failed")         \
   K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME, or a robot's JSON file (docs/formats.md)")                                                               \
   K(STRING, record, "record", "", 0, 0, "", "what is seen and commanded goes into this dataset")                    \
   K(CHOICE, record_only, "record.only", "all", 0, 0, "all|person", "person: only what the person commands, each stretch an episode") \
-  K(STRING, person, "person", "", 0, 0, "", "a gamepad or keyboard, /dev/input/eventN, or terminal: takes over while a shoulder button or space is held (in a terminal space switches); start or enter saves the episode, select or backspace throws it away and begins again, north or x goes on to the next, south or y and east or n mark success and failure, mode or escape ends") \
+  K(STRING, person, "person", "", 0, 0, "", "/dev/input/eventN or terminal; shoulder, space: takes over; start, enter: saves; select, backspace: redoes; north, x: discards; south, y and east, n: mark success, failure; mode, escape: ends") \
   K(STRING, person_map, "person.map", "", 0, 0, "", "CONTROL:ELEMENT[:SCALE],… of axes x y z rx ry rz gas brake hat_x hat_y and keys left/right down/up a/d s/w; empty: x:0,y:1:-1 and the keys alike") \
   K(FLOAT, person_speed, "person.speed", 0, 0, 1e12, "/s", "0: the person's -1 … 1 are the action; else they move it by so much a second") \
   K(CHOICE, view, "view", "none", 0, 0, "none|terminal", "terminal: what the first camera sees, or the numbers, are drawn there") \
@@ -112,6 +115,10 @@ static void say_report(const mynah_json *j) {
   const mynah_json *value;
   for (size_t i = 0; mynah_json_entry(mynah_json_get(j, "faults"), i, &name, &value); i++)
     tool_say("fault %s: %lld steps", name, (long long)mynah_json_to_integer(value, 0));
+  if ((value = mynah_json_get(j, "first_fault")))
+    tool_say("faults %#llx, the first at step %lld (%s); response: %s", (unsigned long long)mynah_json_to_integer(mynah_json_get(j, "fault_code"), 0),
+             (long long)mynah_json_to_integer(mynah_json_get(value, "step"), 0),
+             mynah_json_to_string(mynah_json_at(mynah_json_get(value, "reasons"), 0), ""), mynah_json_to_string(mynah_json_get(j, "response"), ""));
   for (size_t i = 0; i < mynah_json_size(mynah_json_get(j, "notes")); i++)
     tool_say("%s", mynah_json_to_string(mynah_json_at(mynah_json_get(j, "notes"), i), ""));
 }
@@ -121,15 +128,16 @@ static bool is_url(const char *path) { return strncmp(path, "ws://", 5) == 0; }
 /* What a server sees and commands is what the robot has. */
 static mynah_status call_policy(const char *url, job *j) {
   if (!is_url(url)) return MYNAH_OK;
-  mynah_remote_config c = {.url = url, .token = j->c.token, .keys = j->c.keys, .inputs = j->device->features,
+  mynah_remote_config c = {.url = url, .token = j->c.token, .keys = j->c.keys, .prompt = j->c.prompt, .is_planar = j->c.images == 1,
+                           .image_side = (int)j->c.image_side, .inputs = j->device->features,
                            .n_inputs = j->device->n_observations, .action = *mynah_device_action(j->device), .timeout_s = j->c.timeout_s};
   return mynah_predictor_remote(&c, &j->predictor);
 }
 
 /* "expert", nothing beside replay=, a server, or a policy file. */
-static mynah_status load_policy(const char *path, job *j) {
+static mynah_status load_policy(const tool_args *args, const char *path, job *j) {
   if (!path || strcmp(path, "expert") == 0 || strcmp(path, "person") == 0 || is_url(path)) return MYNAH_OK;
-  MYNAH_TRY(mynah_clone_load(path, &j->clone));
+  MYNAH_TRY(tool_load_clone(args, path, &j->clone));
   j->execute = mynah_clone_policy(j->clone)->common.execute;
   return mynah_predictor_of_clone(j->clone, &j->predictor);
 }
@@ -150,11 +158,15 @@ static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, myna
   mynah_config_default(&mynah_loop_table, &j->loop);
   mynah_config_default(&mynah_execute_table, &j->execute);
   const char *policy = args->n_positional > 0 ? args->positional[0] : tool_setting(args, "policy");
-  MYNAH_TRY(load_policy(policy, j));
+  MYNAH_TRY(load_policy(args, policy, j));
   if (j->predictor) MYNAH_TRY(sim_choice_fit(sim, j->predictor->policy));
-  mynah_config_bind binds[4] = {{&run_table, &j->c}, {&mynah_loop_table, &j->loop}, {&mynah_execute_table, &j->execute}};
-  if (sim->config) binds[3] = (mynah_config_bind){sim->type->config, sim->config};
-  MYNAH_TRY(tool_apply(args, binds, sim->config ? 4 : 3));
+  tool_acting_config acting;
+  mynah_config_bind binds[5] = {{&run_table, &j->c},
+                                {&mynah_loop_table, &j->loop},
+                                {&mynah_execute_table, &j->execute},
+                                {&tool_acting_table, &acting}};
+  if (sim->config) binds[4] = (mynah_config_bind){sim->type->config, sim->config};
+  MYNAH_TRY(tool_apply(args, binds, sim->config ? 5 : 4));
   if (!policy && !j->c.replay[0]) return tool_usage_error("name a policy, or expert, or replay=X.demos");
   MYNAH_TRY(sim->type == &mynah_robot ? mynah_robot_open(j->c.robot, &j->device) : sim->type->open(sim->config, &j->device));
   if (policy) MYNAH_TRY(call_policy(policy, j));
@@ -207,7 +219,8 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   out[0] = &run_table;
   out[1] = &mynah_loop_table;
   out[2] = &mynah_execute_table;
-  return 3;
+  out[3] = &tool_acting_table;
+  return 4;
 }
 
 const tool_command tool_run = {"run",

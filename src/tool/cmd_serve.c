@@ -25,9 +25,10 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   mynah_clone *clone;
   mynah_predictor *predictor;
   mynah_config_default(&mynah_serve_table, &c);
-  MYNAH_TRY(tool_apply(args, &(mynah_config_bind){&mynah_serve_table, &c}, 1));
+  tool_acting_config acting;
+  MYNAH_TRY(tool_apply(args, (mynah_config_bind[]){{&mynah_serve_table, &c}, {&tool_acting_table, &acting}}, 2));
   if (args->n_positional != 1) return tool_usage_error("name a policy");
-  MYNAH_TRY(mynah_clone_load(args->positional[0], &clone));
+  MYNAH_TRY(tool_load_clone(args, args->positional[0], &clone));
   mynah_status status = mynah_predictor_of_clone(clone, &predictor);
   if (status == MYNAH_OK) {
     status = serve(&c, args->positional[0], predictor, result);
@@ -40,7 +41,8 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
 static int tables(const tool_args *args, const mynah_config_table **out) {
   (void)args;
   out[0] = &mynah_serve_table;
-  return 1;
+  out[1] = &tool_acting_table;
+  return 2;
 }
 
 const tool_command tool_serve = {"serve", "serve POLICY [port=8000] [host=127.0.0.1] [token=SECRET] [keys=FEATURE:KEY,...] [key=value ...]",

@@ -1,24 +1,38 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* mynah train: a policy from a dataset, or a run that goes on. */
+/* mynah train: a policy or a detector from a dataset, or a run that goes on. */
 #include "tool.h"
 
-#include <stdio.h>
 #include <string.h>
+
+static mynah_status read_run(const char *folder, mynah_json **out) {
+  char path[MYNAH_PATH_MAX];
+  MYNAH_TRY(mynah_path_join(path, sizeof path, folder, "config.json"));
+  return mynah_json_load(path, out);
+}
+
+mynah_status tool_run_kind(const char *folder, char kind[MYNAH_NAME_MAX]) {
+  mynah_json *j;
+  MYNAH_TRY(read_run(folder, &j));
+  mynah_status status = mynah_copy_text(kind, MYNAH_NAME_MAX, mynah_json_to_string(mynah_json_get(j, "policy"), ""));
+  mynah_json_destroy(j);
+  return status;
+}
+
+mynah_status tool_load_run(const char *folder, const mynah_config_bind *binds, int n_binds) {
+  mynah_json *j;
+  MYNAH_TRY(read_run(folder, &j));
+  mynah_status status = mynah_config_from_json(binds, (size_t)n_binds, mynah_json_get(j, "config"));
+  mynah_json_destroy(j);
+  return status == MYNAH_OK ? MYNAH_OK : mynah_error_context(status, "%s/config.json", folder);
+}
 
 /* All keys of a run folder's config.json; then what is typed may change threads and the like. */
 static mynah_status load_resumed(const char *folder, train_job *job) {
-  char path[MYNAH_PATH_MAX];
-  mynah_json *j;
-  MYNAH_TRY(mynah_path_join(path, sizeof path, folder, "config.json"));
-  MYNAH_TRY(mynah_json_load(path, &j));
-  mynah_status status = train_job_init(job, mynah_json_to_string(mynah_json_get(j, "policy"), ""));
-  if (status == MYNAH_OK) {
-    mynah_config_bind binds[TOOL_MAX_BINDS];
-    int n = train_job_binds(job, binds);
-    status = mynah_config_from_json(binds, (size_t)n, mynah_json_get(j, "config"));
-  }
-  mynah_json_destroy(j);
-  if (status != MYNAH_OK) return mynah_error_context(status, "%s", path);
+  char kind[MYNAH_NAME_MAX];
+  mynah_config_bind binds[TOOL_MAX_BINDS];
+  MYNAH_TRY(tool_run_kind(folder, kind));
+  MYNAH_TRY(train_job_init(job, kind));
+  MYNAH_TRY(tool_load_run(folder, binds, train_job_binds(job, binds)));
   MYNAH_TRY(mynah_copy_text(job->command.out, sizeof job->command.out, folder));
   return mynah_copy_text(job->command.resume, sizeof job->command.resume, folder);
 }
@@ -41,14 +55,25 @@ static mynah_status configure(const tool_args *args, train_job *job) {
   return MYNAH_OK;
 }
 
+static bool is_detector(const tool_args *args) {
+  char kind[MYNAH_NAME_MAX];
+  const char *resume = tool_setting(args, "resume");
+  if (resume) return tool_run_kind(resume, kind) == MYNAH_OK && strcmp(kind, "detector") == 0;
+  return args->n_positional == 1 && strcmp(args->positional[0], "detector") == 0;
+}
+
 static mynah_status run(const tool_args *args, mynah_json *result) {
   train_job job = {0};
   mynah_train_report report;
   char path[MYNAH_PATH_MAX];
+  MYNAH_TRY(mynah_ranks_begin());
+  bool is_first = mynah_ranks_now().index == 0;
+  if (!is_first) tool_be_silent();
+  if (is_detector(args)) return train_detector_run(args, result);
   mynah_status status = configure(args, &job);
   if (status == MYNAH_OK) status = train_job_run(&job, &report, path);
-  if (status == MYNAH_OK) status = train_report_to_json(&report, path, result);
-  if (status == MYNAH_OK)
+  if (status == MYNAH_OK && is_first) status = train_report_to_json(&report, path, result);
+  if (status == MYNAH_OK && is_first)
     tool_say("trained %s: %lld steps in %.1f s (%.0f samples/s), loss %.5g, validation %.5g\n%s", job.type->name,
              (long long)report.steps, report.seconds, report.samples_per_s, report.train_loss, report.valid_loss, path);
   if (status == MYNAH_INTERRUPTED) tool_say("stopped; go on with: mynah train resume=%s", job.command.out);
@@ -57,6 +82,7 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
 }
 
 static int tables(const tool_args *args, const mynah_config_table **out) {
+  if (is_detector(args)) return train_detector_tables(out);
   const mynah_policy_type *type = mynah_policy_types()[0];
   if (args->n_positional > 0 && mynah_policy_find(args->positional[0], &type) != MYNAH_OK)
     type = mynah_policy_types()[0];
@@ -69,5 +95,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
 }
 
 const tool_command tool_train = {
-    "train", "train POLICY [preset=NAME] data=X.demos out=DIR [key=value ...] | train resume=DIR",
-    "train a policy on demonstrations", run, tables};
+    "train", "train POLICY|detector [preset=NAME] data=X.demos out=DIR [key=value ...] | train resume=DIR",
+    "train a policy on demonstrations, or a detector on pictures with boxes", run, tables};

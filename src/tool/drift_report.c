@@ -185,7 +185,10 @@ static mynah_json *table(const drift_page *p) {
               {"false alarms on successes not calibrated on", {"alarm", "false_alarms"}, "rate"},
               {"failures foreseen", {"alarm", "detected"}, "rate"},
               {"balanced accuracy of the alarm", {"alarm"}, "balanced_accuracy"},
-              {"median time from alarm to failure, s", {"alarm"}, "lead_s"}};
+              {"median time from alarm to failure, s", {"alarm"}, "lead_s"},
+              {"alarm by chunks that disagree: false alarms", {"chunk_alarm", "false_alarms"}, "rate"},
+              {"its failures foreseen", {"chunk_alarm", "detected"}, "rate"},
+              {"its balanced accuracy", {"chunk_alarm"}, "balanced_accuracy"}};
   mynah_json *j = mynah_json_object(), *list = mynah_json_array();
   const mynah_json *values[DRIFT_POLICIES];
   const char *columns[DRIFT_POLICIES + 1] = {"measured"}, *name = "";

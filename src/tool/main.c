@@ -134,10 +134,13 @@ int main(int argc, char **argv) {
   if (status == MYNAH_OK) status = command->run(&args, result);
   tool_progress_end();
   int code = exit_status(status);
-  if (status != MYNAH_OK) fprintf(stderr, "mynah %s: %s\n", command->name, mynah_error());
+  mynah_ranks ranks = mynah_ranks_now();
+  if (status != MYNAH_OK && ranks.count > 1) fprintf(stderr, "mynah %s: rank %d of %d: %s\n", command->name, ranks.index, ranks.count, mynah_error());
+  else if (status != MYNAH_OK) fprintf(stderr, "mynah %s: %s\n", command->name, mynah_error());
   if (code == TOOL_USAGE) fprintf(stderr, "usage: mynah %s\n", command->usage);
-  if (status == MYNAH_OK && args.is_json) code = print_result(result);
+  if (status == MYNAH_OK && args.is_json && ranks.index == 0) code = print_result(result);
   if (code == TOOL_DONE) code = tool_chosen_exit();
   mynah_json_destroy(result);
+  mynah_ranks_end(status == MYNAH_INTERRUPTED ? TOOL_DONE : code);
   return code;
 }

@@ -22,6 +22,8 @@ void tool_output_begin(const tool_args *args) {
   line.is_terminal = isatty(STDERR_FILENO) == 1;
 }
 
+void tool_be_silent(void) { line.is_quiet = true; }
+
 void tool_progress_end(void) {
   if (line.is_line_open) fputc('\n', stderr);
   line.is_line_open = false;

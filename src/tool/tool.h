@@ -31,7 +31,8 @@ typedef struct tool_command {
   int (*tables)(const tool_args *args, const mynah_config_table **out);
 } tool_command;
 
-extern const tool_command tool_demo, tool_record, tool_import, tool_export, tool_data, tool_train, tool_eval, tool_bench;
+extern const tool_command tool_demo, tool_record, tool_import, tool_export, tool_data, tool_train, tool_eval,
+    tool_bench;
 extern const tool_command tool_run, tool_serve, tool_dagger, tool_drift, tool_detect, tool_selfcheck, tool_doctor;
 extern const tool_command tool_import_model, tool_import_policy, tool_export_policy;
 extern const tool_command *const tool_commands[]; /* NULL-terminated */
@@ -63,8 +64,22 @@ void tool_say_metrics(const mynah_json *j);
 /* A progress line on a terminal, plain lines every few seconds elsewhere. */
 const mynah_progress *tool_progress(void);
 void tool_progress_end(void);
+void tool_be_silent(void); /* as under --quiet */
 /* Sets how tool_say and progress behave. */
 void tool_output_begin(const tool_args *args);
+
+/* ---- acting (acting.c) ---- */
+
+#define TOOL_ACTING_KEYS(K)                                                                        \
+  K(CHOICE, precision, "precision", "policy", 0, 0, "policy|f32|bf16", "of the operands of matrix products and convolutions: as the policy says, or another")
+typedef struct tool_acting_config {
+#define TOOL_ACTING_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
+  TOOL_ACTING_KEYS(TOOL_ACTING_FIELD)
+#undef TOOL_ACTING_FIELD
+} tool_acting_config;
+extern const mynah_config_table tool_acting_table;
+/* Loads a policy in the precision that was typed. A command that does so has a bind of the table too. */
+mynah_status tool_load_clone(const tool_args *args, const char *path, mynah_clone **out);
 
 /* ---- parts of report pages, as mynah_report_write takes them (demo_report.c) ---- */
 
@@ -81,12 +96,12 @@ tool_percentiles tool_percentiles_of(int64_t *ns, int64_t n);
 
 /* ---- training, shared by train and demo (train_job.c) ---- */
 
-#define TRAIN_COMMAND_KEYS(K)                                                                      \
-  K(STRING, data, "data", "", 0, 0, "", "the dataset, NAME.demos")                                 \
-  K(STRING, out, "out", "", 0, 0, "", "the run folder, made if missing")                           \
-  K(STRING, preset, "preset", "", 0, 0, "", "settings to begin with: a name or a JSON file")       \
-  K(STRING, resume, "resume", "", 0, 0, "", "continue the run in this folder")                     \
-  K(STRING, eval_sim, "eval.sim", "", 0, 0, "", "closed-loop evaluation while training: the simulator") \
+#define TRAIN_COMMAND_KEYS(K)                                                                            \
+  K(STRING, data, "data", "", 0, 0, "", "the dataset, NAME.demos")                                       \
+  K(STRING, out, "out", "", 0, 0, "", "the run folder, made if missing")                                 \
+  K(STRING, preset, "preset", "", 0, 0, "", "settings to begin with: a name or a JSON file")             \
+  K(STRING, resume, "resume", "", 0, 0, "", "continue the run in this folder")                           \
+  K(STRING, eval_sim, "eval.sim", "", 0, 0, "", "closed-loop evaluation while training: the simulator")  \
   K(INT, eval_episodes, "eval.episodes", 50, 1, 1000000, "episodes", "episodes of each such evaluation") \
   K(INT, eval_seed, "eval.seed", 50000, 0, 9.0e15, "", "its first seed: never a test seed")
 
@@ -114,6 +129,21 @@ int train_job_binds(train_job *job, mynah_config_bind *binds);
 mynah_status train_job_run(train_job *job, mynah_train_report *report, char policy_path[MYNAH_PATH_MAX]);
 /* The report as JSON under the names that the page and scripts rely on. */
 mynah_status train_report_to_json(const mynah_train_report *report, const char *policy_path, mynah_json *object);
+
+/* Settings of a run folder's config.json, "config". */
+mynah_status tool_load_run(const char *folder, const mynah_config_bind *binds, int n_binds);
+/* What a run folder trains: a policy's name, or "detector" (train_detector.c). */
+mynah_status tool_run_kind(const char *folder, char kind[MYNAH_NAME_MAX]);
+/* The first boxes.NAME of a dataset with the name of its pictures. */
+mynah_status tool_find_boxes(const mynah_dataset *d, char picture[MYNAH_NAME_MAX], const mynah_feature **boxes);
+/* Average precision of the detector args->positional[0] (eval_detector.c). */
+mynah_status eval_detector_run(const tool_args *args, mynah_json *result);
+extern const mynah_config_table eval_detector_table;
+/* On ranges of a dataset whose classes are the detector's. */
+mynah_status eval_detector_ranges(const mynah_detector *detector, mynah_dataset *d, const mynah_range *ranges, int64_t n,
+                                  mynah_precision_result *out);
+mynah_status train_detector_run(const tool_args *args, mynah_json *result);
+int train_detector_tables(const mynah_config_table **out);
 
 /* ---- a robot, simulator or person at a fixed rate, shared by run and record (cmd_run.c, view.c) ---- */
 

@@ -193,11 +193,12 @@ static mynah_status prepare(training *t, train_job *job) {
   }
   MYNAH_TRY(mynah_frames_open(job->command.data, &job->feed, t->windows, t->n_windows, &t->frames));
   t->wiring.job = job;
-  mynah_learn_task task = {.context = &t->wiring, .build = build, .weights = t->weights, .frames = t->frames,
+  mynah_learn_task task = {.context = &t->wiring, .build = build, .precision = mynah_policy_precision(&job->policy),
+                           .weights = t->weights, .frames = t->frames,
                            .windows = t->windows, .n_windows = t->n_windows, .feed = &job->feed, .split = &t->split,
                            .save = save, .evaluate = job->command.eval_sim[0] ? evaluate : NULL};
   MYNAH_TRY(mynah_trainer_create(&job->train, &task, job->command.out, is_resumed, &t->trainer));
-  return is_resumed ? MYNAH_OK : write_config(job, t->wiring.policy);
+  return is_resumed || mynah_ranks_now().index > 0 ? MYNAH_OK : write_config(job, t->wiring.policy);
 }
 
 static void clean_up(training *t) {

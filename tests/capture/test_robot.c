@@ -172,6 +172,7 @@ static void an_arm_moves(bool is_dynamixel) {
   if (mynah_robot_open(write_file(&b, ""), &d) != MYNAH_OK) fail_msg("%s", mynah_error());
   assert_string_equal(d->features[0].names, "pan,lift,grip");
   assert_float_equal(mynah_robot_joints(d)[0].velocity, 3, 0);
+  assert_float_equal(mynah_robot_joints(d)[1].velocity, 2, 0); /* its file says none */
   d->type->observe(d, &v);
   const float *state = v.data;
   double tick = 6.283185307179586 / 4096;

@@ -79,15 +79,19 @@ static inline void graph_run_end(graph_run *r) {
 }
 
 /* Compiles r->graph, whose weights start at zero, and makes its memory. */
-static inline void graph_run_compile(graph_run *r, const char *kernels, bool is_double) {
+static inline void graph_run_compile_at(graph_run *r, const char *kernels, mynah_dtype precision) {
   mynah_compile_config cfg = mynah_compile_default();
   cfg.kernels = kernels;
-  cfg.precision = is_double ? MYNAH_F64 : MYNAH_F32;
-  r->is_double = is_double;
+  cfg.precision = precision;
+  r->is_double = precision == MYNAH_F64;
   case_ok(mynah_compile(r->graph, &cfg, &r->program));
   case_ok(mynah_weights_create(r->graph, 1, &r->weights));
   case_ok(mynah_binding_create(r->program, r->weights, &r->binding));
   case_ok(mynah_state_create(r->binding, &r->state));
+}
+
+static inline void graph_run_compile(graph_run *r, const char *kernels, bool is_double) {
+  graph_run_compile_at(r, kernels, is_double ? MYNAH_F64 : MYNAH_F32);
 }
 
 /* Element i of an input or output of the run. */
@@ -121,7 +125,8 @@ static inline void graph_run_fill(graph_run *r) {
 }
 
 /* The case, differentiated, compiled, filled and run once. */
-static inline graph_run graph_case_run(const graph_case *c, const char *kernels, bool is_double, bool is_weighted) {
+static inline graph_run graph_case_run_at(const graph_case *c, const char *kernels, mynah_dtype precision,
+                                          bool is_weighted) {
   graph_run r = {0};
   graph_case own = *c;
   own.is_weighted = is_weighted;
@@ -133,10 +138,13 @@ static inline graph_run graph_case_run(const graph_case *c, const char *kernels,
   mynah_output(r.graph, "loss", loss);
   case_ok(mynah_graph_status(r.graph));
   case_ok(mynah_differentiate_inputs(r.graph, loss));
-  graph_run_compile(&r, kernels, is_double);
+  graph_run_compile_at(&r, kernels, precision);
   graph_run_fill(&r);
   mynah_state_run(r.state);
   return r;
+}
+static inline graph_run graph_case_run(const graph_case *c, const char *kernels, bool is_double, bool is_weighted) {
+  return graph_case_run_at(c, kernels, is_double ? MYNAH_F64 : MYNAH_F32, is_weighted);
 }
 
 /* Every gradient of the case by central differences in double; at most 48 elements of an input, evenly taken. */
@@ -178,10 +186,11 @@ static inline void graph_case_check_gradients(const graph_case *c, double tolera
   graph_run_end(&r);
 }
 
-/* y, loss and every gradient computed with `kernels` agree with the double reference. */
-static inline void graph_case_check_kernels(const graph_case *c, const char *kernels, bool is_weighted,
-                                            double tolerance) {
-  graph_run truth = graph_case_run(c, "ref", true, false), run = graph_case_run(c, kernels, false, is_weighted);
+/* y, loss and every gradient computed with `kernels` at one precision agree with the reference at another. */
+static inline void graph_case_compare(const graph_case *c, const char *kernels, mynah_dtype precision,
+                                      mynah_dtype reference, bool is_weighted, double tolerance) {
+  graph_run truth = graph_case_run_at(c, "ref", reference, false);
+  graph_run run = graph_case_run_at(c, kernels, precision, is_weighted);
   int n_compared = 0;
   for (int k = 0; k < mynah_program_n_outputs(run.program); k++) {
     mynah_shape shape;
@@ -201,6 +210,12 @@ static inline void graph_case_check_kernels(const graph_case *c, const char *ker
   assert_true(n_compared > 0);
   graph_run_end(&run);
   graph_run_end(&truth);
+}
+
+/* They agree with the double reference. */
+static inline void graph_case_check_kernels(const graph_case *c, const char *kernels, bool is_weighted,
+                                            double tolerance) {
+  graph_case_compare(c, kernels, MYNAH_F32, MYNAH_F64, is_weighted, tolerance);
 }
 
 static const char *const case_families[] = {"ref", "fast,ref", "dnnl,fast,ref"};

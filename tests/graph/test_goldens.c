@@ -18,6 +18,7 @@ typedef struct golden {
   mynah_safetensors *file;
   mynah_graph *g;
   mynah_node loss;        /* sum of out * dout so far */
+  mynah_dtype precision;  /* of the run */
   bool is_weighted;       /* parameters are weights (else inputs) */
   bool is_channels_first; /* in.*, out.* are (N,C,…) */
   bool is_out_plain;      /* but out.* is as the engine has it */
@@ -612,6 +613,19 @@ static void fill_run(const golden *c, graph_run *r) {
   mynah_binding_refresh(r->binding, NULL);
 }
 
+/* |ours - theirs| <= tolerance (1 + |theirs|) of the whole tensor: where a relu stands on the other side of zero,
+ * single elements of a gradient are quite others. */
+static void compare_norms(const golden *c, const graph_run *r, const char *key, const void *ours, int64_t n,
+                          double tolerance) {
+  double off = 0, size = 0;
+  for (int64_t i = 0; i < n; i++) {
+    double a = run_get(r, ours, i), b = element(c, key, i);
+    off += (a - b) * (a - b), size += b * b;
+  }
+  if (!(sqrt(off) <= tolerance * (1 + sqrt(size))))
+    fail_msg("%s in bfloat16: %s of size %.4g is off by %.4g", c->name, key, sqrt(size), sqrt(off));
+}
+
 /* |ours - theirs| <= atol + rtol |theirs| for every out.* and grad.* of the file. */
 static void compare(const golden *c, const graph_run *r, const row *how, const char *kernels, double rtol,
                     double atol) {
@@ -626,25 +640,30 @@ static void compare(const golden *c, const graph_run *r, const row *how, const c
     if (!ours) fail_msg("%s: no output %s", c->name, output);
     int64_t n = mynah_shape_size(engine_shape(c, key));
     double largest = 0;
+    if (c->precision == MYNAH_BF16) {
+      compare_norms(c, r, key, ours, n, rtol);
+      continue;
+    }
     for (int64_t i = 0; i < n && r->is_double; i++) largest = fmax(largest, fabs(element(c, key, i)));
     for (int64_t i = 0; i < n; i++) {
       double a = run_get(r, ours, i), b = element(c, key, i);
       if (!(fabs(a - b) <= atol + rtol * fmax(fabs(b), largest)))
-        fail_msg("%s, %s%s: %s[%lld] is %.10g, PyTorch's %.10g", c->name, kernels, r->is_double ? " in double" : "",
+        fail_msg("%s, %s in %s: %s[%lld] is %.10g, PyTorch's %.10g", c->name, kernels, mynah_dtype_name(c->precision),
                  key, (long long)i, a, b);
     }
   }
 }
 
-static void run_case(golden *c, const row *how, const char *kernels, bool is_double, double rtol, double atol) {
+static void run_case(golden *c, const row *how, const char *kernels, mynah_dtype precision, double rtol, double atol) {
   graph_run r = {0};
   case_ok(mynah_graph_create(&r.graph));
-  c->g = r.graph, c->loss = MYNAH_NO_NODE, c->is_weighted = !is_double || how->is_block, c->is_channels_first = how->is_channels_first;
-  c->is_out_plain = false;
+  c->g = r.graph, c->loss = MYNAH_NO_NODE, c->is_weighted = precision != MYNAH_F64 || how->is_block,
+  c->is_channels_first = how->is_channels_first;
+  c->is_out_plain = false, c->precision = precision;
   how->build(c);
   case_ok(mynah_graph_status(r.graph));
   if (!mynah_node_is_null(c->loss)) case_ok(mynah_differentiate_inputs(r.graph, c->loss));
-  graph_run_compile(&r, kernels, is_double);
+  graph_run_compile_at(&r, kernels, precision);
   fill_run(c, &r);
   mynah_state_run(r.state);
   compare(c, &r, how, kernels, rtol, atol);
@@ -664,6 +683,9 @@ static mynah_json *load_index(void) {
 /* The double build reaches the rounding of the file's float32 (6e-8), relative to the tensor's largest element:
  * upstream gradients were rounded too, and sums of them cancel. */
 #define DOUBLE_TOLERANCE 2e-7
+/* In bfloat16 operands are off by 2^-9 of themselves at most; a block has several products in a row. */
+#define BF16_TOLERANCE 2e-2
+#define BF16_BLOCK_TOLERANCE 1.5e-1
 
 static void check_case(const mynah_json *entry, const row *how) {
   golden c = {.name = mynah_json_to_string(mynah_json_get(entry, "name"), ""), .attrs = mynah_json_get(entry, "attrs")};
@@ -673,9 +695,13 @@ static void check_case(const mynah_json *entry, const row *how) {
   const mynah_json *tol = mynah_json_get(entry, "tol");
   double rtol = mynah_json_to_number(mynah_json_get(tol, "rtol"), 0);
   double atol = mynah_json_to_number(mynah_json_get(tol, "atol"), 0);
+  double half = how->is_block ? BF16_BLOCK_TOLERANCE : BF16_TOLERANCE;
   /* The waves' frequencies are floats in double too. */
-  if (how->build != build_waves) run_case(&c, how, "ref", true, DOUBLE_TOLERANCE, DOUBLE_TOLERANCE);
-  for (int f = 0; f < N_CASE_FAMILIES; f++) run_case(&c, how, case_families[f], false, rtol, atol);
+  if (how->build != build_waves) run_case(&c, how, "ref", MYNAH_F64, DOUBLE_TOLERANCE, DOUBLE_TOLERANCE);
+  for (int f = 0; f < N_CASE_FAMILIES; f++) {
+    run_case(&c, how, case_families[f], MYNAH_F32, rtol, atol);
+    run_case(&c, how, case_families[f], MYNAH_BF16, half, half);
+  }
   mynah_safetensors_close(c.file);
 }
 

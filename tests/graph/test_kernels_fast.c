@@ -151,6 +151,79 @@ static void test_matmul(void **state) { on_each_level(check_matmul); }
 static void test_binary(void **state) { on_each_level(check_binary); }
 static void test_rows(void **state) { on_each_level(check_rows); }
 
+/* ---- bfloat16
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* More rows, odd and even sums, and panels of every width: a lane holds two numbers of a sum. */
+static const graph_case bf16_cases[] = {
+    {"1", build_linear, {1, 1, 1, 0, 0}, 0},        {"2", build_linear, {1, 2, 9, 1, 0}, 0},
+    {"3", build_linear, {2, 3, 17, 1, 0}, 0},       {"64+1", build_linear, {1, 5, 65, 1, 1}, 0},
+    {"gemv", build_linear, {1, 255, 130, 1, 0}, 0}, {"two rows", build_linear, {2, 66, 47, 1, 0}, 0},
+    {"3 rows", build_linear, {3, 67, 33, 0, 0}, 0}, {"5 rows", build_linear, {5, 4, 48, 1, 0}, 0},
+    {"193", build_linear, {193, 31, 40, 1, 0}, 0},  {"385", build_linear, {385, 8, 12, 1, 1}, 0},
+    {"narrow", build_linear, {20, 7, 3, 0, 1}, 0},  {"even block", build_linear, {384, 16, 16, 1, 0}, 0},
+};
+
+/* The same rounded operands everywhere: what differs is the order of sums alone. Behind tanh the operands of a gradient
+ * are not quite the same, and the nearest bfloat16 of one may be another. */
+static void check_bf16_table(const graph_case *cases, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    for (int w = 0; w < 2; w++) {
+      int64_t post = cases[i].n[cases[i].build == build_linear ? 4 : 10];
+      graph_case_compare(&cases[i], "fast,ref", MYNAH_BF16, MYNAH_BF16, w, post == 2 ? 1e-3 : 1e-5);
+      /* Near the truth where no relu jumps; the loss is a sum that cancels. */
+      if (!post) graph_case_compare(&cases[i], "fast,ref", MYNAH_BF16, MYNAH_F64, w, 3e-2);
+    }
+}
+#define CHECK_BF16_TABLE(table) check_bf16_table(table, sizeof(table) / sizeof *(table))
+static void check_bf16(const mynah__fast *level) {
+  CHECK_BF16_TABLE(linear_cases);
+  CHECK_BF16_TABLE(bf16_cases);
+  CHECK_BF16_TABLE(conv_cases);
+  CHECK_BF16_TABLE(matmul_cases);
+}
+static void test_bf16(void **state) { on_each_level(check_bf16); }
+
+/* y = x w with w = 1: the nearest bfloat16 of x, ties to even. */
+static void check_rounding(const char *kernels) {
+  static const float x[][2] = {{1, 1},
+                               {1.00390625f, 1},
+                               {1.01171875f, 1.015625f},
+                               {1.00390637f, 1.0078125f},
+                               {-1.00390625f, -1},
+                               {-1.01171875f, -1.015625f},
+                               {3.4e38f, INFINITY},
+                               {INFINITY, INFINITY},
+                               {-INFINITY, -INFINITY},
+                               {0, 0},
+                               {65504, 65536}};
+  enum { N = sizeof x / sizeof *x };
+  graph_run r = {0};
+  uint32_t odd = 0x7fffffff; /* rounded as a number, this NaN would be -0 */
+  case_ok(mynah_graph_create(&r.graph));
+  mynah_node w = mynah_weight(r.graph, "w", MYNAH_SHAPE(1, 1), (mynah_init){MYNAH_INIT_CONSTANT, 1});
+  mynah_output(r.graph, "y",
+               mynah_linear(r.graph, mynah_input(r.graph, "x", MYNAH_F32, MYNAH_SHAPE(N + 1, 1)), w, MYNAH_NO_NODE));
+  graph_run_compile_at(&r, kernels, MYNAH_BF16);
+  float *in = mynah_state_input(r.state, "x");
+  const float *y = mynah_state_output(r.state, "y");
+  for (int i = 0; i < N; i++) in[i] = x[i][0];
+  memcpy(&in[N], &odd, sizeof odd);
+  mynah_state_run(r.state);
+  for (int i = 0; i < N; i++) {
+    double off = fabs((double)y[i] - (double)x[i][1]);
+    if (!(off <= 1e-5 * fabs((double)x[i][1])) && !(isinf(x[i][1]) && isinf(y[i]) && signbit(y[i]) == signbit(x[i][1])))
+      fail_msg("%s: %.9g became %.9g", kernels, (double)x[i][0], (double)y[i]);
+  }
+  assert_true(isnan(y[N]));
+  graph_run_end(&r);
+}
+static void check_level_rounding(const mynah__fast *level) { check_rounding("fast"); }
+static void test_rounding(void **state) {
+  check_rounding("ref");
+  on_each_level(check_level_rounding);
+}
+
 /* ---- functions --------------------------------------------------------------------------------------------------- */
 
 static const char *const functions[] = {"relu",      "leaky_relu", "sigmoid", "tanh", "silu",      "mish",
@@ -286,12 +359,14 @@ static void test_squares(void **state) { on_each_level(check_squares); }
 static void test_runs_without_allocating(void **state) {
   const graph_case *const cases[] = {&linear_cases[9], &conv_cases[0], &conv_cases[4], &row_cases[1]};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    graph_run r = graph_case_run(cases[i], "fast,ref", false, true);
-    assert_true(mynah_program_is_rt(r.program));
-    mynah_alloc_trap(true);
-    mynah_state_run(r.state);
-    assert_int_equal(mynah_alloc_trap(false), 0);
-    graph_run_end(&r);
+    for (int is_half = 0; is_half < 2; is_half++) {
+      graph_run r = graph_case_run_at(cases[i], "fast,ref", is_half ? MYNAH_BF16 : MYNAH_F32, true);
+      assert_true(mynah_program_is_rt(r.program));
+      mynah_alloc_trap(true);
+      mynah_state_run(r.state);
+      assert_int_equal(mynah_alloc_trap(false), 0);
+      graph_run_end(&r);
+    }
   }
 }
 
@@ -300,6 +375,8 @@ int main(void) {
       cmocka_unit_test(test_linear),
       cmocka_unit_test(test_conv),
       cmocka_unit_test(test_matmul),
+      cmocka_unit_test(test_bf16),
+      cmocka_unit_test(test_rounding),
       cmocka_unit_test(test_binary),
       cmocka_unit_test(test_rows),
       cmocka_unit_test(test_functions),

@@ -56,6 +56,8 @@ static const graph_case batch_cases[] = {
     {"training", build_batch_norm, {3, 4, 3, 5, 0}, 0},     {"training rows", build_batch_norm, {8, 1, 1, 6, 0}, 0},
     {"training 17", build_batch_norm, {2, 3, 3, 17, 0}, 0}, {"frozen", build_batch_norm, {3, 4, 3, 5, 1}, 0},
     {"frozen one", build_batch_norm, {1, 1, 1, 17, 1}, 0},
+    {"folded rows", build_batch_norm, {2, 16, 16, 8, 0}, 0}, {"rows of several blocks", build_batch_norm, {1, 25, 43, 16, 0}, 0},
+    {"wide", build_batch_norm, {1, 5, 3, 130, 0}, 0},        {"frozen, folded", build_batch_norm, {2, 4, 4, 12, 1}, 0},
 };
 
 static mynah_node build_softmax(mynah_graph *g, const graph_case *c) {

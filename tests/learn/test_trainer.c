@@ -91,6 +91,18 @@ static mynah_train_config config(int threads) {
   return c;
 }
 
+static mynah_dtype precision; /* of the trainings below; 0 is MYNAH_F32 */
+static bool is_counted;       /* they take steps alone, and their allocations are counted */
+
+/* Of all threads, in 40 steps after the first: eight epochs. */
+static void steps_allocate_nothing(mynah_trainer *t) {
+  double loss;
+  assert_int_equal(mynah_trainer_step(t, &loss), MYNAH_OK);
+  int64_t before = mynah_alloc_count().n_calls;
+  for (int i = 0; i < 40; i++) assert_int_equal(mynah_trainer_step(t, &loss), MYNAH_OK);
+  assert_int_equal(mynah_alloc_count().n_calls - before, 0);
+}
+
 /* Trains in `out` (NULL: no folder); the acting weights' bytes go to hash. */
 static mynah_status train(const mynah_train_config *c, const char *out, bool resume, mynah_train_report *report, char hash[65]) {
   static const mynah_window windows[2] = {{.input = "x", .feature = "observation.state", .count = 1},
@@ -113,11 +125,12 @@ static mynah_status train(const mynah_train_config *c, const char *out, bool res
   assert_int_equal(build(NULL, 1, g, &loss), MYNAH_OK);
   assert_int_equal(mynah_weights_create(g, 1, &w), MYNAH_OK);
   mynah_graph_destroy(g);
-  mynah_learn_task task = {.build = build, .weights = w, .frames = frames, .windows = windows, .n_windows = 2,
+  mynah_learn_task task = {.build = build, .precision = precision, .weights = w, .frames = frames, .windows = windows, .n_windows = 2,
                            .feed = &feed, .split = &split, .save = save,
                            .evaluate = is_evaluated ? evaluate : NULL};
   mynah_status status = mynah_trainer_create(c, &task, out, resume, &t);
-  if (status == MYNAH_OK) status = mynah_trainer_run(t, NULL, report);
+  if (status == MYNAH_OK && is_counted) steps_allocate_nothing(t);
+  else if (status == MYNAH_OK) status = mynah_trainer_run(t, NULL, report);
   mynah_trainer_destroy(t);
   if (status == MYNAH_OK) {
     mynah_sha256 s;
@@ -152,6 +165,46 @@ static void learns_whatever_the_threads(void **state) {
   c.seed = 2;
   assert_int_equal(train(&c, NULL, false, &r, many), MYNAH_OK);
   assert_string_not_equal(one, many);
+}
+
+/* In bfloat16 it learns as well, and is as indifferent to threads and interruptions. */
+static void learns_in_bfloat16(void **state) {
+  (void)state;
+  mynah_train_report r;
+  char f32[65], one[65], many[65], resumed[65], out[96], last[96];
+  mynah_train_config c = config(1);
+  assert_int_equal(train(&c, NULL, false, &r, f32), MYNAH_OK);
+  double loss = r.valid_loss;
+  precision = MYNAH_BF16;
+  place(out, "half");
+  assert_int_equal(train(&c, out, false, &r, one), MYNAH_OK);
+  assert_string_not_equal(one, f32);
+  assert_true(fabs(r.valid_loss - loss) < 0.2 * loss);
+  c = config(3);
+  assert_int_equal(train(&c, NULL, false, &r, many), MYNAH_OK);
+  assert_string_equal(one, many);
+  place(last, "half/checkpoints/300");
+  assert_int_equal(mynah_remove_tree(last), MYNAH_OK);
+  assert_int_equal(train(&c, out, true, &r, resumed), MYNAH_OK);
+  assert_true(r.was_resumed);
+  assert_string_equal(one, resumed);
+  precision = MYNAH_U8; /* none to compute in */
+  assert_int_equal(train(&c, NULL, false, &r, many), MYNAH_UNSUPPORTED);
+  precision = MYNAH_F32;
+}
+
+static void takes_its_memory_at_once(void **state) {
+  (void)state;
+  mynah_train_report r;
+  char hash[65];
+  is_counted = true;
+  for (int k = 0; k < 4; k++) {
+    mynah_train_config c = config(1 + k / 2);
+    precision = k % 2 ? MYNAH_BF16 : MYNAH_F32;
+    assert_int_equal(train(&c, NULL, false, &r, hash), MYNAH_OK);
+  }
+  precision = MYNAH_F32;
+  is_counted = false;
 }
 
 /* Killed three times at moments of chance, and resumed each time, the run ends in the same weights. */
@@ -265,7 +318,8 @@ static void wrong_settings(void **state) {
 
 #define EACH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
-  const struct CMUnitTest tests[] = {EACH(learns_whatever_the_threads), EACH(killed_runs_end_the_same),
+  const struct CMUnitTest tests[] = {EACH(learns_whatever_the_threads), EACH(learns_in_bfloat16), EACH(takes_its_memory_at_once),
+                                     EACH(killed_runs_end_the_same),
                                      EACH(damaged_checkpoints_are_passed_over), EACH(best_score_decides),
                                      EACH(no_numbers_stop_it), EACH(wrong_settings)};
   return cmocka_run_group_tests(tests, NULL, NULL);

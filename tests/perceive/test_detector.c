@@ -154,6 +154,76 @@ static void test_shapes(void **state) {
   mynah_detector_destroy(d);
 }
 
+/* Another detector's raw head, described from its file: what PyTorch made of the same picture, also from our own file. */
+static void test_network(void **state) {
+  char path[512];
+  mynah_safetensors *f;
+  mynah_detector *d, *again;
+  mynah_detector_check check;
+  mynah__detector_run r;
+  ok(mynah_safetensors_open("tests/onnx/networks/detector-old.safetensors", &f));
+  ok(mynah_detector_import("tests/onnx/networks/detector-old.onnx", &d));
+  assert_string_equal(mynah_detector_kind(d), "network");
+  assert_string_equal(mynah_detector_class(d, 1), "cone");
+  snprintf(path, sizeof path, "%s/n.safetensors", mynah_test_folder("detector"));
+  ok(mynah_detector_save(d, path));
+  ok(mynah_detector_load(path, &again));
+  ok(mynah_detector_selfcheck(again, &check));
+  ok(mynah__detector_run_init(again, 32, 48, &r));
+  assert_int_equal(r.n_anchors, 30);
+  const float *in = mynah_safetensors_find(f, "in.images")->data, *due = mynah_safetensors_find(f, "out.out")->data;
+  uint8_t *image = mynah_state_input(r.state, "image");
+  for (int i = 0; i < 32 * 48 * 3; i++) image[i] = (uint8_t)lrintf(255 * in[i % 3 * 32 * 48 + i / 3]);
+  mynah_state_run(r.state);
+  const float *boxes = mynah_state_output(r.state, "boxes"), *scores = mynah_state_output(r.state, "scores");
+  for (int a = 0; a < 30; a++) { /* the picture is rounded to 8 bits, hence the tolerances */
+    for (int k = 0; k < 2; k++) {
+      assert_true(fabsf((boxes[4 * a + k] + boxes[4 * a + 2 + k]) / 2 - due[k * 30 + a]) < 0.02f);
+      assert_true(fabsf(boxes[4 * a + 2 + k] - boxes[4 * a + k] - due[(2 + k) * 30 + a]) < 0.02f);
+    }
+    for (int k = 0; k < 3; k++) assert_true(fabsf(scores[3 * a + k] - due[(4 + k) * 30 + a]) < 1e-3f);
+  }
+  mynah__detector_run_deinit(&r);
+  mynah_eye *e = eye_of(again, NULL, NULL);
+  const mynah_box *found;
+  int n;
+  uint8_t pixels[100 * 40 * 3] = {0};
+  ok(mynah_eye_look(e, &(mynah_image){pixels, 100, 40}, &found, &n));
+  mynah_eye_destroy(e);
+  mynah_detector_destroy(again);
+  mynah_detector_destroy(d);
+  mynah_safetensors_close(f);
+  assert_int_equal(mynah_detector_import("tests/onnx/networks/mlp-new.onnx", &d), MYNAH_UNSUPPORTED);
+}
+
+/* YOLO26 described from its file is the YOLO26 that is written here. */
+static void test_network_is_yolo26(void **state) {
+  mynah_onnx *o;
+  mynah_detector *d, *native = import("yolo26n_320_raw.onnx");
+  mynah__detector_run r[2];
+  ok(mynah_onnx_open(mynah_test_shared("goldens/yolo26/yolo26n_320_raw.onnx"), &o));
+  ok(mynah__detector_from_network(o, &d));
+  mynah_onnx_destroy(o);
+  mynah_image image = picture("yolo.img.320", 320);
+  for (int k = 0; k < 2; k++) {
+    ok(mynah__detector_run_init(k ? d : native, 320, 320, &r[k]));
+    memcpy(mynah_state_input(r[k].state, "image"), image.data, 320 * 320 * 3);
+    mynah_state_run(r[k].state);
+  }
+  static const char *const names[] = {"boxes", "scores"};
+  for (int k = 0; k < 2; k++) {
+    size_t n = mynah_state_output_bytes(r[0].state, names[k]) / sizeof(float);
+    assert_int_equal(n * sizeof(float), mynah_state_output_bytes(r[1].state, names[k]));
+    const float *a = mynah_state_output(r[0].state, names[k]), *b = mynah_state_output(r[1].state, names[k]);
+    for (size_t i = 0; i < n; i++)
+      if (!(fabsf(a[i] - b[i]) <= (k ? 2e-5f : 0.02f))) fail_msg("%s %zu: %g, %g", names[k], i, (double)a[i], (double)b[i]);
+  }
+  for (int k = 0; k < 2; k++) mynah__detector_run_deinit(&r[k]);
+  free(image.data);
+  mynah_detector_destroy(d);
+  mynah_detector_destroy(native);
+}
+
 static mynah_status work(void *context) {
   mynah_detector *d = context;
   mynah_eye *e;
@@ -177,6 +247,7 @@ static void test_torture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_end_to_end), cmocka_unit_test(test_raw), cmocka_unit_test(test_files),
-                                     cmocka_unit_test(test_shapes), cmocka_unit_test(test_torture)};
+                                     cmocka_unit_test(test_shapes), cmocka_unit_test(test_torture),
+                                     cmocka_unit_test(test_network), cmocka_unit_test(test_network_is_yolo26)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

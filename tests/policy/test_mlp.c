@@ -197,6 +197,47 @@ static void selfcheck(void **state) {
   }
 }
 
+/* Actions for the same observations, as far as two clones may differ in precision: the largest difference. */
+static double difference(const mynah_clone *a, const mynah_clone *b) {
+  float first[12], second[12];
+  double largest = 0;
+  policy_case_drive(a, first, 12);
+  policy_case_drive(b, second, 12);
+  for (int i = 0; i < 12; i++) largest = fmax(largest, fabs((double)first[i] - (double)second[i]));
+  return largest;
+}
+
+/* The file says the precision to act in; another can be asked for. */
+static void acts_in_a_precision(void **state) {
+  (void)state;
+  for (int is_half = 0; is_half < 2; is_half++) {
+    const char *settings[] = {"inputs", "observation.state", "widths", "64,64", "precision", is_half ? "bf16" : "f32"};
+    mynah_policy *p;
+    mynah_clone *own, *f32, *bf16;
+    assert_int_equal(make(settings, 6, &p), MYNAH_OK);
+    mynah_weights *w = policy_case_weights(p);
+    assert_int_equal(mynah_policy_save(p, w, policy_case_path), MYNAH_OK);
+    assert_int_equal(mynah_clone_load(policy_case_path, &own), MYNAH_OK);
+    assert_int_equal(mynah_clone_load_at(policy_case_path, MYNAH_F32, &f32), MYNAH_OK);
+    assert_int_equal(mynah_clone_load_at(policy_case_path, MYNAH_BF16, &bf16), MYNAH_OK);
+    assert_int_equal(mynah_clone_precision(own), is_half ? MYNAH_BF16 : MYNAH_F32);
+    assert_int_equal(mynah_clone_precision(f32), MYNAH_F32);
+    assert_int_equal(mynah_clone_precision(bf16), MYNAH_BF16);
+    assert_true(difference(own, is_half ? bf16 : f32) <= 0);
+    double off = difference(f32, bf16);
+    if (!(off > 1e-5 && off < 0.1)) fail_msg("f32 and bf16 differ by %g", off);
+    assert_int_equal(mynah_clone_load_at(policy_case_path, MYNAH_U8, &own), MYNAH_UNSUPPORTED);
+    mynah_clone_destroy(own);
+    mynah_clone_destroy(f32);
+    mynah_clone_destroy(bf16);
+    mynah_weights_destroy(w);
+    mynah_policy_destroy(p);
+  }
+  const char *wrong[] = {"precision", "f16"};
+  mynah_policy *p;
+  assert_int_equal(make(wrong, 2, &p), MYNAH_INVALID);
+}
+
 static void torture(void **state) {
   (void)state;
   const char *settings[] = {"inputs", "observation.state", "widths", "8"};
@@ -225,6 +266,7 @@ int main(void) {
                                      cmocka_unit_test_setup_teardown(misfits_are_refused, policy_case_set_up, policy_case_tear_down),
                                      cmocka_unit_test_setup_teardown(damaged_files, policy_case_set_up, policy_case_tear_down),
                                      cmocka_unit_test_setup_teardown(selfcheck, policy_case_set_up, policy_case_tear_down),
+                                     cmocka_unit_test_setup_teardown(acts_in_a_precision, policy_case_set_up, policy_case_tear_down),
                                      cmocka_unit_test_setup_teardown(torture, policy_case_set_up, policy_case_tear_down)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -295,6 +295,48 @@ static void brake(void *context, const mynah_eval_step *s) {
   s->action[0] = 0;
 }
 
+/* Chunks of four of which two are executed: each is compared with the two actions that the one before it planned for the same steps.
+ * What the fake device shows shrinks, so the answers of a network do change. */
+static void chunks_that_disagree_are_measured(void **state) {
+  (void)state;
+  static const char *const settings[] = {"inputs", "observation.state", "widths", "8", "chunk", "4", "execute.steps", "2"};
+  meter m = {0};
+  mynah_actor *a, *b;
+  float action[1], first[4], second[4], x[2] = {1, 0.5f}, y[2] = {-1, 0.5f};
+  assert_int_equal(policy_case_make("mlp", settings, 8, &m.policy), MYNAH_OK);
+  m.weights = policy_case_weights(m.policy);
+  assert_int_equal(mynah_clone_create(m.policy, m.weights, &m.clone), MYNAH_OK);
+  assert_int_equal(mynah_actor_create(m.clone, &a), MYNAH_OK);
+  assert_int_equal(mynah_actor_create(m.clone, &b), MYNAH_OK);
+  mynah_value v = {x, sizeof x, 0}, w = {y, sizeof y, 0};
+  for (int t = 0; t < 2; t++) {
+    mynah_actor_act(a, &v, action);
+    assert_true(isnan(mynah_actor_disagreement(a)));
+  }
+  mynah_actor_act(a, &w, action);
+  mynah_actor_observe(b, &v);
+  mynah_actor_predict(b, NULL, 0, first);
+  mynah_actor_observe(b, &w);
+  mynah_actor_predict(b, NULL, 0, second);
+  double range = (double)m.policy->action_norm.max[0] - (double)m.policy->action_norm.min[0];
+  double want = hypot((double)(second[0] - first[2]), (double)(second[1] - first[3])) / sqrt(2) / range;
+  assert_true(want > 0);
+  assert_float_equal(mynah_actor_disagreement(a), want, 1e-6 * want);
+  mynah_actor_destroy(a);
+  mynah_actor_destroy(b);
+  mynah_config_default(&mynah_drift_table, &m.config);
+  m.config.episodes = 8;
+  m.config.push = m.config.stress_episodes = 0;
+  meter_run(&m, &fake_device);
+  const mynah_json *alarm = mynah_json_get(m.result, "chunk_alarm");
+  assert_non_null(alarm);
+  assert_null(mynah_json_get(m.result, "alarm")); /* no demonstrations were given */
+  assert_null(mynah_json_get(mynah_json_get(m.result, "recovery"), "clone"));
+  assert_true(mynah_json_size(mynah_json_get(mynah_json_get(alarm, "scores"), "success")) +
+                  mynah_json_size(mynah_json_get(mynah_json_get(alarm, "scores"), "failure")) > 0);
+  meter_close(&m);
+}
+
 static void hooks_see_and_change_each_step(void **state) {
   (void)state;
   int n[3] = {0};
@@ -314,6 +356,7 @@ static void hooks_see_and_change_each_step(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(fits_find_the_law),
                                      cmocka_unit_test(thresholds_keep_their_promise),
+                                     CASE(chunks_that_disagree_are_measured),
                                      CASE(errors_are_the_known_ones),
                                      CASE(distance_to_what_was_demonstrated),
                                      CASE(works_without_an_expert),

@@ -61,6 +61,35 @@ static void labels_are_clean(void **state) {
   mynah_dataset_close(d);
 }
 
+/* Of an episode without noise every seventh frame is kept as it was, at a seventh of the rate. */
+static void every_seventh_frame(void **state) {
+  (void)state;
+  char path[128], thin[128];
+  float all[50 * 2], some[8 * 2];
+  mynah_record_report report;
+  mynah_record_config c;
+  mynah_dataset *d;
+  mynah_device *device;
+  snprintf(path, sizeof path, "%s/all.demos", folder);
+  snprintf(thin, sizeof thin, "%s/thin.demos", folder);
+  assert_int_equal(record(path, 1, 1, 0, &report), MYNAH_OK);
+  mynah_config_default(&mynah_record_table, &c);
+  c.episodes = 1, c.every = 7;
+  assert_int_equal(fake_device.open(NULL, &device), MYNAH_OK);
+  assert_int_equal(mynah_record_expert(device, &c, thin, &(mynah_record_options){0}, &report), MYNAH_OK);
+  double rate_hz = device->rate_hz;
+  fake_device.close(device);
+  assert_int_equal(report.n_frames, 8);
+  assert_int_equal(mynah_dataset_open(path, MYNAH_OPEN_READ, &d), MYNAH_OK);
+  assert_int_equal(mynah_dataset_read(d, 0, "observation.state", 0, 50, all), MYNAH_OK);
+  mynah_dataset_close(d);
+  assert_int_equal(mynah_dataset_open(thin, MYNAH_OPEN_READ, &d), MYNAH_OK);
+  assert_int_equal(mynah_dataset_read(d, 0, "observation.state", 0, 8, some), MYNAH_OK);
+  assert_true(fabs(mynah_dataset_rate_hz(d) - rate_hz / 7) < 1e-9);
+  mynah_dataset_close(d);
+  for (int t = 0; t < 8; t++) assert_true(some[2 * t] == all[14 * t] && some[2 * t + 1] == all[14 * t + 1]);
+}
+
 static void episodes_are_added(void **state) {
   (void)state;
   char path[128];
@@ -308,6 +337,7 @@ static void drivers_must_fit_the_device(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(labels_are_clean, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(episodes_are_added, set_up, tear_down),
+                                     cmocka_unit_test_setup_teardown(every_seventh_frame, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(noise_has_the_covariance_told, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(mixture_keeps_all_and_shares_the_wheel,
                                                                      policy_case_set_up, policy_case_tear_down),

@@ -291,6 +291,17 @@ static void slow_and_half_open_clients_end(void **state) {
   close(open_session()); /* control is free again */
 }
 
+/* More connections than there are places, all silent: someone who does shake hands is served at once. */
+static void waiting_keeps_nobody_out(void **state) {
+  (void)state;
+  int idle[20];
+  for (int i = 0; i < 20; i++) idle[i] = dial();
+  int64_t start = mynah_now_ns();
+  close(open_session());
+  assert_true(mynah_now_ns() - start < 250000000); /* `slow` is 300 ms */
+  for (int i = 0; i < 20; i++) close(idle[i]);
+}
+
 static void parts_and_pings_are_taken(void **state) {
   (void)state;
   char out[4096];
@@ -361,6 +372,7 @@ static void open_doors_need_tokens(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(good_clients_are_answered), cmocka_unit_test(strangers_get_no_session),
                                      cmocka_unit_test(bad_frames_end_sessions), cmocka_unit_test(slow_and_half_open_clients_end),
+                                     cmocka_unit_test(waiting_keeps_nobody_out),
                                      cmocka_unit_test(parts_and_pings_are_taken), cmocka_unit_test(rubbish_changes_nothing),
                                      cmocka_unit_test(open_doors_need_tokens)};
   return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -133,10 +133,43 @@ static mynah_status work(void *context) {
   d->type->close(d);
   return MYNAH_OK;
 }
+/* Labels are the exact boxes in shares of the picture; target=any follows something else in another world. */
+static void test_labels(void **state) {
+  static const char *const settings[] = {"labels=true", "target=any", "state=none", "others=12"};
+  mynah_device *d = open(settings, 4);
+  unsigned seen = 0;
+  assert_int_equal(d->n_observations, 3);
+  assert_string_equal(d->features[2].name, "boxes.front");
+  assert_string_equal(d->type->classes[3], "person");
+  for (uint64_t seed = 0; seed < 24; seed++) {
+    mynah_value v[16];
+    mynah_box due[32];
+    reset(d, seed);
+    d->type->observe(d, v);
+    int n = mynah_follow_boxes(d, due, 32);
+    const float *row = v[2].data;
+    assert_int_equal(v[2].bytes, mynah_feature_bytes(&d->features[2]));
+    for (int64_t i = 0; i < d->features[2].dims[0]; i++, row += 5) {
+      if (i >= n) {
+        assert_true(row[0] == -1);
+        continue;
+      }
+      assert_true(row[0] == (float)due[i].label);
+      assert_true(fabsf((row[1] - row[3] / 2) * 160 - due[i].x1) < 1e-3f && fabsf((row[2] + row[4] / 2) * 120 - due[i].y2) < 1e-3f);
+    }
+    if (n) seen |= 1u << due[0].label; /* the target is the first thing */
+  }
+  assert_int_equal(seen, 15);
+  d->type->close(d);
+  static const char *const impossible[] = {"target=any", "state=boxes"};
+  assert_int_not_equal(mynah_sim_open("follow", impossible, 2, &d), MYNAH_OK);
+}
+
 static void test_torture(void **state) { mynah_test_torture(work, NULL); }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_seed), cmocka_unit_test(test_expert),   cmocka_unit_test(test_idle),
-                                     cmocka_unit_test(test_boxes),     cmocka_unit_test(test_features), cmocka_unit_test(test_torture)};
+                                     cmocka_unit_test(test_boxes),     cmocka_unit_test(test_features),
+                                     cmocka_unit_test(test_labels),    cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

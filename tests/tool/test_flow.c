@@ -70,6 +70,27 @@ static void threads_give_the_same_file(void **state) {
   assert_string_equal(one, two);
 }
 
+/* In bfloat16, too; the file says so, and a command may act in another precision. */
+static void precision_is_chosen(void **state) {
+  (void)state;
+  char hash[3][80];
+  const char *const keys[3] = {"threads=1", "precision=bf16 threads=1", "precision=bf16 threads=2"};
+  for (int i = 0; i < 3; i++) {
+    mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=p%d steps=20 %s", i, keys[i]);
+    take_text(j, "sha256", hash[i], sizeof hash[i]);
+    mynah_json_destroy(j);
+  }
+  assert_string_not_equal(hash[0], hash[1]);
+  assert_string_equal(hash[1], hash[2]);
+  for (int i = 0; i < 3; i++) {
+    mynah_json *j = mynah_test_run_json("bench p1/policy.safetensors runs=10 %s", i == 0 ? "" : i == 1 ? "precision=f32" : "precision=bf16 batch=8");
+    assert_string_equal(mynah_json_to_string(mynah_json_get(j, "precision"), ""), i == 1 ? "float32" : "bfloat16");
+    mynah_json_destroy(j);
+  }
+  mynah_json_destroy(mynah_test_run_json("eval p0/policy.safetensors sim=track episodes=1 limit=2 precision=bf16"));
+  mynah_json_destroy(mynah_test_run_json("eval p0/policy.safetensors data=d.demos precision=bf16"));
+}
+
 /* What is thrown away after a training is named by comparing the policy's version with the present one. */
 static void edits_are_versions(void **state) {
   (void)state;
@@ -190,17 +211,59 @@ static void scripts_record(void **state) {
   assert_int_equal(mynah_test_run(out, sizeof out, "record robot=x.json out=s.demos 2>&1"), 2);
 }
 
+/* A day's use: record, throw away, mark, split, train; the policy names the version that it saw, and later edits are told from it. */
+static void a_day(void **state) {
+  (void)state;
+  char out[4096], hash[80], path[MYNAH_PATH_MAX], *text;
+  size_t n;
+  mynah_json *j = mynah_test_run_json("record sim=track source=expert episodes=20 limit=5 seed=1 out=day.demos");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "episodes"), 0), 20);
+  mynah_json_destroy(j);
+  assert_int_equal(mynah_test_run(out, sizeof out, "data lint day.demos fail=error 2>&1"), 0);
+  mynah_json_destroy(mynah_test_run_json("data delete day.demos episodes=3,7-8"));
+  mynah_json_destroy(mynah_test_run_json("data tag day.demos episodes=1,2,4-6 add=good success=yes"));
+  mynah_json_destroy(mynah_test_run_json("data split day.demos valid=0.2 test=0.1 seed=4 by=success"));
+  j = mynah_test_run_json("data list day.demos");
+  const mynah_json *list = mynah_json_get(j, "episodes");
+  int n_parts[3] = {0};
+  for (size_t i = 0; i < mynah_json_size(list); i++) {
+    const char *part = mynah_json_to_string(mynah_json_get(mynah_json_at(list, i), "part"), "");
+    for (int k = 0; k < 3; k++) n_parts[k] += strcmp(part, (const char *const[]){"train", "valid", "test"}[k]) == 0;
+  }
+  assert_int_equal(n_parts[0] + n_parts[1] + n_parts[2], 17);
+  assert_true(n_parts[1] >= 2 && n_parts[2] >= 1);
+  mynah_json_destroy(j);
+  mynah_json_destroy(mynah_test_run_json("train mlp data=day.demos inputs=observation.state widths=16 chunk=2 steps=20 batch=16 out=day"));
+  j = mynah_test_run_json("data version day.demos name=first");
+  take_text(j, "hash", hash, sizeof hash);
+  mynah_json_destroy(j);
+  snprintf(path, sizeof path, "%s/day/policy.safetensors", folder);
+  assert_int_equal(mynah_file_read(path, (size_t)64 << 20, &text, &n), MYNAH_OK);
+  assert_int_equal(strlen(hash), 64);
+  assert_non_null(memmem(text, n, hash, 64));
+  mynah_free(text);
+  mynah_json_destroy(mynah_test_run_json("data undelete day.demos episodes=3"));
+  mynah_json_destroy(mynah_test_run_json("data delete day.demos episodes=good"));
+  const char *const froms[] = {"day/policy.safetensors", "day.demos@first"};
+  for (int k = 0; k < 2; k++) {
+    j = mynah_test_run_json("data diff %s day.demos", froms[k]);
+    assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_removed")), 5);
+    assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_added")), 1);
+    mynah_json_destroy(j);
+  }
+}
+
 /* Killed in the middle and resumed, a run ends in the same file as one left alone. */
 static void killed_runs_resume(void **state) {
   (void)state;
   char whole[80], resumed[80], out[512];
-  mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=w steps=400 checkpoint.every=20");
+  mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=w steps=200 checkpoint.every=10");
   take_text(j, "sha256", whole, sizeof whole);
   mynah_json_destroy(j);
-  int status = mynah_test_run(out, sizeof out, "train mlp " SMALL " out=k steps=400 checkpoint.every=20 --quiet & sleep 0.6; kill -9 $!; wait 2>/dev/null; "
+  int status = mynah_test_run(out, sizeof out, "train mlp " SMALL " out=k steps=200 checkpoint.every=10 --quiet & sleep 0.3; kill -9 $!; wait 2>/dev/null; "
                                     "test -f k/config.json");
   if (status != 0) { /* killed before it began: begin again */
-    j = mynah_test_run_json("train mlp " SMALL " out=k2 steps=400 checkpoint.every=20");
+    j = mynah_test_run_json("train mlp " SMALL " out=k2 steps=200 checkpoint.every=10");
   } else {
     j = mynah_test_run_json("train resume=k");
   }
@@ -236,7 +299,7 @@ static void every_policy_trains_alike(void **state) {
     mynah_json_destroy(j);
     for (int i = 1; i < 3; i++)
       if (strcmp(hash[0], hash[i]) != 0) fail_msg("%s: %s differs", policies[k], i == 1 ? "two threads" : "resumed");
-    mynah_json_destroy(mynah_test_run_json("eval p%zu-1/policy.safetensors sim=track episodes=1", k));
+    mynah_json_destroy(mynah_test_run_json("eval p%zu-1/policy.safetensors sim=track episodes=1 limit=5", k));
   }
 }
 
@@ -261,7 +324,7 @@ static void lerobot_and_back(void **state) {
   assert_string_equal(mynah_json_to_string(mynah_json_get(j, "type"), ""), "act");
   mynah_json_destroy(j);
   mynah_json_destroy(mynah_test_run_json("selfcheck l2.safetensors"));
-  mynah_json *pair = mynah_test_run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1");
+  mynah_json *pair = mynah_test_run_json("eval l/policy.safetensors l2.safetensors sim=track episodes=1 limit=5");
   const mynah_json *autonomy = mynah_json_get(mynah_json_get(pair, "difference"), "autonomy");
   assert_true(fabs(mynah_json_to_number(mynah_json_get(autonomy, "difference"), 9)) < 1e-6);
   mynah_json_destroy(pair);
@@ -278,14 +341,14 @@ static void lerobot_and_back(void **state) {
 static void evaluation_has_the_contract(void **state) {
   (void)state;
   mynah_json_destroy(mynah_test_run_json("train mlp " SMALL " out=e steps=30"));
-  mynah_json *j = mynah_test_run_json("eval e/policy.safetensors sim=track episodes=2");
+  mynah_json *j = mynah_test_run_json("eval e/policy.safetensors sim=track episodes=2 limit=5");
   const char *const keys[] = {"autonomy", "finished", "offset_m", "departures_per_km", "seconds", "infer_ms"};
   for (size_t i = 0; i < 6; i++)
     if (!mynah_json_get(j, keys[i])) fail_msg("'%s' is missing", keys[i]);
   assert_int_equal(mynah_json_size(mynah_json_get(mynah_json_get(j, "autonomy"), "ci")), 2);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(mynah_json_get(j, "finished"), "n"), 0), 2);
   mynah_json_destroy(j);
-  j = mynah_test_run_json("eval e/policy.safetensors expert sim=track episodes=2");
+  j = mynah_test_run_json("eval e/policy.safetensors expert sim=track episodes=2 limit=5");
   assert_non_null(mynah_json_get(mynah_json_get(j, "difference"), "autonomy"));
   mynah_json_destroy(j);
   j = mynah_test_run_json("eval e/policy.safetensors data=d.demos");
@@ -301,7 +364,8 @@ static void evaluation_has_the_contract(void **state) {
 static void evaluated_while_training(void **state) {
   (void)state;
   char one[80], two[80];
-  const char *typed = "train mlp " SMALL " chunk=4 steps=20 eval.sim=track eval.every=10 eval.episodes=2 checkpoint.policies=3";
+  const char *typed = "train mlp data=pole.demos widths=8 chunk=4 steps=20 eval.sim=cartpole eval.every=10 eval.episodes=2 checkpoint.policies=3";
+  mynah_json_destroy(mynah_test_run_json("record sim=cartpole out=pole.demos episodes=4 max_frames=600"));
   mynah_json *j = mynah_test_run_json("%s out=v1 threads=1", typed);
   take_text(j, "sha256", one, sizeof one);
   assert_true(isfinite(mynah_json_to_number(mynah_json_get(j, "best_score"), NAN)));
@@ -313,8 +377,8 @@ static void evaluated_while_training(void **state) {
   j = mynah_test_run_json("selfcheck v1/policy.safetensors");
   assert_true(mynah_json_to_number(mynah_json_get(j, "error"), 1) == 0);
   mynah_json_destroy(j);
-  mynah_json_destroy(mynah_test_run_json("eval v1/policies/20.safetensors sim=track episodes=1"));
-  j = mynah_test_run_json("eval v1/policy-last.safetensors sim=track episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
+  mynah_json_destroy(mynah_test_run_json("eval v1/policies/20.safetensors sim=cartpole episodes=1"));
+  j = mynah_test_run_json("eval v1/policy-last.safetensors sim=cartpole episodes=2 execute.mode=blend execute.steps=2 execute.delay_steps=1");
   assert_true(mynah_json_to_number(mynah_json_get(j, "stale_share"), 0) > 0.4); /* each second action is behind */
   assert_true(mynah_json_to_number(mynah_json_get(j, "seam_jump"), -1) >= 0);
   assert_true(mynah_json_to_number(mynah_json_get(j, "jerk"), -1) >= 0);
@@ -391,6 +455,10 @@ static void mistakes_are_named(void **state) {
       {"train mlp preset=trak data=d.demos out=x", 2, "track"},
       {"train mlp data=d.demos out=x eval.sim=track eval.seed=99990", 1, "testing"},
       {"eval none.safetensors sim=track execute.mode=quick", 2, "receding"},
+      {"train mlp data=d.demos out=x precision=f16", 2, "bf16"},
+      {"eval none.safetensors sim=track precision=f16", 2, "bf16"},
+      {"run none.safetensors robot=sim:track precision=f16", 2, "bf16"},
+      {"bench none.safetensors precision=f16", 2, "bf16"},
       {"eval none.safetensors sim=track", 1, "none.safetensors"},
       {"eval none.safetensors sim=trak", 2, "track"},
       {"import zarr none out=x.demos", 1, "none"},
@@ -434,7 +502,9 @@ static void help_everywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dataset_is_there),         cmocka_unit_test(threads_give_the_same_file),
-      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(people_record), cmocka_unit_test(scripts_record), cmocka_unit_test(policies_run),
+      cmocka_unit_test(precision_is_chosen),
+      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(a_day),
+      cmocka_unit_test(people_record), cmocka_unit_test(scripts_record), cmocka_unit_test(policies_run),
       cmocka_unit_test(killed_runs_resume),       cmocka_unit_test(every_policy_trains_alike),
       cmocka_unit_test(lerobot_and_back),         cmocka_unit_test(evaluation_has_the_contract),
       cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),

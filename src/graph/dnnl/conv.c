@@ -41,15 +41,17 @@ typedef struct layouts {
   dnnl_memory_desc_t x, w, y, bias;
 } layouts;
 
-static mynah_status nhwc(dnnl_memory_desc_t *md, const int64_t d[4]) {
-  return mynah__dnnl_strided(md, 4, d, (int64_t[]){d[1] * d[2] * d[3], 1, d[3] * d[1], d[1]});
+static mynah_status nhwc(dnnl_memory_desc_t *md, dnnl_data_type_t type, const int64_t d[4]) {
+  return mynah__dnnl_strided(md, type, 4, d, (int64_t[]){d[1] * d[2] * d[3], 1, d[3] * d[1], d[1]});
 }
 
-static mynah_status layouts_of(const conv *v, layouts *l) {
-  MYNAH_TRY(nhwc(&l->x, v->x));
-  MYNAH_TRY(nhwc(&l->y, v->y));
-  MYNAH_TRY(mynah__dnnl_any(&l->w, v->n_w, v->w));
-  return mynah__dnnl_strided(&l->bias, 1, &v->o, (int64_t[]){1});
+/* Of x, w and y the one that is `result` is made of floats, the others as the step's precision says. */
+static mynah_status layouts_of(const mynah__step *step, const conv *v, char result, layouts *l) {
+  dnnl_data_type_t type = mynah__dnnl_type(step);
+  MYNAH_TRY(nhwc(&l->x, result == 'x' ? dnnl_f32 : type, v->x));
+  MYNAH_TRY(nhwc(&l->y, result == 'y' ? dnnl_f32 : type, v->y));
+  MYNAH_TRY(mynah__dnnl_any(&l->w, result == 'w' ? dnnl_f32 : type, v->n_w, v->w));
+  return mynah__dnnl_strided(&l->bias, dnnl_f32, 1, &v->o, (int64_t[]){1});
 }
 
 static mynah_status forward_op(const conv *v, const layouts *l, bool is_training, bool is_biased,
@@ -61,26 +63,26 @@ static mynah_status forward_op(const conv *v, const layouts *l, bool is_training
 }
 
 /* A backward primitive is made from the forward one's description. */
-static mynah_status describe_backward(const mynah__step *step, const conv *v, const layouts *l,
-                                      const dnnl_convolution_desc_t *op, dnnl_plan *p) {
+static mynah_status describe_backward(const mynah__step *step, const conv *v, const dnnl_convolution_desc_t *op,
+                                      dnnl_plan *p) {
   dnnl_convolution_desc_t forward;
+  layouts l;
+  MYNAH_TRY(layouts_of(step, v, 'y', &l));
   dnnl_plan *hint;
   mynah__step plain = *step;
   plain.post = NULL;
   plain.residual = -1;
   MYNAH_TRY(mynah__dnnl_plan_create(&hint));
-  mynah_status status = forward_op(v, l, true, false, &forward);
+  mynah_status status = forward_op(v, &l, true, false, &forward);
   if (status == MYNAH_OK) status = mynah__dnnl_describe(&plain, &forward, NULL, hint);
   if (status == MYNAH_OK) status = mynah__dnnl_describe(step, op, hint->description, p);
   mynah__dnnl_release(hint);
   return status;
 }
 
-static bool is_f32(const mynah__step *step) { return step->precision == MYNAH_F32; }
-
 /* The weights operand, and the reorder between its layout and the stored one. */
 static mynah_status add_weights(dnnl_plan *p, const conv *v, bool is_gradient) {
-  MYNAH_TRY(mynah__dnnl_strided(&p->stored, v->n_w, v->w, v->w_stride));
+  MYNAH_TRY(mynah__dnnl_strided(&p->stored, dnnl_f32, v->n_w, v->w, v->w_stride));
   if (is_gradient) {
     p->unpacked_operand = p->n_operands;
     mynah__dnnl_operand(p, DNNL_ARG_DIFF_WEIGHTS, DNNL_SCRATCH, 0, dnnl_query_diff_weights_md);
@@ -92,19 +94,13 @@ static mynah_status add_weights(dnnl_plan *p, const conv *v, bool is_gradient) {
 }
 
 static void add_vector(dnnl_plan *p, int argument, dnnl_place place, int index, const dnnl_memory_desc_t *md) {
-  p->operands[p->n_operands++] = (dnnl_operand){argument, place, index, 0, *md};
-}
-
-static mynah_status done(mynah_status status, dnnl_plan *p, mynah__plan *plan) {
-  if (status == MYNAH_OK) mynah__dnnl_finish(p, plan);
-  else mynah__dnnl_release(p);
-  return status;
+  p->operands[p->n_operands++] = (dnnl_operand){argument, place, index, 0, .md = *md};
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 static bool accepts_conv2d(const mynah__step *step) {
-  return is_f32(step) && step->is_weight[1] && mynah__dnnl_knows_post(step);
+  return mynah__dnnl_computes(step) && step->is_weight[1] && mynah__dnnl_knows_post(step);
 }
 
 static mynah_status fill_conv2d(const mynah__step *step, dnnl_plan *p) {
@@ -112,7 +108,7 @@ static mynah_status fill_conv2d(const mynah__step *step, dnnl_plan *p) {
   bool is_biased = step->n_in > 2 && step->in[2].shape.n_dims > 0;
   layouts l;
   dnnl_convolution_desc_t op;
-  MYNAH_TRY(layouts_of(&v, &l));
+  MYNAH_TRY(layouts_of(step, &v, 'y', &l));
   MYNAH_TRY(forward_op(&v, &l, step->is_training, is_biased, &op));
   MYNAH_TRY(mynah__dnnl_describe(step, &op, NULL, p));
   mynah__dnnl_operand(p, DNNL_ARG_SRC, DNNL_IN, 0, dnnl_query_src_md);
@@ -124,24 +120,24 @@ static mynah_status fill_conv2d(const mynah__step *step, dnnl_plan *p) {
 static mynah_status prepare_conv2d(const mynah__step *step, mynah__plan *plan) {
   dnnl_plan *p;
   MYNAH_TRY(mynah__dnnl_plan_create(&p));
-  return done(fill_conv2d(step, p), p, plan);
+  return mynah__dnnl_finish(fill_conv2d(step, p), p, plan);
 }
 DNNL_KERNEL(conv2d);
 
 /* ---- gradients --------------------------------------------------------------------------------------------------- */
 
 static bool accepts_conv2d_grad_x(const mynah__step *step) {
-  return is_f32(step) && step->is_weight[1] && !step->post && step->residual < 0;
+  return mynah__dnnl_computes(step) && step->is_weight[1] && !step->post && step->residual < 0;
 }
 
 static mynah_status fill_conv2d_grad_x(const mynah__step *step, dnnl_plan *p) {
   conv v = conv_of(&step->a, step->out[0].shape.dims, step->in[1].shape.dims, step->in[0].shape.dims);
   layouts l;
   dnnl_convolution_desc_t op;
-  MYNAH_TRY(layouts_of(&v, &l));
+  MYNAH_TRY(layouts_of(step, &v, 'x', &l));
   DNNL_TRY(dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, &l.x, &l.w, &l.y, v.stride,
                                                             v.dilation, v.before, v.after));
-  MYNAH_TRY(describe_backward(step, &v, &l, &op, p));
+  MYNAH_TRY(describe_backward(step, &v, &op, p));
   mynah__dnnl_operand(p, DNNL_ARG_DIFF_DST, DNNL_IN, 0, dnnl_query_diff_dst_md);
   mynah__dnnl_operand(p, DNNL_ARG_DIFF_SRC, DNNL_OUT, 0, dnnl_query_diff_src_md);
   return add_weights(p, &v, false);
@@ -150,31 +146,33 @@ static mynah_status fill_conv2d_grad_x(const mynah__step *step, dnnl_plan *p) {
 static mynah_status prepare_conv2d_grad_x(const mynah__step *step, mynah__plan *plan) {
   dnnl_plan *p;
   MYNAH_TRY(mynah__dnnl_plan_create(&p));
-  return done(fill_conv2d_grad_x(step, p), p, plan);
+  return mynah__dnnl_finish(fill_conv2d_grad_x(step, p), p, plan);
 }
 DNNL_KERNEL(conv2d_grad_x);
 
-static bool accepts_conv2d_grad_w(const mynah__step *step) { return is_f32(step) && !step->post && step->residual < 0; }
+static bool accepts_conv2d_grad_w(const mynah__step *step) { return mynah__dnnl_computes(step) && !step->post && step->residual < 0; }
 
 static mynah_status fill_conv2d_grad_w(const mynah__step *step, dnnl_plan *p) {
   conv v = conv_of(&step->a, step->in[0].shape.dims, step->out[0].shape.dims, step->in[1].shape.dims);
-  bool is_biased = step->n_out > 1;
+  /* The sum of gradients is of floats that are not rounded. */
+  bool is_biased = step->n_out > 1 && step->precision == MYNAH_F32;
   layouts l;
   dnnl_convolution_desc_t op;
-  MYNAH_TRY(layouts_of(&v, &l));
+  MYNAH_TRY(layouts_of(step, &v, 'w', &l));
   DNNL_TRY(dnnl_dilated_convolution_backward_weights_desc_init(&op, dnnl_convolution_direct, &l.x, &l.w,
                                                                is_biased ? &l.bias : NULL, &l.y, v.stride, v.dilation,
                                                                v.before, v.after));
-  MYNAH_TRY(describe_backward(step, &v, &l, &op, p));
+  MYNAH_TRY(describe_backward(step, &v, &op, p));
   mynah__dnnl_operand(p, DNNL_ARG_SRC, DNNL_IN, 0, dnnl_query_src_md);
   mynah__dnnl_operand(p, DNNL_ARG_DIFF_DST, DNNL_IN, 1, dnnl_query_diff_dst_md);
   if (is_biased) add_vector(p, DNNL_ARG_DIFF_BIAS, DNNL_OUT, 1, &l.bias);
+  p->sums_columns = step->n_out > 1 && !is_biased;
   return add_weights(p, &v, true);
 }
 
 static mynah_status prepare_conv2d_grad_w(const mynah__step *step, mynah__plan *plan) {
   dnnl_plan *p;
   MYNAH_TRY(mynah__dnnl_plan_create(&p));
-  return done(fill_conv2d_grad_w(step, p), p, plan);
+  return mynah__dnnl_finish(fill_conv2d_grad_w(step, p), p, plan);
 }
 DNNL_KERNEL(conv2d_grad_w);

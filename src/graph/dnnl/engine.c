@@ -28,13 +28,27 @@ mynah_status mynah__dnnl_check(dnnl_status_t status, const char *what) {
   return mynah_fail(MYNAH_UNSUPPORTED, "dnnl: %s: status %d", what, (int)status);
 }
 
-mynah_status mynah__dnnl_strided(dnnl_memory_desc_t *md, int n, const int64_t *dims, const int64_t *strides) {
-  return mynah__dnnl_check(dnnl_memory_desc_init_by_strides(md, n, dims, dnnl_f32, strides), "memory descriptor");
+bool mynah__dnnl_computes(const mynah__step *step) {
+  return step->precision == MYNAH_F32 || step->precision == MYNAH_BF16;
 }
 
-mynah_status mynah__dnnl_any(dnnl_memory_desc_t *md, int n, const int64_t *dims) {
-  return mynah__dnnl_check(dnnl_memory_desc_init_by_tag(md, n, dims, dnnl_f32, dnnl_format_tag_any),
-                           "memory descriptor");
+/* Without the instructions oneDNN would imitate them, slower than in float. */
+dnnl_data_type_t mynah__dnnl_type(const mynah__step *step) {
+  bool has_bf16 = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+  return step->precision == MYNAH_BF16 && has_bf16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static void round_floats(const float *x, size_t n, float *out) {
+  for (size_t i = 0; i < n; i++) out[i] = mynah__bf16_value(mynah__bf16_of(x[i]));
+}
+
+mynah_status mynah__dnnl_strided(dnnl_memory_desc_t *md, dnnl_data_type_t type, int n, const int64_t *dims,
+                                 const int64_t *strides) {
+  return mynah__dnnl_check(dnnl_memory_desc_init_by_strides(md, n, dims, type, strides), "memory descriptor");
+}
+
+mynah_status mynah__dnnl_any(dnnl_memory_desc_t *md, dnnl_data_type_t type, int n, const int64_t *dims) {
+  return mynah__dnnl_check(dnnl_memory_desc_init_by_tag(md, n, dims, type, dnnl_format_tag_any), "memory descriptor");
 }
 
 /* ---- residual and post function ---------------------------------------------------------------------------------- */
@@ -110,6 +124,7 @@ mynah_status mynah__dnnl_describe(const mynah__step *step, const_dnnl_op_desc_t 
   pthread_once(&once, create_engine);
   if (!engine) return mynah_fail(MYNAH_UNSUPPORTED, "dnnl: no engine for this processor");
   use_threads(step->n_threads);
+  p->is_half = step->precision == MYNAH_BF16;
   DNNL_TRY(dnnl_primitive_attr_create(&attributes));
   dnnl_status_t set = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
   mynah_status status = mynah__dnnl_check(set, "scratchpad mode");
@@ -121,8 +136,13 @@ mynah_status mynah__dnnl_describe(const mynah__step *step, const_dnnl_op_desc_t 
 
 void mynah__dnnl_operand(dnnl_plan *p, int argument, dnnl_place place, int index, dnnl_query_t query) {
   dnnl_operand *o = &p->operands[p->n_operands++];
-  *o = (dnnl_operand){argument, place, index, 0, *dnnl_primitive_desc_query_md(p->description, query, 0)};
-  if (place != DNNL_SCRATCH) return;
+  *o = (dnnl_operand){argument, place, index, 0, .md = *dnnl_primitive_desc_query_md(p->description, query, 0)};
+  if (place == DNNL_IN && p->is_half) {
+    o->place = DNNL_CONVERTED;
+    o->given = o->md;
+    o->given.data_type = dnnl_f32;
+  }
+  if (o->place != DNNL_SCRATCH && o->place != DNNL_CONVERTED) return;
   o->offset = p->scratch_bytes;
   p->scratch_bytes += (dnnl_memory_desc_get_size(&o->md) + 63) / 64 * 64;
 }
@@ -135,7 +155,21 @@ mynah_status mynah__dnnl_reorder(const dnnl_memory_desc_t *from, const dnnl_memo
   return mynah__dnnl_check(status, "reorder");
 }
 
-void mynah__dnnl_finish(dnnl_plan *p, mynah__plan *plan) {
+static mynah_status make_conversions(dnnl_plan *p) {
+  for (int i = 0; i < p->n_operands; i++) {
+    dnnl_operand *o = &p->operands[i];
+    if (o->place == DNNL_CONVERTED && o->md.data_type == dnnl_bf16)
+      MYNAH_TRY(mynah__dnnl_reorder(&o->given, &o->md, &o->convert));
+  }
+  return MYNAH_OK;
+}
+
+mynah_status mynah__dnnl_finish(mynah_status status, dnnl_plan *p, mynah__plan *plan) {
+  if (status == MYNAH_OK) status = make_conversions(p);
+  if (status != MYNAH_OK) {
+    mynah__dnnl_release(p);
+    return status;
+  }
   mynah__dnnl_operand(p, DNNL_ARG_SCRATCHPAD, DNNL_SCRATCH, 0, dnnl_query_scratchpad_md);
   const char *name = NULL;
   plan->data = p;
@@ -144,6 +178,7 @@ void mynah__dnnl_finish(dnnl_plan *p, mynah__plan *plan) {
     if (p->operands[i].place == DNNL_PACKED) plan->packed_bytes = dnnl_memory_desc_get_size(&p->operands[i].md);
   if (dnnl_primitive_desc_query(p->description, dnnl_query_impl_info_str, 0, (void *)&name) == dnnl_success)
     plan->detail = name;
+  return MYNAH_OK;
 }
 
 void mynah__dnnl_release(void *plan_data) {
@@ -152,6 +187,8 @@ void mynah__dnnl_release(void *plan_data) {
   if (p->primitive) dnnl_primitive_destroy(p->primitive);
   if (p->pack) dnnl_primitive_destroy(p->pack);
   if (p->unpack) dnnl_primitive_destroy(p->unpack);
+  for (int i = 0; i < p->n_operands; i++)
+    if (p->operands[i].convert) dnnl_primitive_destroy(p->operands[i].convert);
   if (p->description) dnnl_primitive_desc_destroy(p->description);
   mynah_free(p);
 }
@@ -178,14 +215,19 @@ void mynah__dnnl_pack(const mynah__step *step, const void *plan, const void *con
   const dnnl_plan *p = plan;
   use_threads(1);
   for (int i = 0; p->pack && i < p->n_operands; i++)
-    if (p->operands[i].place == DNNL_PACKED)
-      reorder(p->pack, &p->stored, in[p->packed_input], &p->operands[i].md, packed);
+    if (p->operands[i].place == DNNL_PACKED) {
+      const dnnl_memory_desc_t *md = &p->operands[i].md;
+      reorder(p->pack, &p->stored, in[p->packed_input], md, packed);
+      if (p->is_half && md->data_type == dnnl_f32)
+        round_floats(packed, dnnl_memory_desc_get_size(md) / sizeof(float), packed);
+    }
 }
 
 typedef struct dnnl_local {
   dnnl_stream_t stream;
   dnnl_exec_arg_t arguments[DNNL_MAX_OPERANDS];
   void *at[DNNL_MAX_OPERANDS]; /* where the memory objects point now */
+  dnnl_memory_t given[DNNL_MAX_OPERANDS]; /* of operands that are converted */
   dnnl_exec_arg_t unpack[2];
   int n;
 } dnnl_local;
@@ -196,6 +238,8 @@ static mynah_status fill_local(const dnnl_plan *p, dnnl_local *l) {
     l->arguments[i].arg = p->operands[i].argument;
     DNNL_TRY(dnnl_memory_create(&l->arguments[i].memory, &p->operands[i].md, engine, DNNL_MEMORY_NONE));
     l->n++;
+    if (p->operands[i].convert)
+      DNNL_TRY(dnnl_memory_create(&l->given[i], &p->operands[i].given, engine, DNNL_MEMORY_NONE));
   }
   if (!p->unpack) return MYNAH_OK;
   l->unpack[0] = (dnnl_exec_arg_t){DNNL_ARG_FROM, l->arguments[p->unpacked_operand].memory};
@@ -219,7 +263,10 @@ mynah_status mynah__dnnl_attach(const mynah__step *step, const void *plan, void 
 void mynah__dnnl_detach(void *local) {
   dnnl_local *l = local;
   if (!l) return;
-  for (int i = 0; i < l->n; i++) dnnl_memory_destroy(l->arguments[i].memory);
+  for (int i = 0; i < l->n; i++) {
+    dnnl_memory_destroy(l->arguments[i].memory);
+    if (l->given[i]) dnnl_memory_destroy(l->given[i]);
+  }
   if (l->unpack[1].memory) dnnl_memory_destroy(l->unpack[1].memory);
   if (l->stream) dnnl_stream_destroy(l->stream);
   mynah_free(l);
@@ -230,7 +277,8 @@ static void *operand_at(const mynah__call *call, const dnnl_operand *o) {
   case DNNL_IN: return (void *)(uintptr_t)call->in[o->index];
   case DNNL_OUT: return call->out[o->index];
   case DNNL_PACKED: return (void *)(uintptr_t)call->packed;
-  case DNNL_SCRATCH: break;
+  case DNNL_SCRATCH:
+  case DNNL_CONVERTED: break;
   }
   return call->scratch ? (char *)call->scratch + o->offset : NULL;
 }
@@ -242,6 +290,18 @@ static void sum_columns(const float *x, int64_t rows, int64_t n, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] += x[i];
 }
 
+/* Operand i in bfloat16. */
+static void convert(const mynah__call *call, const dnnl_plan *p, dnnl_local *l, int i) {
+  const dnnl_operand *o = &p->operands[i];
+  if (!o->convert) {
+    round_floats(call->in[o->index], dnnl_memory_desc_get_size(&o->md) / sizeof(float), operand_at(call, o));
+    return;
+  }
+  dnnl_exec_arg_t arguments[2] = {{DNNL_ARG_FROM, l->given[i]}, {DNNL_ARG_TO, l->arguments[i].memory}};
+  dnnl_memory_set_data_handle(l->given[i], (void *)(uintptr_t)call->in[o->index]);
+  dnnl_primitive_execute(o->convert, l->stream, 2, arguments);
+}
+
 void mynah__dnnl_run(const mynah__call *call) {
   const dnnl_plan *p = call->plan;
   const mynah__step *step = call->step;
@@ -251,6 +311,7 @@ void mynah__dnnl_run(const mynah__call *call) {
     void *at = operand_at(call, &p->operands[i]);
     if (at != l->at[i]) dnnl_memory_set_data_handle(l->arguments[i].memory, at);
     l->at[i] = at;
+    if (p->operands[i].place == DNNL_CONVERTED) convert(call, p, l, i);
   }
   if (step->residual >= 0)
     memcpy(call->out[0], call->in[step->residual], (size_t)mynah_shape_size(step->out[0].shape) * sizeof(float));

@@ -14,7 +14,7 @@
 #define DNNL_MAX_OPERANDS 6
 
 /* Where an operand of the primitive lies in a call. */
-typedef enum dnnl_place { DNNL_IN, DNNL_OUT, DNNL_PACKED, DNNL_SCRATCH } dnnl_place;
+typedef enum dnnl_place { DNNL_IN, DNNL_OUT, DNNL_PACKED, DNNL_SCRATCH, DNNL_CONVERTED } dnnl_place;
 
 typedef struct dnnl_operand {
   int argument; /* DNNL_ARG_… */
@@ -22,6 +22,8 @@ typedef struct dnnl_operand {
   int index;     /* of the input or output */
   size_t offset; /* bytes into scratch */
   dnnl_memory_desc_t md;
+  dnnl_memory_desc_t given; /* converted: the input in float */
+  dnnl_primitive_t convert; /* given -> md, in scratch; NULL: rounded */
 } dnnl_operand;
 
 typedef struct dnnl_plan {
@@ -35,6 +37,7 @@ typedef struct dnnl_plan {
   int packed_input;          /* whose weights `pack` reads */
   int unpacked_operand;      /* what `unpack` reads; it writes output 0 */
   size_t scratch_bytes;
+  bool is_half;      /* the step is in bfloat16 */
   bool sums_columns; /* output 1 = sum over rows of input 1, which the primitive does not do */
 } dnnl_plan;
 
@@ -42,10 +45,16 @@ typedef struct dnnl_plan {
 mynah_status mynah__dnnl_check(dnnl_status_t status, const char *what);
 #define DNNL_TRY(call) MYNAH_TRY(mynah__dnnl_check(call, #call))
 
+/* Float and bfloat16. */
+bool mynah__dnnl_computes(const mynah__step *step);
+/* What a primitive's operands are made of: bfloat16 where the step wants that and the processor has instructions for it;
+ * else floats, which are rounded first where the step wants bfloat16. */
+dnnl_data_type_t mynah__dnnl_type(const mynah__step *step);
 /* A dense descriptor of n dims with the given element strides. */
-mynah_status mynah__dnnl_strided(dnnl_memory_desc_t *md, int n, const int64_t *dims, const int64_t *strides);
+mynah_status mynah__dnnl_strided(dnnl_memory_desc_t *md, dnnl_data_type_t type, int n, const int64_t *dims,
+                                 const int64_t *strides);
 /* The same with a layout for the primitive to choose. */
-mynah_status mynah__dnnl_any(dnnl_memory_desc_t *md, int n, const int64_t *dims);
+mynah_status mynah__dnnl_any(dnnl_memory_desc_t *md, dnnl_data_type_t type, int n, const int64_t *dims);
 
 bool mynah__dnnl_knows_post(const mynah__step *step);
 mynah_status mynah__dnnl_plan_create(dnnl_plan **out);
@@ -53,12 +62,14 @@ mynah_status mynah__dnnl_plan_create(dnnl_plan **out);
  * primitive of a backward one, or NULL. Fails: UNSUPPORTED when oneDNN has only its reference for it. */
 mynah_status mynah__dnnl_describe(const mynah__step *step, const_dnnl_op_desc_t op, const_dnnl_primitive_desc_t hint,
                                   dnnl_plan *p);
-/* Adds an operand whose layout is `query` number 0 of the primitive. */
+/* Adds an operand whose layout is `query` number 0 of the primitive. In a step of bfloat16 an input is converted in each
+ * run. */
 void mynah__dnnl_operand(dnnl_plan *p, int argument, dnnl_place place, int index, dnnl_query_t query);
 /* Reorders between the layouts `from` and `to`. */
 mynah_status mynah__dnnl_reorder(const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to, dnnl_primitive_t *out);
-/* Writes sizes and name to the compiler's plan, which owns p from now on. */
-void mynah__dnnl_finish(dnnl_plan *p, mynah__plan *plan);
+/* Ends the making of p, as far as `status` of it: writes sizes and name to the compiler's plan, which owns p from now on,
+ * or releases p. */
+mynah_status mynah__dnnl_finish(mynah_status status, dnnl_plan *p, mynah__plan *plan);
 
 /* Members of every kernel here. */
 void mynah__dnnl_release(void *plan_data);

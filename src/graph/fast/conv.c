@@ -53,7 +53,7 @@ static void copy_framed(const float *x, int64_t h, int64_t w, int64_t c, int64_t
     memcpy(frame + ((top + i) * fw + left) * c, x + i * w * c, (size_t)(w * c) * sizeof *x);
 }
 
-static void zero(float *x, int64_t n) {
+static void zero(operand *x, int64_t n) {
   if (n > 0) memset(x, 0, (size_t)n * sizeof *x);
 }
 
@@ -62,7 +62,7 @@ static void zero(float *x, int64_t n) {
 /* Output pixel (i,j): its A row begins at a + i a_row + j a_col, its result goes to y + i y_row + j y_col. */
 typedef struct raster {
   int64_t rows, cols;
-  const float *a;
+  const operand *a;
   float *y;
   int64_t a_row, a_col, y_row, y_col;
   int64_t segment; /* between the pieces of an A row */
@@ -109,20 +109,23 @@ static int64_t strip_lines(const conv *v) {
 }
 static int64_t strip_height(const conv *v, int64_t lines) { return (lines - 1) * v->sh + v->kh; }
 
+/* Strips of x are copied: into a frame, or to be rounded. */
+static bool is_copied(const conv *v) { return ROUNDS || has_frame(v); }
+
 /* w (o,c,kh,kw) -> (kh,kw,c,o), which packs by whole vectors; with frames, a strip's frame is scratch. */
 void FAST(conv2d_plan)(const mynah__step *step, mynah__plan *plan) {
   conv v = forward_of(step);
   pack_shape s = forward_shape(&v);
   plan->packed_bytes = (size_t)(FAST(packed_floats)(&s) + v.kh * v.kw * v.c * v.o) * sizeof(float);
-  plan->scratch_bytes = has_frame(&v) ? (size_t)(strip_height(&v, strip_lines(&v)) * v.pw * v.c) * sizeof(float) : 0;
+  plan->scratch_bytes = is_copied(&v) ? (size_t)(strip_height(&v, strip_lines(&v)) * v.pw * v.c) * sizeof(operand) : 0;
 }
 
 /* The lines of the padded x (h,w,c) under output lines first … first+n-1; the frame's sides are zero already. */
-static void frame_strip(const conv *v, const float *x, int64_t first, int64_t n, float *frame) {
+static void frame_strip(const conv *v, const float *x, int64_t first, int64_t n, operand *frame) {
   int64_t row = v->w * v->c, line = first * v->sh - v->top;
   frame += v->left * v->c;
   for (int64_t i = 0; i < strip_height(v, n); i++, line++, frame += v->pw * v->c) {
-    if (line >= 0 && line < v->h) memcpy(frame, x + line * row, (size_t)row * sizeof *x);
+    if (line >= 0 && line < v->h) FAST(to_operands)(x + line * row, row, frame);
     else zero(frame, row);
   }
 }
@@ -146,17 +149,17 @@ void FAST(conv2d)(const mynah__call *call) {
   pack_shape s = forward_shape(&v);
   const float *x = call->in[0]; /* (batch,h,w,c) */
   float *y = call->out[0];      /* (batch,out_h,out_w,o) */
-  float *frame = call->scratch; /* (ph,pw,c) */
-  const mynah__fast_function *post = step->post ? FAST(find_unary)(step->post->name) : NULL;
+  operand *frame = call->scratch; /* a strip of (ph,pw,c) */
+  const mynah__fast_function *post = step->post ? LEVEL(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
   epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
   int64_t lines = strip_lines(&v), line = v.out_w * v.o;
-  if (has_frame(&v)) zero(frame, strip_height(&v, lines) * v.pw * v.c);
+  if (is_copied(&v)) zero(frame, strip_height(&v, lines) * v.pw * v.c);
   for (int64_t b = 0; b < v.batch; b++, x += v.h * v.w * v.c)
     for (int64_t first = 0, n; first < v.out_h; first += n, y += n * line) {
       n = v.out_h - first < lines ? v.out_h - first : lines;
-      const float *a = has_frame(&v) ? frame : x + first * v.sh * v.w * v.c;
-      if (has_frame(&v)) frame_strip(&v, x, first, n, frame);
+      const operand *a = is_copied(&v) ? frame : (const operand *)(const void *)(x + first * v.sh * v.w * v.c);
+      if (is_copied(&v)) frame_strip(&v, x, first, n, frame);
       raster r = {n, v.out_w, a, y, v.sh * v.pw * v.c, v.sw * v.c, line, v.o, v.pw * v.c};
       raster_all(&s, s.n_segments, 0, call->packed, &r, &e);
       if (post && !is_relu) post->apply(n * line, y, y, (float)step->post_parameters[0]);
@@ -222,7 +225,7 @@ void FAST(conv2d_grad_x_plan)(const mynah__step *step, mynah__plan *plan) {
   conv v = grad_x_of(step);
   gradient_frame f = gradient_frame_of(&v);
   plan->packed_bytes = (size_t)(grad_x_packed_floats(&v) + v.kh * v.kw * v.c * v.o) * sizeof(float);
-  plan->scratch_bytes = (size_t)(v.out_h * f.w * v.o) * sizeof(float);
+  plan->scratch_bytes = (size_t)(v.out_h * f.w * v.o) * sizeof(operand);
 }
 
 /* B of one residue: (rows.n, cols.n, o, c), taps from the last to the first, as dy's pixels stand in memory. */
@@ -253,7 +256,7 @@ void FAST(conv2d_grad_x_pack)(const mynah__step *step, const void *plan, const v
 /* One residue of dx, lines q = rows.first …: those that see the same taps (all, away from the border) in one raster.
  * Taps whose line of dy lies outside are left out: B begins behind them. */
 static void grad_x_residue(const conv *v, const gradient_frame *f, const taps *rows, const taps *cols,
-                           const float *frame, const float *packed, float *dx, const epilogue *e) {
+                           const operand *frame, const float *packed, float *dx, const epilogue *e) {
   int64_t y0 = rows->residue - v->top, x0 = cols->first * v->sw + cols->residue - v->left;
   int64_t col = cols->n ? cols->first - (cols->n - 1) + f->left : 0, end = rows->first + rows->count, next;
   pack_shape s = grad_x_shape(v, rows, cols);
@@ -278,7 +281,7 @@ static void grad_x_residue(const conv *v, const gradient_frame *f, const taps *r
 }
 
 /* dx of one sample; dy in its frame */
-static void grad_x_sample(const conv *v, const gradient_frame *f, const float *frame, const float *packed, float *dx,
+static void grad_x_sample(const conv *v, const gradient_frame *f, const operand *frame, const float *packed, float *dx,
                           const epilogue *e) {
   for (int64_t i = 0; i < v->sh; i++)
     for (int64_t j = 0; j < v->sw; j++) {
@@ -294,12 +297,13 @@ void FAST(conv2d_grad_x)(const mynah__call *call) {
   gradient_frame f = gradient_frame_of(&v);
   const float *dy = call->in[0]; /* (batch,out_h,out_w,o) */
   float *dx = call->out[0];      /* (batch,h,w,c) */
-  float *frame = call->scratch;  /* (out_h,f.w,o) */
+  operand *frame = call->scratch; /* (out_h,f.w,o) */
   int residual = call->step->residual;
   epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx};
   zero(frame, v.out_h * f.w * v.o);
   for (int64_t b = 0; b < v.batch; b++, dy += v.out_h * v.out_w * v.o, dx += v.h * v.w * v.c) {
-    copy_framed(dy, v.out_h, v.out_w, v.o, 0, f.left, f.w, frame);
+    for (int64_t i = 0; i < v.out_h; i++)
+      FAST(to_operands)(dy + i * v.out_w * v.o, v.out_w * v.o, frame + (i * f.w + f.left) * v.o);
     grad_x_sample(&v, &f, frame, call->packed, dx, &e);
   }
 }
@@ -385,7 +389,7 @@ void FAST(conv2d_grad_w)(const mynah__call *call) {
   int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), n_row = row_vectors(&v), vectors = v.kh * n_row;
   int64_t at_once = samples_at_once(&v), framed = v.ph * v.pw * v.c, n;
   for (int64_t i = 0; i < vectors; i++) offsets[i] = i / n_row * v.pw * v.c + vector_start(&v, i % n_row);
-  if (needs_frame(&v)) zero(frame, at_once * framed + VL);
+  if (needs_frame(&v)) memset(frame, 0, (size_t)(at_once * framed + VL) * sizeof *frame);
   outer_job job = {.o = v.o, .rows = pointers, .offsets = offsets, .vectors = vectors, .room = scratch, .c = scratch + s.sums, .is_first = true};
   for (int64_t b = 0; b < v.batch; b += n) {
     const float *samples = x + b * v.h * v.w * v.c;
@@ -395,5 +399,5 @@ void FAST(conv2d_grad_w)(const mynah__call *call) {
     grad_w_samples(&v, dy + b * v.out_h * v.out_w * v.o, needs_frame(&v) ? frame : samples, n, &job, pointers);
   }
   unpack_sums(&v, scratch + s.sums, call->out[0]);
-  if (call->step->n_out > 1) FAST(column_sums)(dy, v.batch * v.out_h * v.out_w, v.o, call->out[1]);
+  if (call->step->n_out > 1) LEVEL(column_sums)(dy, v.batch * v.out_h * v.out_w, v.o, call->out[1]);
 }

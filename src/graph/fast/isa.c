@@ -6,7 +6,7 @@
 
 extern const mynah__fast mynah__base_fast;
 #if defined(__x86_64__)
-extern const mynah__fast mynah__avx2_fast, mynah__avx512_fast;
+extern const mynah__fast mynah__avx2_fast, mynah__avx512_fast, mynah__avx512bf16_fast;
 #endif
 
 static const mynah__fast *_Atomic chosen;
@@ -14,13 +14,15 @@ static const mynah__fast *_Atomic chosen;
 const mynah__fast *const *mynah__fast_levels(void) {
   static const mynah__fast *const none[] = {&mynah__base_fast, NULL};
 #if defined(__x86_64__)
-  static const mynah__fast *const all[] = {&mynah__avx512_fast, &mynah__avx2_fast, &mynah__base_fast, NULL};
+  static const mynah__fast *const all[] = {&mynah__avx512bf16_fast, &mynah__avx512_fast, &mynah__avx2_fast,
+                                           &mynah__base_fast, NULL};
   __builtin_cpu_init();
   bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
-    return all;
-  if (has_avx2) return all + 1;
+  bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+  if (has_avx512 && __builtin_cpu_supports("avx512bf16")) return all;
+  if (has_avx512) return all + 1;
+  if (has_avx2) return all + 2;
 #endif
   return none;
 }

@@ -5,6 +5,12 @@
 
 static bool is_f32(const mynah__step *step) { return step->precision == MYNAH_F32; }
 
+/* Products take both precisions. */
+static bool is_f32_or_bf16(const mynah__step *step) { return is_f32(step) || step->precision == MYNAH_BF16; }
+static const mynah__fast_products *products(const mynah__step *step) {
+  return is_f32(step) ? &mynah__fast_get()->f32 : &mynah__fast_get()->bf16;
+}
+
 /* The post function is one that the vector code knows; a residual is always possible. */
 static bool knows_post(const mynah__step *step) {
   return !step->post || mynah__fast_get()->find_unary(step->post->name) != NULL;
@@ -12,17 +18,19 @@ static bool knows_post(const mynah__step *step) {
 
 #define RUN(op) \
   static void run_##op(const mynah__call *call) { mynah__fast_get()->op(call); }
-#define PLAN(op)                                                                 \
+#define PRODUCT(op)                                                              \
   static mynah_status prepare_##op(const mynah__step *step, mynah__plan *plan) { \
-    mynah__fast_get()->op##_plan(step, plan);                                    \
+    products(step)->op##_plan(step, plan);                                       \
+    plan->detail = is_f32(step) ? NULL : "bf16";                                 \
     return MYNAH_OK;                                                             \
-  }
+  }                                                                              \
+  static void run_##op(const mynah__call *call) { products(call->step)->op(call); }
 #define PACK(op)                                                                                          \
   static void pack_##op(const mynah__step *step, const void *plan, const void *const *in, void *packed) { \
-    mynah__fast_get()->op##_pack(step, plan, in, packed);                                                 \
+    products(step)->op##_pack(step, plan, in, packed);                                                    \
   }
 MYNAH__FAST_RUNS(RUN)
-MYNAH__FAST_PLANS(PLAN)
+MYNAH__FAST_PRODUCTS(PRODUCT)
 MYNAH__FAST_PACKS(PACK)
 
 /* ---- linear, matmul ---------------------------------------------------------------------------------------------- */
@@ -30,9 +38,11 @@ MYNAH__FAST_PACKS(PACK)
 /* Weights are packed between runs, so they must be weights; so must a bias, which is packed with them. */
 static bool accepts_linear(const mynah__step *step) {
   bool has_bias = step->n_in > 2 && step->in[2].shape.n_dims > 0 && step->residual != 2;
-  return is_f32(step) && step->is_weight[1] && (!has_bias || step->is_weight[2]) && knows_post(step);
+  return is_f32_or_bf16(step) && step->is_weight[1] && (!has_bias || step->is_weight[2]) && knows_post(step);
 }
-static bool accepts_grad_x(const mynah__step *step) { return is_f32(step) && step->is_weight[1] && !step->post; }
+static bool accepts_grad_x(const mynah__step *step) {
+  return is_f32_or_bf16(step) && step->is_weight[1] && !step->post;
+}
 
 const mynah__kernel mynah__fast_linear = {.name = "fast:linear",
                                           .is_rt = true,
@@ -50,16 +60,16 @@ const mynah__kernel mynah__fast_linear_grad_x = {.name = "fast:linear_grad_x",
                                                  .run = run_linear_grad_x};
 const mynah__kernel mynah__fast_linear_grad_w = {.name = "fast:linear_grad_w",
                                                  .is_rt = true,
-                                                 .accepts = is_f32,
+                                                 .accepts = is_f32_or_bf16,
                                                  .prepare = prepare_linear_grad_w,
                                                  .run = run_linear_grad_w};
 const mynah__kernel mynah__fast_matmul = {
-    .name = "fast:matmul", .is_rt = true, .accepts = is_f32, .prepare = prepare_matmul, .run = run_matmul};
+    .name = "fast:matmul", .is_rt = true, .accepts = is_f32_or_bf16, .prepare = prepare_matmul, .run = run_matmul};
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
 static bool is_plain_conv(const mynah__step *step) {
-  return is_f32(step) && step->a.i[2] == 1 && step->a.i[3] == 1 && step->a.i[8] == 1;
+  return is_f32_or_bf16(step) && step->a.i[2] == 1 && step->a.i[3] == 1 && step->a.i[8] == 1;
 }
 static bool accepts_conv2d(const mynah__step *step) { return is_plain_conv(step) && accepts_linear(step); }
 static bool accepts_conv2d_grad_x(const mynah__step *step) { return is_plain_conv(step) && accepts_grad_x(step); }
@@ -154,6 +164,21 @@ const mynah__kernel mynah__fast_group_norm_grad = {.name = "fast:group_norm_grad
                                                    .accepts = is_f32,
                                                    .prepare = prepare_group_norm,
                                                    .run = run_group_norm_grad};
+
+/* Two sums in double and four floats a channel; few channels are repeated, to less than eight vectors of any level. */
+static mynah_status prepare_batch_norm(const mynah__step *step, mynah__plan *plan) {
+  mynah_shape s = step->in[0].shape;
+  int64_t c = s.dims[s.n_dims - 1];
+  plan->scratch_bytes = (size_t)(c < 128 ? 128 : c) * (2 * sizeof(double) + 4 * sizeof(float));
+  return MYNAH_OK;
+}
+const mynah__kernel mynah__fast_batch_norm = {
+    .name = "fast:batch_norm", .is_rt = true, .accepts = is_f32, .prepare = prepare_batch_norm, .run = run_batch_norm};
+const mynah__kernel mynah__fast_batch_norm_grad = {.name = "fast:batch_norm_grad",
+                                                   .is_rt = true,
+                                                   .accepts = is_f32,
+                                                   .prepare = prepare_batch_norm,
+                                                   .run = run_batch_norm_grad};
 
 /* Places are counted in 32 bits. */
 static bool accepts_pool(const mynah__step *step) {

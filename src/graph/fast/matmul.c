@@ -11,7 +11,7 @@ static int64_t last_dim(const mynah__tensor *t) { return t->shape.dims[t->shape.
 static int64_t rows_of(const mynah__tensor *t) { return mynah_shape_size(t->shape) / last_dim(t); }
 
 /* y (rows,n) = a (rows,k) B, B packed */
-static void multiply_rows(const pack_shape *s, const float *a, int64_t rows, const float *packed, float *y,
+static void multiply_rows(const pack_shape *s, const operand *a, int64_t rows, const float *packed, float *y,
                           const epilogue *e) {
   int64_t n_panels = panel_count(s);
   for (int64_t i = 0; i < n_panels; i++) {
@@ -29,6 +29,11 @@ static void multiply_rows(const pack_shape *s, const float *a, int64_t rows, con
   }
 }
 
+/* Of the operands of a block of rows. */
+static size_t block_bytes(int64_t rows, int64_t k) {
+  return ROUNDS ? (size_t)((rows < ROW_BLOCK ? rows : ROW_BLOCK) * k) * sizeof(operand) : 0;
+}
+
 /* ---- linear ------------------------------------------------------------------------------------------------------ */
 
 static pack_shape linear_shape(const mynah__step *step) {
@@ -38,6 +43,7 @@ static pack_shape linear_shape(const mynah__step *step) {
 void FAST(linear_plan)(const mynah__step *step, mynah__plan *plan) {
   pack_shape s = linear_shape(step);
   plan->packed_bytes = (size_t)FAST(packed_floats)(&s) * sizeof(float);
+  plan->scratch_bytes = block_bytes(rows_of(&step->in[0]), s.k);
 }
 
 /* in: w (out,in): B = w^T */
@@ -53,12 +59,12 @@ void FAST(linear)(const mynah__call *call) {
   int64_t rows = rows_of(&step->in[0]);
   const float *x = call->in[0]; /* (rows,in) */
   float *y = call->out[0];      /* (rows,out) */
-  const mynah__fast_function *post = step->post ? FAST(find_unary)(step->post->name) : NULL;
+  const mynah__fast_function *post = step->post ? LEVEL(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
   epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
   for (int64_t m = 0; m < rows; m += ROW_BLOCK) {
     int64_t n = rows - m < ROW_BLOCK ? rows - m : ROW_BLOCK;
-    multiply_rows(&s, x + m * s.k, n, call->packed, y + m * s.n, &e);
+    multiply_rows(&s, operands_of(x + m * s.k, n * s.k, call->scratch), n, call->packed, y + m * s.n, &e);
     if (post && !is_relu) post->apply(n * s.n, y + m * s.n, y + m * s.n, (float)step->post_parameters[0]);
   }
 }
@@ -70,6 +76,7 @@ static pack_shape grad_x_shape(const mynah__step *step) {
 void FAST(linear_grad_x_plan)(const mynah__step *step, mynah__plan *plan) {
   pack_shape s = grad_x_shape(step);
   plan->packed_bytes = (size_t)FAST(packed_floats)(&s) * sizeof(float);
+  plan->scratch_bytes = block_bytes(rows_of(&step->in[0]), s.k);
 }
 
 /* in: w (out,in): B = w */
@@ -82,8 +89,14 @@ void FAST(linear_grad_x_pack)(const mynah__step *step, const void *plan, const v
 void FAST(linear_grad_x)(const mynah__call *call) {
   pack_shape s = grad_x_shape(call->step);
   int residual = call->step->residual;
-  epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, call->out[0]};
-  multiply_rows(&s, call->in[0], rows_of(&call->step->in[0]), call->packed, call->out[0], &e);
+  int64_t rows = rows_of(&call->step->in[0]);
+  const float *dy = call->in[0]; /* (rows,out) */
+  float *dx = call->out[0];      /* (rows,in) */
+  epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx};
+  for (int64_t m = 0; m < rows; m += ROW_BLOCK) {
+    int64_t n = rows - m < ROW_BLOCK ? rows - m : ROW_BLOCK;
+    multiply_rows(&s, operands_of(dy + m * s.k, n * s.k, call->scratch), n, call->packed, dx + m * s.n, &e);
+  }
 }
 
 /* ---- weight gradient --------------------------------------------------------------------------------------------- */
@@ -134,7 +147,7 @@ void FAST(linear_grad_w)(const mynah__call *call) {
   const int64_t *w = step->out[0].shape.dims;
   int64_t rows = rows_of(&step->in[0]);
   outer_product(call->in[1], call->in[0], rows, w[0], w[1], call->scratch, call->out[0]);
-  if (step->n_out > 1) FAST(column_sums)(call->in[1], rows, w[0], call->out[1]);
+  if (step->n_out > 1) LEVEL(column_sums)(call->in[1], rows, w[0], call->out[1]);
 }
 
 /* ---- matmul ------------------------------------------------------------------------------------------------------ */
@@ -157,15 +170,15 @@ static matrices matrices_of(const mynah__step *step) {
 void FAST(matmul_plan)(const mynah__step *step, mynah__plan *plan) {
   matrices v = matrices_of(step);
   pack_shape s = {v.n, 1, v.k};
-  int64_t floats = FAST(packed_floats)(&s) + (v.a_transposed ? v.m * v.k : 0);
-  plan->scratch_bytes = (size_t)floats * sizeof(float);
+  plan->scratch_bytes = (size_t)FAST(packed_floats)(&s) * sizeof(float);
+  if (ROUNDS || v.a_transposed) plan->scratch_bytes += (size_t)(v.m * v.k) * sizeof(operand);
 }
 
 /* a (k,m) -> out (m,k) */
-static void transpose(const float *a, int64_t k, int64_t m, float *out) {
+static void transpose(const float *a, int64_t k, int64_t m, operand *out) {
   for (int64_t i = 0; i < m; i += VL)
     for (int64_t j = 0; j < k; j++)
-      for (int64_t l = i; l < m && l < i + VL; l++) out[l * k + j] = a[j * m + l];
+      for (int64_t l = i; l < m && l < i + VL; l++) out[l * k + j] = to_operand(a[j * m + l]);
 }
 
 /* y = A B for each of the batch, A = a or a^T, B = b or b^T */
@@ -174,7 +187,8 @@ void FAST(matmul)(const mynah__call *call) {
   pack_shape s = {v.n, 1, v.k};
   const float *a = call->in[0], *b = call->in[1]; /* (batch,m,k) (batch,k,n), or transposed */
   float *y = call->out[0];                        /* (batch,m,n) */
-  float *packed = call->scratch, *turned = packed + FAST(packed_floats)(&s);
+  float *packed = call->scratch;
+  operand *turned = (operand *)(void *)(packed + FAST(packed_floats)(&s));
   epilogue e = {.out = y};
   for (int64_t i = 0; i < v.batch; i++) {
     if (i == 0 || !v.is_shared)
@@ -182,10 +196,8 @@ void FAST(matmul)(const mynah__call *call) {
       (&s, b + (v.is_shared ? 0 : i * v.k * v.n), (int64_t[]){0, v.b_transposed ? 1 : v.n, v.b_transposed ? v.k : 1},
        NULL, packed);
     const float *rows = a + i * v.m * v.k;
-    if (v.a_transposed) {
-      transpose(rows, v.k, v.m, turned);
-      rows = turned;
-    }
-    multiply_rows(&s, rows, v.m, packed, y + i * v.m * v.n, &e);
+    if (v.a_transposed) transpose(rows, v.k, v.m, turned);
+    multiply_rows(&s, v.a_transposed ? turned : operands_of(rows, v.m * v.k, turned), v.m, packed, y + i * v.m * v.n,
+                  &e);
   }
 }

@@ -6,20 +6,22 @@
 #define MYNAH__TEXT_(x) #x
 #define MYNAH__TEXT(x) MYNAH__TEXT_(x)
 
-extern const mynah__fast FAST(fast);
-const mynah__fast FAST(fast) = {
+extern const mynah__fast LEVEL(fast);
+const mynah__fast LEVEL(fast) = {
     .name = MYNAH__TEXT(MYNAH__ISA),
     .lanes = VL,
-    .find_unary = FAST(find_unary),
-#define MYNAH__RUN_ENTRY(run) .run = FAST(run),
+    .find_unary = LEVEL(find_unary),
+#define MYNAH__RUN_ENTRY(run) .run = LEVEL(run),
     MYNAH__FAST_RUNS(MYNAH__RUN_ENTRY)
-#define MYNAH__PLAN_ENTRY(name) .name##_plan = FAST(name##_plan),
-        MYNAH__FAST_PLANS(MYNAH__PLAN_ENTRY)
-#define MYNAH__PACK_ENTRY(name) .name##_pack = FAST(name##_pack),
+#define MYNAH__PRODUCT_ENTRY(name)                                                                 \
+  .f32.name = LEVEL(name), .f32.name##_plan = LEVEL(name##_plan), .bf16.name = LEVEL(bf16_##name), \
+  .bf16.name##_plan = LEVEL(bf16_##name##_plan),
+        MYNAH__FAST_PRODUCTS(MYNAH__PRODUCT_ENTRY)
+#define MYNAH__PACK_ENTRY(name) .f32.name##_pack = LEVEL(name##_pack), .bf16.name##_pack = LEVEL(bf16_##name##_pack),
             MYNAH__FAST_PACKS(MYNAH__PACK_ENTRY)
-                .sweep_adam = FAST(sweep_adam),
-    .sweep_sgd = FAST(sweep_sgd),
-    .sweep_ema = FAST(sweep_ema),
-    .sweep_tree_sum = FAST(sweep_tree_sum),
-    .sweep_sum_squares = FAST(sweep_sum_squares),
+                .sweep_adam = LEVEL(sweep_adam),
+    .sweep_sgd = LEVEL(sweep_sgd),
+    .sweep_ema = LEVEL(sweep_ema),
+    .sweep_tree_sum = LEVEL(sweep_tree_sum),
+    .sweep_sum_squares = LEVEL(sweep_sum_squares),
 };

@@ -122,12 +122,6 @@ INLINE void reduce_quarter(vec t, float out[QUARTER]) {
 #endif
 }
 
-INLINE void finish_vector(const epilogue *e, vec sum, float *out, int64_t part) {
-  if (e->residual) sum += load_at(e->residual + (out - e->out), 0, part);
-  if (e->is_relu) sum = choose(sum < (vec){0}, (vec){0}, sum);
-  store_at(out, 0, part, sum);
-}
-
 INLINE void finish_quarter(const epilogue *e, const float *sum, float *out, int64_t n) {
   for (int64_t c = 0; c < (n < QUARTER ? n : QUARTER); c++) {
     float y = sum[c];

@@ -12,6 +12,21 @@
 #include "vec.h"
 
 #define TILE_ROWS_MAX 8
+
+/* A number of A as the inner loops take it: a float, which a bf16 product has rounded, or bfloat16 where there are
+ * instructions for its products. */
+#ifdef __AVX512BF16__
+typedef uint16_t bf16_operand;
+#else
+typedef float bf16_operand;
+#endif
+#ifdef MYNAH__BF16
+#define ROUNDS true
+typedef bf16_operand operand;
+#else
+#define ROUNDS false
+typedef float operand;
+#endif
 #if VL == 16
 #define PANEL_VECTORS 4 /* 32 registers: 24 sums, 4 of B, 1 of A */
 #else
@@ -20,13 +35,38 @@
 #define QUARTER (VL / 4)
 #define PANEL_COLUMNS (PANEL_VECTORS * VL)
 
+#ifdef MYNAH__BF16
+/* The float whose upper half is the nearest bfloat16: see mynah__bf16_of. */
+INLINE vec rounded(vec x) {
+  uvec bits = (uvec)x, even = bits + 0x7fff + (bits >> 16 & 1);
+  return choose(x == x, (vec)(even & 0xffff0000u), (vec)((bits | 0x400000) & 0xffff0000u));
+}
+void FAST(to_operands)(const float *x, int64_t n, operand *out);
+INLINE operand to_operand(float x) {
+#ifdef __AVX512BF16__
+  return mynah__bf16_of(x);
+#else
+  return mynah__bf16_value(mynah__bf16_of(x));
+#endif
+}
+#else
+INLINE void FAST(to_operands)(const float *x, int64_t n, operand *out) { memcpy(out, x, (size_t)n * sizeof *x); }
+INLINE operand to_operand(float x) { return x; }
+#endif
+/* x (n) as operands, in room when they are not what x is already. */
+INLINE const operand *operands_of(const float *x, int64_t n, operand *room) {
+  if (!ROUNDS) return (const operand *)(const void *)x;
+  FAST(to_operands)(x, n, room);
+  return room;
+}
+
 /* ---- rows times packed columns ----------------------------------------------------------------------------------- */
 
-/* B (n_segments * k, n) in panels. The rows of A are n_segments pieces of k contiguous floats, stride apart. */
+/* B (n_segments * k, n) in panels. The rows of A are n_segments pieces of k contiguous operands, stride apart. */
 typedef struct pack_shape {
   int64_t n;          /* columns */
   int64_t n_segments; /* pieces of a row of A */
-  int64_t k;          /* floats in a piece */
+  int64_t k;          /* operands in a piece */
 } pack_shape;
 
 typedef struct panel {
@@ -38,8 +78,9 @@ typedef struct panel {
 
 INLINE int64_t panel_count(const pack_shape *s) { return (s->n + PANEL_COLUMNS - 1) / PANEL_COLUMNS; }
 INLINE int64_t panel_bias_floats(int nv, int nt) { return (nv + (nt > 0)) * VL; }
+/* bf16: a lane holds two numbers of a column, k and k + 1; there are no quarter vectors. */
 INLINE int64_t segment_floats(const pack_shape *s, int nv, int nt) {
-  return (s->k / 4 * (4 * nv + nt) + s->k % 4 * (nv + nt)) * VL;
+  return (ROUNDS ? (s->k + 1) / 2 * nv : s->k / 4 * (4 * nv + nt) + s->k % 4 * (nv + nt)) * VL;
 }
 INLINE int64_t panel_floats(const pack_shape *s, int nv, int nt) {
   return panel_bias_floats(nv, nt) + s->n_segments * segment_floats(s, nv, nt);
@@ -58,9 +99,15 @@ typedef struct epilogue {
 } epilogue;
 
 typedef struct row_tile {
-  const float *rows[TILE_ROWS_MAX]; /* of A */
-  float *out[TILE_ROWS_MAX];        /* of the output, column 0 */
+  const operand *rows[TILE_ROWS_MAX]; /* of A */
+  float *out[TILE_ROWS_MAX];          /* of the output, column 0 */
 } row_tile;
+
+INLINE void finish_vector(const epilogue *e, vec sum, float *out, int64_t part) {
+  if (e->residual) sum += load_at(e->residual + (out - e->out), 0, part);
+  if (e->is_relu) sum = choose(sum < (vec){0}, (vec){0}, sum);
+  store_at(out, 0, part, sum);
+}
 
 /* Computes n_rows rows of one panel; n_rows is at most panel_rows. */
 void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
@@ -91,6 +138,6 @@ int64_t FAST(outer_room)(int64_t o);
 void FAST(outer_add)(const outer_job *job);
 
 /* Sums of the columns of a (rows,n): db = sum over rows of dy. */
-void FAST(column_sums)(const float *a, int64_t rows, int64_t n, float *out);
+void LEVEL(column_sums)(const float *a, int64_t rows, int64_t n, float *out);
 
 #endif

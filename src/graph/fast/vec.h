@@ -29,6 +29,7 @@
 
 typedef float vec __attribute__((vector_size(4 * VL)));
 typedef int32_t ivec __attribute__((vector_size(4 * VL)));
+typedef uint32_t uvec __attribute__((vector_size(4 * VL)));
 typedef float loose_vec __attribute__((vector_size(4 * VL), aligned(4), may_alias)); /* in memory, any alignment */
 typedef float loose_quad __attribute__((vector_size(16), aligned(4), may_alias));
 

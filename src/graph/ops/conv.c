@@ -86,7 +86,8 @@ const mynah__op mynah__op_conv2d = {.name = "conv2d",
                                     .shape = conv2d_shape,
                                     .gradient = conv2d_gradient,
                                     .flops = conv2d_flops,
-                                    .kernels = conv2d_kernels};
+                                    .kernels = conv2d_kernels,
+                                    .is_product = true};
 
 /* in: dy (B,H',W',O) w (O,C/groups,KH,KW); out: dx (B,H,W,C) */
 static mynah_status conv2d_grad_x_shape(mynah__step *step) {
@@ -123,7 +124,8 @@ const mynah__op mynah__op_conv2d_grad_x = {.name = "conv2d_grad_x",
                                            .shape = conv2d_grad_x_shape,
                                            .gradient = conv2d_grad_x_gradient,
                                            .flops = conv2d_grad_x_flops,
-                                           .kernels = conv2d_grad_x_kernels};
+                                           .kernels = conv2d_grad_x_kernels,
+                                           .is_product = true};
 
 /* in: x (B,H,W,C) dy (B,H',W',O); out: dw (O,C/groups,KH,KW), and db (O) when i[11] */
 static mynah_status conv2d_grad_w_shape(mynah__step *step) {
@@ -150,7 +152,8 @@ static const mynah__kernel *const conv2d_grad_w_kernels[] = {&mynah__fast_conv2d
 const mynah__op mynah__op_conv2d_grad_w = {.name = "conv2d_grad_w",
                                            .shape = conv2d_grad_w_shape,
                                            .flops = conv2d_grad_w_flops,
-                                           .kernels = conv2d_grad_w_kernels};
+                                           .kernels = conv2d_grad_w_kernels,
+                                           .is_product = true};
 
 /* ---- builders ---------------------------------------------------------------------------------------------------- */
 

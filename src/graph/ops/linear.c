@@ -50,7 +50,8 @@ const mynah__op mynah__op_linear = {.name = "linear",
                                     .shape = linear_shape,
                                     .gradient = linear_gradient,
                                     .flops = linear_flops,
-                                    .kernels = linear_kernels};
+                                    .kernels = linear_kernels,
+                                    .is_product = true};
 
 /* in: dy (…,out) w (out,in); out: dx (…,in) */
 static mynah_status linear_grad_x_shape(mynah__step *step) {
@@ -64,8 +65,11 @@ static mynah_status linear_grad_x_shape(mynah__step *step) {
 
 static const mynah__kernel *const linear_grad_x_kernels[] = {&mynah__fast_linear_grad_x, &mynah__dnnl_linear_grad_x, &mynah__ref32_linear_grad_x,
                                                              &mynah__ref64_linear_grad_x, NULL};
-const mynah__op mynah__op_linear_grad_x = {
-    .name = "linear_grad_x", .shape = linear_grad_x_shape, .flops = linear_flops, .kernels = linear_grad_x_kernels};
+const mynah__op mynah__op_linear_grad_x = {.name = "linear_grad_x",
+                                           .shape = linear_grad_x_shape,
+                                           .flops = linear_flops,
+                                           .kernels = linear_grad_x_kernels,
+                                           .is_product = true};
 
 /* in: x (…,in) dy (…,out); out: dw (out,in), and db (out) when i[0] */
 static mynah_status linear_grad_w_shape(mynah__step *step) {
@@ -87,7 +91,8 @@ static const mynah__kernel *const linear_grad_w_kernels[] = {&mynah__fast_linear
 const mynah__op mynah__op_linear_grad_w = {.name = "linear_grad_w",
                                            .shape = linear_grad_w_shape,
                                            .flops = linear_grad_w_flops,
-                                           .kernels = linear_grad_w_kernels};
+                                           .kernels = linear_grad_w_kernels,
+                                           .is_product = true};
 
 mynah_node mynah_linear(mynah_graph *g, mynah_node x, mynah_node w, mynah_node b) {
   return mynah__add_node(g, &mynah__op_linear, NULL, (mynah_node[]){x, w, b}, 3);
@@ -157,7 +162,8 @@ const mynah__op mynah__op_matmul = {.name = "matmul",
                                     .shape = matmul_shape,
                                     .gradient = matmul_gradient,
                                     .flops = matmul_flops,
-                                    .kernels = matmul_kernels};
+                                    .kernels = matmul_kernels,
+                                    .is_product = true};
 
 mynah_node mynah_matmul(mynah_graph *g, mynah_node a, mynah_node b, bool a_transposed, bool b_transposed) {
   mynah__attributes attributes = {.i = {a_transposed, b_transposed}};

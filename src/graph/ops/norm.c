@@ -169,14 +169,14 @@ static void batch_norm_gradient(mynah_graph *g, mynah_node n, const mynah_node *
   add_running_update(g, n, 4, mynah__node_output(g, n, 3), count / (count - 1));
 }
 
-static const mynah__kernel *const batch_norm_kernels[] = {&mynah__ref32_batch_norm, &mynah__ref64_batch_norm, NULL};
+static const mynah__kernel *const batch_norm_kernels[] = {&mynah__fast_batch_norm, &mynah__ref32_batch_norm, &mynah__ref64_batch_norm, NULL};
 const mynah__op mynah__op_batch_norm = {.name = "batch_norm",
                                         .shape = batch_norm_shape,
                                         .gradient = batch_norm_gradient,
                                         .flops = norm_flops,
                                         .kernels = batch_norm_kernels};
 
-static const mynah__kernel *const batch_norm_grad_kernels[] = {&mynah__ref32_batch_norm_grad,
+static const mynah__kernel *const batch_norm_grad_kernels[] = {&mynah__fast_batch_norm_grad, &mynah__ref32_batch_norm_grad,
                                                                &mynah__ref64_batch_norm_grad, NULL};
 const mynah__op mynah__op_batch_norm_grad = {
     .name = "batch_norm_grad", .shape = norm_grad_shape, .flops = norm_flops, .kernels = batch_norm_grad_kernels};

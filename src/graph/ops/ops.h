@@ -17,7 +17,7 @@
                       O(group_norm_grad) O(batch_norm) O(batch_norm_grad) O(softmax) O(softmax_grad) O(log_softmax)   \
                           O(log_softmax_grad) O(mse) O(mse_grad) O(l1) O(l1_grad) O(huber) O(huber_grad)              \
                               O(cross_entropy) O(cross_entropy_grad) O(gaussian_nll) O(gaussian_nll_grad) O(gmm_nll)  \
-                                  O(gmm_nll_grad)
+                                  O(gmm_nll_grad) O(detach) O(assign_cells) O(detect_loss) O(detect_loss_grad)
 
 #define MYNAH__DECLARE_OP(name) extern const mynah__op mynah__op_##name;
 MYNAH__OPS(MYNAH__DECLARE_OP)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Ops that move values and change none: reshape, permute, concat, slice, broadcast, copy.
+/* Ops that move values and change none: reshape, detach, permute, concat, slice, broadcast, copy.
  *
  * Attributes: reshape, broadcast: i[0..] the new shape, i[11] its number of dimensions · permute: i[0..] axes
  *             concat: i[0] axis · slice: i[0] axis, i[1] start, i[2] length
@@ -33,7 +33,7 @@ static mynah__attributes shape_attributes(mynah_shape s) {
   return a;
 }
 
-/* ---- reshape, copy ----------------------------------------------------------------------------------------------- */
+/* ---- reshape, detach, copy ----------------------------------------------------------------------------------------------- */
 
 static mynah_status reshape_shape(mynah__step *step) {
   MYNAH_TRY(any_input(step));
@@ -78,6 +78,12 @@ static mynah_status copy_shape(mynah__step *step) {
 /* Made by the compiler alone, for gradients that lie elsewhere. */
 static const mynah__kernel *const copy_kernels[] = {&mynah__fast_copy, &mynah__ref32_copy, &mynah__ref64_copy, NULL};
 const mynah__op mynah__op_copy = {.name = "copy", .shape = copy_shape, .kernels = copy_kernels};
+
+static void detach_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, const bool *needs, mynah_node *dx) {}
+
+const mynah__op mynah__op_detach = {.name = "detach", .shape = copy_shape, .gradient = detach_gradient, .is_view = true};
+
+mynah_node mynah_detach(mynah_graph *g, mynah_node x) { return mynah__add_node(g, &mynah__op_detach, &(mynah__attributes){0}, &x, 1); }
 
 /* ---- permute ----------------------------------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #define SQRT_HALF 0.70710678118654752440
 #define SQRT_TWO_OVER_PI 0.79788456080286535588
 #define SQRT_TWO_PI 2.50662827463100050242
+#define SQRT_PI 1.77245385090551602730
 #define F(name) static double name(double x, const double *p)
 #define D(name) static double name##_d(double x, double y, const double *p)
 
@@ -71,6 +72,27 @@ F(sine) { return sin(x); }
 D(sine) { return cos(x); }
 F(cosine) { return cos(x); }
 D(cosine) { return -sin(x); }
+F(error_function) { return erf(x); }
+D(error_function) { return 2 / SQRT_PI * exp(-x * x); }
+F(reciprocal) { return 1 / x; }
+D(reciprocal) { return -y * y; }
+F(power) { return pow(x, p[0]); }
+D(power) { return p[0] * pow(x, p[0] - 1); }
+/* Steps: their slope is 0 wherever they have one. */
+#define STEP(name, value) \
+  F(name) { return isnan(x) ? x : (value); } \
+  D(name) { return isnan(x) ? x : 0; }
+STEP(signum, (double)(x > 0) - (double)(x < 0))
+STEP(round_down, floor(x))
+STEP(round_up, ceil(x))
+STEP(round_even, nearbyint(x))
+STEP(round_to_zero, trunc(x))
+STEP(positive, x > 0)
+STEP(zero, !(x > 0 || x < 0))
+F(no_number) { return isnan(x) ? 1 : 0; }
+D(no_number) { return 0; }
+F(infinite) { return isinf(x) ? 1 : 0; }
+D(infinite) { return 0; }
 
 static const mynah__unary table[] = {
     {"relu", relu, relu_d, true, 0},
@@ -94,6 +116,18 @@ static const mynah__unary table[] = {
     {"abs", absolute, absolute_d, false, 0},
     {"sin", sine, sine_d, false, 0},
     {"cos", cosine, cosine_d, false, 0},
+    {"erf", error_function, error_function_d, false, 0},
+    {"reciprocal", reciprocal, reciprocal_d, true, 0},
+    {"pow", power, power_d, false, 1},
+    {"sign", signum, signum_d, false, 0},
+    {"floor", round_down, round_down_d, false, 0},
+    {"ceil", round_up, round_up_d, false, 0},
+    {"round", round_even, round_even_d, false, 0},
+    {"trunc", round_to_zero, round_to_zero_d, false, 0},
+    {"is_positive", positive, positive_d, false, 0},
+    {"is_zero", zero, zero_d, false, 0},
+    {"is_nan", no_number, no_number_d, false, 0},
+    {"is_inf", infinite, infinite_d, false, 0},
 };
 
 const mynah__unary *mynah__unary_find(const char *name) {

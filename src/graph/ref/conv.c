@@ -9,6 +9,7 @@ typedef struct conv {
   int64_t kh, kw, per_group; /* w (o,per_group,kh,kw), per_group = c / groups */
   int64_t stride[2], dilation[2], top, left;
   int64_t o_per_group;
+  const mynah__step *step;
 } conv;
 
 static conv conv_of(const mynah__step *step, const int64_t *x, const int64_t *w, const int64_t *y) {
@@ -27,7 +28,8 @@ static conv conv_of(const mynah__step *step, const int64_t *x, const int64_t *w,
                 .dilation = {i[2], i[3]},
                 .top = i[4],
                 .left = i[5],
-                .o_per_group = y[3] / i[8]};
+                .o_per_group = y[3] / i[8],
+                .step = step};
 }
 
 /* The input row (axis 0) or column (axis 1) that output position `out` sees through kernel position k. */
@@ -47,7 +49,8 @@ static real window_sum(const conv *v, const real *x, const real *w, int64_t oh, 
       int64_t ih = in_row(v, oh, kh), iw = in_col(v, ow, kw);
       if (ih < 0 || ih >= v->h || iw < 0 || iw >= v->w) continue; /* padding is zero */
       for (int64_t c = 0; c < v->per_group; c++)
-        sum += x[(ih * v->w + iw) * v->c + c0 + c] * w[(c * v->kh + kh) * v->kw + kw];
+        sum += mynah__ref_operand(v->step, x[(ih * v->w + iw) * v->c + c0 + c]) *
+               mynah__ref_operand(v->step, w[(c * v->kh + kh) * v->kw + kw]);
     }
   return sum;
 }
@@ -97,7 +100,8 @@ static void run_conv2d_grad_x(const mynah__call *call) {
             for (int64_t o = 0; o < v.o; o++)
               for (int64_t c = 0; c < v.per_group; c++)
                 pixel[o / v.o_per_group * v.per_group + c] +=
-                    slope[o] * w[((o * v.per_group + c) * v.kh + kh) * v.kw + kw];
+                    mynah__ref_operand(step, slope[o]) *
+                    mynah__ref_operand(step, w[((o * v.per_group + c) * v.kh + kh) * v.kw + kw]);
           }
 }
 MYNAH__REF_KERNEL(conv2d_grad_x);
@@ -112,8 +116,8 @@ static double filter_slope(const conv *v, const real *x, const real *dy, const i
       for (int64_t ow = 0; ow < v->out_w; ow++) {
         int64_t ih = in_row(v, oh, at[2]), iw = in_col(v, ow, at[3]);
         if (ih < 0 || ih >= v->h || iw < 0 || iw >= v->w) continue;
-        sum += (double)dy[((b * v->out_h + oh) * v->out_w + ow) * v->o + o] *
-               (double)x[((b * v->h + ih) * v->w + iw) * v->c + ch];
+        sum += (double)mynah__ref_operand(v->step, dy[((b * v->out_h + oh) * v->out_w + ow) * v->o + o]) *
+               (double)mynah__ref_operand(v->step, x[((b * v->h + ih) * v->w + iw) * v->c + ch]);
       }
   return sum;
 }

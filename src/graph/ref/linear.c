@@ -15,7 +15,8 @@ static void run_linear(const mynah__call *call) {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t o = 0; o < n_out; o++) {
       real sum = b ? b[o] : 0;
-      for (int64_t i = 0; i < n_in; i++) sum += x[r * n_in + i] * w[o * n_in + i];
+      for (int64_t i = 0; i < n_in; i++)
+        sum += mynah__ref_operand(step, x[r * n_in + i]) * mynah__ref_operand(step, w[o * n_in + i]);
       y[r * n_out + o] = mynah__ref_post(step, residual ? sum + residual[r * n_out + o] : sum);
     }
 }
@@ -24,15 +25,17 @@ const mynah__kernel MYNAH__REF(linear) = {
 
 /* dx_r,i = sum_o dy_r,o w_o,i */
 static void run_linear_grad_x(const mynah__call *call) {
-  int64_t n_out = call->step->in[1].shape.dims[0], n_in = call->step->in[1].shape.dims[1];
-  int64_t rows = mynah_shape_size(call->step->in[0].shape) / n_out;
+  const mynah__step *step = call->step;
+  int64_t n_out = step->in[1].shape.dims[0], n_in = step->in[1].shape.dims[1];
+  int64_t rows = mynah_shape_size(step->in[0].shape) / n_out;
   const real *dy = call->in[0]; /* (rows,n_out) */
   const real *w = call->in[1];  /* (n_out,n_in) */
   real *dx = call->out[0];      /* (rows,n_in) */
   for (int64_t r = 0; r < rows; r++)
     for (int64_t i = 0; i < n_in; i++) {
       real sum = 0;
-      for (int64_t o = 0; o < n_out; o++) sum += dy[r * n_out + o] * w[o * n_in + i];
+      for (int64_t o = 0; o < n_out; o++)
+        sum += mynah__ref_operand(step, dy[r * n_out + o]) * mynah__ref_operand(step, w[o * n_in + i]);
       dx[r * n_in + i] = sum;
     }
 }
@@ -40,8 +43,9 @@ MYNAH__REF_KERNEL(linear_grad_x);
 
 /* dw_o,i = sum_r dy_r,o x_r,i ; db_o = sum_r dy_r,o */
 static void run_linear_grad_w(const mynah__call *call) {
-  int64_t n_out = call->step->out[0].shape.dims[0], n_in = call->step->out[0].shape.dims[1];
-  int64_t rows = mynah_shape_size(call->step->in[0].shape) / n_in;
+  const mynah__step *step = call->step;
+  int64_t n_out = step->out[0].shape.dims[0], n_in = step->out[0].shape.dims[1];
+  int64_t rows = mynah_shape_size(step->in[0].shape) / n_in;
   const real *x = call->in[0];  /* (rows,n_in) */
   const real *dy = call->in[1]; /* (rows,n_out) */
   real *dw = call->out[0];      /* (n_out,n_in) */
@@ -49,7 +53,8 @@ static void run_linear_grad_w(const mynah__call *call) {
   for (int64_t o = 0; o < n_out; o++) {
     for (int64_t i = 0; i < n_in; i++) {
       real sum = 0;
-      for (int64_t r = 0; r < rows; r++) sum += dy[r * n_out + o] * x[r * n_in + i];
+      for (int64_t r = 0; r < rows; r++)
+        sum += mynah__ref_operand(step, dy[r * n_out + o]) * mynah__ref_operand(step, x[r * n_in + i]);
       dw[o * n_in + i] = sum;
     }
     real sum = 0;
@@ -73,7 +78,9 @@ static void run_matmul(const mynah__call *call) {
     for (int64_t i = 0; i < m; i++)
       for (int64_t j = 0; j < n; j++) {
         real sum = 0;
-        for (int64_t l = 0; l < k; l++) sum += a[ta ? l * m + i : i * k + l] * b[tb ? j * k + l : l * n + j];
+        for (int64_t l = 0; l < k; l++)
+          sum += mynah__ref_operand(step, a[ta ? l * m + i : i * k + l]) *
+                 mynah__ref_operand(step, b[tb ? j * k + l : l * n + j]);
         y[i * n + j] = sum;
       }
 }

@@ -13,6 +13,11 @@ static inline bool mynah__ref_accepts(const mynah__step *step) {
   return (step->precision == MYNAH_F64) == (MYNAH__REF_DTYPE == MYNAH_F64);
 }
 
+/* An operand of a product: rounded to bfloat16 where the step asks for that. */
+static inline real mynah__ref_operand(const mynah__step *step, real x) {
+  return step->precision == MYNAH_BF16 ? (real)mynah__bf16_value(mynah__bf16_of((float)x)) : x;
+}
+
 /* The function fused to a step, of one number of output 0. */
 static inline real mynah__ref_post(const mynah__step *step, real x) {
   return step->post ? (real)step->post->f((double)x, step->post_parameters) : x;
