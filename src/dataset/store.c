@@ -177,7 +177,7 @@ static mynah_status create(mynah_dataset *d, const mynah_dataset_config *c) {
   MYNAH_TRY(mynah__sql_run(d, "PRAGMA page_size=16384"));
   MYNAH_TRY(prepare_writer(d, c->is_full_sync));
   MYNAH_TRY(mynah__schema_create(d, c));
-  return d->is_bulk ? MYNAH_OK : mynah__sql_make_safe(d);
+  return mynah__sql_make_safe(d); /* the file itself says what it is, whatever becomes of the log */
 }
 
 /* A file that could not be made whole is not left there. */
