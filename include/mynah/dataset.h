@@ -88,8 +88,8 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_episode_begin(mynah_dataset *d, const
  * Fails: MISMATCH (size), NONFINITE (names feature and element), NO_SPACE; the episode can then be discarded. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_episode_add(mynah_dataset *d, int64_t time_ns, const mynah_value *values,
                                                        const bool *is_encoded);
-/* How long the commit took that the last add made; 0: it made none. */
-MYNAH_API int64_t mynah_dataset_commit_ns(const mynah_dataset *d);
+/* How long the commit took that the last add made, and moving the log into the file, as it does now and then; 0: it did not. */
+MYNAH_API int64_t mynah_dataset_commit_ns(const mynah_dataset *d, int64_t *move_ns);
 /* Changes what begin said, before the seal: success, task. */
 MYNAH_API void mynah_episode_mark(mynah_dataset *d, int success);
 /* The final commit, checkpoint and sync. *id (may be NULL) names it. */
