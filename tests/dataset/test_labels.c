@@ -288,11 +288,11 @@ static void test_resample(void **state) {
   float two[2][10], all[5][10];
   test_import(NULL);
   ok(mynah_dataset_open(in_root("set.demos"), MYNAH_OPEN_READ, &d));
-  ok(mynah_dataset_read(d, 0, "boxes.front", 0, 2, two));
+  ok(mynah_dataset_read(d, 0, "boxes.front", 0, 2, &two[0][0]));
   ok(mynah_dataset_copy(&d, 1, &o, in_root("fast.demos")));
   mynah_dataset_close(d);
   ok(mynah_dataset_open(in_root("fast.demos"), MYNAH_OPEN_READ, &d));
-  ok(mynah_dataset_read(d, 0, "boxes.front", 0, 5, all));
+  ok(mynah_dataset_read(d, 0, "boxes.front", 0, 5, &all[0][0]));
   for (int t = 0; t < 5; t++) assert_memory_equal(all[t], two[t >= 2], sizeof all[t]);
   mynah_dataset_close(d);
 }
