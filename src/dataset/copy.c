@@ -20,7 +20,8 @@ static double mix(double x, double y, double w, bool is_angle) {
 static mynah_status take_vector(mynah_dataset *from, int64_t i, const mynah_feature *f, const frame_at *at,
                                 uint8_t *out) {
   size_t bytes = mynah_feature_bytes(f);
-  bool is_mixed = at->weight > 0 && (f->dtype == MYNAH_F32 || f->dtype == MYNAH_F64);
+  bool is_boxes = strncmp(f->name, "boxes.", 6) == 0; /* what is in a picture goes with the picture */
+  bool is_mixed = at->weight > 0 && (f->dtype == MYNAH_F32 || f->dtype == MYNAH_F64) && !is_boxes;
   MYNAH_TRY(mynah_dataset_read_raw(from, i, f->name, is_mixed || at->weight < 0.5 ? at->a : at->b, 1, out));
   if (!is_mixed) return MYNAH_OK;
   uint8_t *other = out + bytes;
