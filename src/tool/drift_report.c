@@ -229,7 +229,8 @@ mynah_status drift_page_write(const drift_page *p, const char *path) {
   mynah_json_set(data, "results", table(p));
   mynah_json_set(data, "story", story);
   mynah_json_set(data, "curves", curves(p));
-  if (mynah_json_size(histograms) > 0) mynah_json_set(data, "histograms", histograms), mynah_json_set(data, "histograms_heading", mynah_json_string("The alarm"));
+  mynah_json_set(data, "histograms_heading", mynah_json_string("The alarm"));
+  if (mynah_json_size(histograms) > 0) mynah_json_set(data, "histograms", histograms);
   else mynah_json_destroy(histograms);
   mynah_json_set(data, "settings", lists);
   mynah_status status = mynah_report_write(data, path);
