@@ -399,8 +399,6 @@ static void mistakes_are_named(void **state) {
       {"import rollouts none out=x.demos", 1, "none"},
       {"data info none.demos", 1, "none.demos"},
       {"data inof d.demos", 2, "info"},
-      {"record sim=pusht out=x.demos", 1, "expert"},
-      {"dagger sim=pusht out=x", 1, "expert"},
       {"dagger sim=track", 2, "out="},
       {"drift none.safetensors sim=track", 1, "none.safetensors"},
       {"drift sim=track", 2, "policy"},
