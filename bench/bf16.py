@@ -15,11 +15,11 @@ import sys
 
 from results import deviation, load, mean, mynah, save, settings
 
-SHORT = ["valid.share=0.1", "threads=1", "log.every=20", "ema=none"]
+SHORT = ["threads=1", "log.every=10", "valid.every=1000", "ema=none"]
 TRAININGS = {
-    "mixture of Gaussians (preset=pusht-gmm)": ["mlp", "preset=pusht-gmm", "batch=128", "steps=400", "warmup=40", *SHORT],
-    "U-Net 64/128/256 (preset=pusht-diffusion)": ["diffusion", "preset=pusht-diffusion", "batch=32", "steps=200",
-                                                  "warmup=20", *SHORT],
+    "mixture of Gaussians (preset=pusht-gmm)": ["mlp", "preset=pusht-gmm", "batch=128", "steps=300", "warmup=30", *SHORT],
+    "U-Net 64/128/256 (preset=pusht-diffusion)": ["diffusion", "preset=pusht-diffusion", "batch=32", "steps=100",
+                                                  "warmup=10", *SHORT],
 }
 NETWORKS = {"mlp": "MLP 2x256", "mlp1024": "MLP 2x1024", "cnn": "driving CNN", "unet64": "U-Net 64/128/256",
             "unet256": "U-Net 256/512/1024", "unet512": "U-Net 512/1024/2048"}

@@ -3,7 +3,7 @@
 """Drift repaired and measured over several seeds: runs mynah, keeps each answer as JSON, writes docs/results/drift.md.
 
 usage: drift.py [--mynah build/mynah] [--work DIR] [--seeds 5] [--jobs 1] [--shared ../shared] [--out docs/results/drift.md]
-                [--parts rounds,remedies,alarm,pages,classic] [--report]
+                [--parts rounds,remedies,pusht,alarm,pages,classic] [--report]
 
 Answers already in the work folder are used again, so a run that was stopped goes on; --report runs nothing and writes
 down what is there. Every command runs on one thread.
@@ -17,13 +17,9 @@ import platform
 import shutil
 import subprocess
 
-PARTS = ["rounds", "remedies", "alarm", "pages", "classic"]
-# Rounds gather frames, with clones trained for a short time; then everything is trained anew, for the same time on as many frames: it is the
-# data that shall differ.
-STEPS = "steps=4000"
-TRAIN = "train mlp preset=track-small threads=1 " + STEPS
-EVAL = "sim=track episodes=40 seed=100000 threads=1"
-COMMON = "sim=track rounds=4 frames=2000 round.episodes=8 steps=1500 eval.every=0 eval.episodes=1"
+PARTS = ["rounds", "remedies", "pusht", "alarm", "pages", "classic"]
+STEPS = "steps=1500"  # of every training on the track: it is the data that shall differ
+COMMON = "sim=track rounds=4 frames=2000 round.episodes=8 eval.every=0 eval.episodes=40 eval.seed=100000 " + STEPS
 METHODS = [  # name, settings of its own; rounds run over the same roads, so one plain clone stands beside all of them
     ("dagger", "method=dagger"),
     ("dart", "method=dart dart.scale=4 plain=no"),
@@ -36,9 +32,12 @@ RECORDED = [  # other remedies on as many frames, without rounds: name, how it i
     ("view shift", "", "augment.shift=0.1"),
     ("state noise", "", "obs_noise=0.1"),
 ]
-PAGE = "episodes=24 stress.episodes=4"  # of `mynah drift`, before and after
+PUSHT = ("sim=pusht rounds=3 frames=1000 round.episodes=10 eval.every=0 eval.episodes=40 eval.seed=100000 "
+         "inputs=observation.environment_state,observation.state widths=256,256 batch=128 steps=1500 schedule=cosine warmup=100 ema=warmup")
+PUSHT_METHODS = [("dagger", "method=dagger"), ("dart", "method=dart dart.scale=2 plain=no")]
+PAGE = "episodes=16 stress.episodes=2"  # of `mynah drift`, before and after
 SHOWN = 3  # the seed that it shows
-ALARM_EPISODES = 100
+ALARM_EPISODES = 80
 CLASSIC = [  # simulator, recording, its rate, how it is cloned
     ("cartpole", "cartpole_0_rollouts_final.npz", 50, "head=categorical act=best widths=64,64 epochs=10"),
     ("pendulum", "pendulum_0_rollouts_final.npz", 20, "normalize.action=meanstd widths=128,128 epochs=40"),
@@ -74,33 +73,25 @@ class Bench:
             answer.write_text(done.stdout, encoding="utf-8")
         return json.loads(answer.read_text(encoding="utf-8"))
 
-    def final(self, name, data, seed, training=""):
-        """The last clone of a way to gather frames: how many laps it finishes."""
-        made = self.run(name + "-train", "%s data=%s out=%s-final seed=%d %s" % (TRAIN, data, name, seed, training), name + "-final")
-        result = made and self.run(name + "-final", "eval %s-final/policy.safetensors %s" % (name, EVAL))
-        return result and {"finished": result["finished"], "autonomy": result["autonomy"]}
-
     def dagger(self, method, settings, seed):
-        """Rounds, and the last clone."""
         name = "%s-%d" % (method, seed)
-        rounds = self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, COMMON, settings), name)
-        result = rounds and self.final(name, name + "/labelled.demos", seed)
-        return result and dict(result, frames=rounds["rounds"][-1]["frames"])
+        return self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, COMMON, settings), name)
 
-    def plain(self, seed):
-        result = (self.work / ("dagger-%d.json" % seed)).exists() and self.final("plain-%d" % seed, "dagger-%d/plain.demos" % seed, seed)
-        return result and dict(result, frames=self.run("dagger-%d" % seed, "")["plain"]["frames"])
+    def pusht(self, method, settings, seed):
+        name = "pusht-%s-%d" % (method, seed)
+        return self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, PUSHT, settings), name)
 
     def recorded(self, remedy, recording, training, seed):
         name = "%s-%d" % (remedy.replace(" ", "-"), seed)
         if not (self.work / (name + "-record.json")).exists():
             (self.work / (name + ".demos")).unlink(missing_ok=True)
         made = self.run(name + "-record", "%s out=%s.demos seed=%d %s" % (RECORD, name, 1000003 * seed, recording))
-        result = made and self.final(name, name + ".demos", seed, training)
-        return result and dict(result, frames=made["frames"])
+        self.run(name + "-train", "train mlp preset=track-small data=%s.demos out=%s seed=%d threads=1 %s %s" % (name, name, seed, STEPS, training), name)
+        result = self.run(name, "eval %s/policy.safetensors sim=track episodes=40 seed=100000 threads=1" % name)
+        return result and {"frames": made["frames"], "finished": result["finished"]}
 
     def drift(self, name, policies, data, settings):
-        return self.run(name, "drift %s sim=track data=%s out=%s threads=1 %s" % (policies, data, name, settings), name)
+        return self.run(name, "drift %s sim=track data=%s out=%s %s" % (policies, data, name, settings), name)
 
     def alarm(self, seed, episodes):
         """A clone of slightly disturbed demonstrations, which fails about as often as it succeeds."""
@@ -108,7 +99,7 @@ class Bench:
         if not (self.work / (name + "-record.json")).exists():
             (self.work / (name + ".demos")).unlink(missing_ok=True)
         self.run(name + "-record", "record sim=track out=%s.demos episodes=24 limit=12.5 noise=0.04 seed=%d" % (name, 1000 * seed))
-        self.run(name + "-train", "%s data=%s.demos out=%s seed=%d" % (TRAIN, name, name + "-run", seed), name + "-run")
+        self.run(name + "-train", "train mlp preset=track-small data=%s.demos out=%s seed=%d threads=1 %s" % (name, name + "-run", seed, STEPS), name + "-run")
         return self.drift(name, name + "-run/policy.safetensors", name + ".demos", "episodes=%d push=0 stress.episodes=0" % episodes)
 
     def classic(self, sim, npz, rate, settings, seed):
@@ -127,23 +118,49 @@ def interval(v, key="value", digits=3):
     return "%.*f [%.*f, %.*f]" % (digits, v[key], digits, v["ci"][0], digits, v["ci"][1])
 
 
-def repair_row(name, done, seeds):
-    k, n = sum(r["finished"]["k"] for r in done.values()), sum(r["finished"]["n"] for r in done.values())
-    cells = ["%d" % done[s]["finished"]["k"] if s in done else "–" for s in seeds]
-    return "| %s | %d | %s | %s |" % (name, max(r["frames"] for r in done.values()), " | ".join(cells), rate(k, n))
-
-
-def repair_table(rounds, remedies, seeds):
-    lines = ["## Repair", "", "Laps finished of 40 unseen roads a seed (`mynah eval P %s`), pooled with Wilson's 95 %% interval. Plain: frames of the" % EVAL,
-             "undisturbed expert on the roads of the rounds. Each last clone: `mynah %s`." % TRAIN, "",
-             "| method | labelled frames | " + " | ".join("seed %d" % s for s in seeds) + " | all seeds |", "|---|---|" + "---|" * (len(seeds) + 1)]
-    names = [("plain", "plain")] + [(m, "%s (`%s`)" % (m, settings)) for m, settings in METHODS]
-    names += [(name, "%s (`%s`)" % (name, (recording + " " + training).strip())) for name, recording, training in RECORDED]
-    both = {**rounds, **remedies}
-    for key, name in names:
-        done = {s: both[(key, s)] for s in seeds if (key, s) in both}
+def recorded_rows(remedies, seeds):
+    lines = []
+    for name, recording, training in RECORDED:
+        done = {s: r for (n, s), r in remedies.items() if n == name and r}
         if done:
-            lines.append(repair_row(name, done, seeds))
+            k, n = sum(r["finished"]["k"] for r in done.values()), sum(r["finished"]["n"] for r in done.values())
+            cells = ["%d" % done[s]["finished"]["k"] if s in done else "–" for s in seeds]
+            lines.append("| %s (`%s`) | %d | %s | %s |" % (name, (recording + " " + training).strip(), max(r["frames"] for r in done.values()),
+                         " | ".join(cells), rate(k, n)))
+    return lines
+
+
+def repair_tables(results, remedies, seeds):
+    lines = ["## Repair", "", "Laps finished of 40 unseen roads a seed, after the last round; pooled, with Wilson's 95 % interval. Plain: the same",
+             "network trained as long on as many frames of the undisturbed expert, on the same roads.", "",
+             "| method | labelled frames | " + " | ".join("seed %d" % s for s in seeds) + " | all seeds |", "|---|---|" + "---|" * (len(seeds) + 1)]
+    for method, _ in METHODS:
+        rows = [r for r in (results.get((method, s)) for s in seeds) if r]
+        for kind in ("last round", "plain") if rows and "plain" in rows[0] else ("last round",):
+            runs = [r["rounds"][-1] if kind == "last round" else r["plain"] for r in rows]
+            done = {s: results[(method, s)] for s in seeds if results.get((method, s))}
+            cells = ["%d" % (done[s]["rounds"][-1] if kind == "last round" else done[s]["plain"])["finished"]["k"] if s in done else "–" for s in seeds]
+            k, n = sum(r["finished"]["k"] for r in runs), sum(r["finished"]["n"] for r in runs)
+            if not n:
+                continue
+            frames = sorted({r["frames"] for r in runs})
+            lines.append("| %s%s | %s | %s | %s |" % (method if kind == "last round" else "plain beside ", "" if kind == "last round" else method,
+                         "%d" % frames[0] if len(frames) == 1 else "%d to %d" % (frames[0], frames[-1]),
+                         " | ".join(cells), rate(k, n)))
+    lines += recorded_rows(remedies, seeds)
+    return lines
+
+
+def pusht_table(done, seeds):
+    lines = ["", "## Push-T", "", "`mynah dagger %s`, the planner labels; mean max reward of 40 unseen starts." % PUSHT, "",
+             "| method | labelled frames | " + " | ".join("seed %d" % s for s in seeds) + " |", "|---|---|" + "---|" * len(seeds)]
+    for method, settings in PUSHT_METHODS:
+        rows = {s: done[(method, s)] for s in seeds if (method, s) in done}
+        for name, kind in ((method + " (`%s`)" % settings, "rounds"), ("plain beside " + method, "plain")):
+            runs = {s: r[kind][-1] if kind == "rounds" else r[kind] for s, r in rows.items() if kind in r}
+            if runs:
+                cells = [interval(runs[s]["mean_max_reward"], "mean") if s in runs else "–" for s in seeds]
+                lines.append("| %s | %d | %s |" % (name, max(r["frames"] for r in runs.values()), " | ".join(cells)))
     return lines
 
 
@@ -207,18 +224,19 @@ def main():
 
         rounds = [submit("rounds", (m, s), bench.dagger, m, settings, s) for s in seeds for m, settings in METHODS]
         remedies = [submit("remedies", (r[0], s), bench.recorded, *r, s) for s in seeds for r in RECORDED]
+        pushts = [submit("pusht", (m, s), bench.pusht, m, settings, s) for s in seeds for m, settings in PUSHT_METHODS]
         alarms = [submit("alarm", s, bench.alarm, s, ALARM_EPISODES) for s in seeds]
         classics = [submit("classic", (sim, s), bench.classic, sim, rollouts / npz, rate_hz, settings, s)
                     for s in seeds for sim, npz, rate_hz, settings in CLASSIC] if rollouts.exists() else []
         rounds, remedies = dict(results(rounds)), dict(results(remedies))
-        rounds.update(results([submit("rounds", ("plain", s), bench.plain, s) for s in seeds]))
-        pages = [submit("pages", m, bench.drift, "page-" + m, "plain-%d-final/policy.safetensors %s-%d-final/policy.safetensors" % (SHOWN, m, SHOWN),
+        pages = [submit("pages", m, bench.drift, "page-" + m, "dagger-%d/plain/policy.safetensors %s-%d/round-4/policy.safetensors" % (SHOWN, m, SHOWN),
                         "dagger-%d/plain.demos" % SHOWN, PAGE) for m in ("dagger", "dart")]
-        pages, alarms, classics = results(pages), results(alarms), results(classics)
-    lines = ["# Drift, measured and repaired", "", "Written by `bench/drift.py`; %d seeds, one thread a command, %s. The common settings of the rounds:" % (args.seeds, platform.machine()),
+        pages, pushts, alarms, classics = results(pages), dict(results(pushts)), results(alarms), results(classics)
+    lines = ["# Drift, measured and repaired", "", "Written by `bench/drift.py`; %d seeds, one thread a command, %s. The common settings of the repairs:" % (args.seeds, platform.machine()),
              "`mynah dagger %s`; of each method:" % COMMON, ""]
     lines += ["- %s: `%s`" % m for m in METHODS] + [""]
-    lines += repair_table(rounds, remedies, seeds) if rounds else []
+    lines += repair_tables(rounds, remedies, seeds) if rounds else []
+    lines += pusht_table(pushts, seeds) if pushts else []
     lines += (drift_table(pages) if pages else []) + (alarm_table(alarms) if alarms else []) + (classic_table(classics) if classics else [])
     out = pathlib.Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)

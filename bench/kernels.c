@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size:
+/* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size, pictures:
  * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
- * optimiser and moving average included) on one and two threads, and batch-1 inference. Usage: bench_kernels
- * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|peak] [steps|train|infer] [f32|bf16]; in
+ * optimiser and moving average included) and batch-1 inference, on one and two threads. Usage: bench_kernels
+ * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|resnet18|yolo640|yolo320|peak] [steps|train|infer] [f32|bf16]; in
  * the environment KERNELS names the kernels to choose from, THREADS the one number of threads to time. */
 #include <mynah/model.h>
 
@@ -152,11 +152,47 @@ static mynah_node build_act(mynah_graph *g, int64_t batch, bool is_training) {
   return is_training ? mynah_add(g, mynah_l1(g, y, actions, MYNAH_NO_NODE), mynah_affine(g, kl, 10, 0)) : y;
 }
 
-/* batch 0: too much memory to train here, timed in inference alone. */
+static mynah_node picture_input(mynah_graph *g, int64_t batch, int64_t size, float scale, float shift) {
+  mynah_node picture = mynah_input(g, "x", MYNAH_U8, MYNAH_SHAPE(batch, size, size, 3));
+  return mynah_from_u8(g, picture, &scale, &shift, 1);
+}
+
+/* ResNet-18 on 224x224 RGB, and the 1000 classes it was made for */
+static mynah_node build_resnet18(mynah_graph *g, int64_t batch, bool is_training) {
+  mynah_node x = picture_input(g, batch, 224, 1.0f / 127.5f, -1);
+  x = mynah_model_resnet18(g, "resnet", x, &(mynah_resnet_config){0});
+  x = mynah_reshape(g, mynah_adaptive_avg_pool(g, x, 1, 1), MYNAH_SHAPE(batch, 512));
+  mynah_node y = mynah_model_linear(g, "fc", x, 1000);
+  if (!is_training) return y;
+  return mynah_mse(g, y, mynah_input(g, "target", MYNAH_F32, MYNAH_SHAPE(batch, 1000)), MYNAH_NO_NODE);
+}
+
+/* YOLO26n with its one-to-one head, 80 classes, up to boxes and scores of every cell */
+static mynah_node build_yolo(mynah_graph *g, int64_t batch, int64_t size) {
+  mynah_yolo26_config config = {'n', 80, MYNAH_YOLO26_FUSED};
+  mynah_yolo26_features features;
+  mynah_yolo26_head head = {0};
+  mynah_node x = picture_input(g, batch, size, 1.0f / 255, 0);
+  if (mynah_model_yolo26(g, x, &config, &features)) mynah_model_yolo26_head(g, &features, &config, true, &head);
+  mynah_node parts[2] = {mynah_model_yolo26_boxes(g, head.distances, size, size), mynah_sigmoid(g, head.logits)};
+  return mynah_concat(g, parts, 2, 2);
+}
+static mynah_node build_yolo640(mynah_graph *g, int64_t batch, bool is_training) {
+  (void)is_training;
+  return build_yolo(g, batch, 640);
+}
+static mynah_node build_yolo320(mynah_graph *g, int64_t batch, bool is_training) {
+  (void)is_training;
+  return build_yolo(g, batch, 320);
+}
+
+/* batch 0: timed in inference alone. */
 static const network networks[] = {{"mlp", 256, build_mlp},       {"mlp1024", 256, build_mlp1024},
                                    {"pusht", 512, build_pusht},   {"cnn", 64, build_cnn},
                                    {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256},
-                                   {"unet512", 0, build_unet512}, {"act", 8, build_act}};
+                                   {"unet512", 0, build_unet512}, {"act", 8, build_act},
+                                   {"resnet18", 8, build_resnet18}, {"yolo640", 0, build_yolo640},
+                                   {"yolo320", 0, build_yolo320}};
 static const char *const precisions[] = {"f32", "bf16"};
 
 /* ---- one network, ready to run ----------------------------------------------------------------------------------- */
@@ -185,7 +221,7 @@ static void fill_inputs(mynah_program *p, mynah_state *s, uint64_t seed) {
   }
 }
 
-static bench bench_begin(const network *net, int64_t batch, bool is_training, bool is_half) {
+static bench bench_begin(const network *net, int64_t batch, bool is_training, bool is_half, int n_threads) {
   const char *kernels = getenv("KERNELS");
   bench b = {0};
   mynah_graph *g = NULL;
@@ -196,6 +232,7 @@ static bench bench_begin(const network *net, int64_t batch, bool is_training, bo
   mynah_compile_config config = mynah_compile_default();
   if (kernels) config.kernels = kernels;
   config.is_frozen = !is_training;
+  config.n_threads = n_threads;
   config.precision = is_half ? MYNAH_BF16 : MYNAH_F32;
   stop_on(mynah_compile(g, &config, &b.program));
   stop_on(mynah_weights_create(g, 1, &b.weights));
@@ -236,7 +273,7 @@ static int calls_in(bench *b, double ns, int most) {
 }
 
 static void print_steps(const network *net, int64_t batch, bool is_training, bool is_half, double peak) {
-  bench b = bench_begin(net, batch, is_training, is_half);
+  bench b = bench_begin(net, batch, is_training, is_half, 1);
   int n = mynah_program_n_steps(b.program), n_runs = calls_in(&b, 2e9, 30);
   static int64_t best[MAX_STEPS];
   int64_t total = 0;
@@ -297,7 +334,7 @@ static int by_value(const void *a, const void *b) {
 
 /* Median milliseconds of a training step, and of its parts: shards, sweeps, packing. */
 static void time_training(const network *net, bool is_half, int n_threads) {
-  bench b = bench_begin(net, net->batch / N_SHARDS, true, is_half);
+  bench b = bench_begin(net, net->batch / N_SHARDS, true, is_half, 1);
   mynah_pool *pool = NULL;
   stop_on(mynah_pool_create(n_threads, &pool));
   int n_blocks = (int)((b.n + SWEEP_BLOCK - 1) / SWEEP_BLOCK), n_inner = calls_in(&b, 6e7, 20);
@@ -327,8 +364,8 @@ static void time_training(const network *net, bool is_half, int n_threads) {
   bench_end(&b);
 }
 
-static void time_inference(const network *net, bool is_half) {
-  bench b = bench_begin(net, 1, false, is_half);
+static void time_inference(const network *net, bool is_half, int n_threads) {
+  bench b = bench_begin(net, 1, false, is_half, n_threads);
   static double us[MAX_CALLS];
   int n = calls_in(&b, 1.5e9, MAX_CALLS);
   if (n < 5) n = 5;
@@ -338,7 +375,7 @@ static void time_inference(const network *net, bool is_half) {
     us[i] = (double)(mynah_now_ns() - begin) * 1e-3;
   }
   qsort(us, (size_t)n, sizeof(double), by_value);
-  printf("infer %s %s threads 1 batch 1: %.2f us (median), %.2f (p99), %.2f (best), %.1f GFLOP/s\n", net->name, precisions[is_half], us[n / 2],
+  printf("infer %s %s threads %d batch 1: %.2f us (median), %.2f (p99), %.2f (best), %.1f GFLOP/s\n", net->name, precisions[is_half], n_threads, us[n / 2],
          us[n * 99 / 100], us[0], mynah_program_flops(b.program) / us[n / 2] * 1e-3);
   bench_end(&b);
 }
@@ -354,7 +391,8 @@ static void time_network(const network *net, const char *what, bool is_half, dou
   }
   for (int threads = 1; net->batch && (!what || !strcmp(what, "train")) && threads <= 2; threads++)
     if (is_wanted(threads)) time_training(net, is_half, threads);
-  if (!what || !strcmp(what, "infer")) time_inference(net, is_half);
+  for (int threads = 1; (!what || !strcmp(what, "infer")) && threads <= 2; threads++)
+    if (is_wanted(threads)) time_inference(net, is_half, threads);
 }
 
 int main(int argc, char **argv) {

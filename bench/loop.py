@@ -90,7 +90,8 @@ def measure(program, o, loop):
 
 def report(o, done):
     rows, said = [], []
-    for key in sorted(done):
+    order = ["plain", "realtime", "python", "watchdog", "safety"]
+    for key in sorted(done, key=lambda k: (int(k.split(" ")[0]), order.index(k.split(" ")[1]))):
         loop, r = key.split(" ")[1], done[key]
         if "text" in r or "skipped" in r:
             said.append("- " + (r.get("text") or "skipped: the Python loop: " + r["skipped"]))

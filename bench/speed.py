@@ -270,4 +270,5 @@ def main():
     report(settings, path)
 
 
-main()
+if __name__ == "__main__":
+    main()

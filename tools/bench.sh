@@ -5,7 +5,7 @@
 # build/peers-lerobot (MYNAH_PEERS_LEROBOT: its Python); one that cannot be had is skipped with a line that says so.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-ninja -C build mynah bench/bench_kernels bench/bench_sim >/dev/null || exit 1
+ninja -C build mynah bench/bench_kernels bench/bench_cold bench/bench_sim >/dev/null || exit 1
 
 # environment FOLDER PACKAGE...: made once
 environment() {

@@ -201,7 +201,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_differentiate(mynah_graph *g, mynah_n
 MYNAH_API MYNAH_CHECKED mynah_status mynah_differentiate_inputs(mynah_graph *g, mynah_node loss);
 
 typedef struct mynah_compile_config {
-  const char *kernels;     /* families in order of preference: "fast,dnnl,ref" (NULL: that) */
+  const char *kernels;     /* families in order of preference: "winograd,fast,dnnl,ref" (NULL: that) */
   /* MYNAH_F32. MYNAH_BF16: operands of linear, matmul, convolutions and of their gradients are rounded to the nearest
    * bfloat16, ties to even; sums, results, weights and all other steps are floats, as are inputs and outputs. MYNAH_F64:
    * ref kernels in double, for gradient checks. Others are refused. */

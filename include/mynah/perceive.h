@@ -99,6 +99,7 @@ MYNAH_API void mynah_detector_hash(const mynah_detector *d, char hex[65]); /* of
   K(FLOAT, confidence, "conf", 0.25, 0, 1, "", "boxes with lower scores are left out")                                  \
   K(FLOAT, iou, "iou", 0.7, 0, 1, "", "raw heads: of boxes that overlap by more, the best stays")                       \
   K(INT, max, "max_det", 300, 1, 10000, "boxes", "boxes of a picture at most")                                          \
+  K(INT, threads, "threads", 1, 1, 256, "threads", "that share the work on a picture")                                  \
   K(BOOL, is_rect, "rect", true, 0, 0, "", "borders only up to a multiple of 32; false: always square")                 \
   K(STRING, classes, "classes", "", 0, 0, "", "names or numbers of the classes wanted, with commas; empty: all")          \
   K(CHOICE, precision, "precision", "f32", 0, 0, "f32|bf16", "of the operands of convolutions and matrix products")

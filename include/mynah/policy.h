@@ -200,6 +200,9 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_cl
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load_at(const char *path, mynah_dtype precision, mynah_clone **out);
 /* From a policy and weights that stay the caller's (and must not change while it acts). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
+/* Before any actor is made: each prediction is shared out over so many threads (at first: one) with the same result. Such a
+ * clone is not for a real-time thread, for it waits for others. Fails: NO_MEMORY, and then the clone must be destroyed. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
 /* A prediction from the file's golden observations against the golden chunk. Loading does this too, so that a normaliser
  * or weights that were changed, or a program that computes otherwise, are noticed before a robot moves. On the machine

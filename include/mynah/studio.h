@@ -17,6 +17,7 @@ extern "C" {
  *   settings    [{"heading", "rows": [[key, value, help]]}]
  *   pictures    [{"caption", "images": [data URL]}]           sample frames
  *   curves      [{"title", "x", "y", "log", "series": [{"name", "points": [[x, y]]}]}]
+ *   histograms_heading  text; absent: "Actions"
  *   histograms  [{"title", "x", "edges": [], "series": [{"name", "counts": []}]}]
  *   tracks      [{"title", "left": [[x,y]], "right": [[x,y]], "paths": [{"name", "points": [[x,y]],
  *                 "interventions": [[x,y]]}]}]                from above, m

@@ -243,7 +243,7 @@ static void *listen_to(void *context) {
 
 static mynah_status start(mynah_person *p, const char *path, const char *map) {
   MYNAH_TRY(read_map(p, map));
-  p->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  p->fd = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
   if (p->fd < 0) return mynah_fail_errno(path, errno == EACCES ? "cannot be opened: is this user in the group input?" : "cannot be opened");
   for (int i = 0; i < p->n_controls; i++) {
     struct input_absinfo info;

@@ -97,7 +97,7 @@ static void pack_step(void *context, int s, int worker) {
 static void fold_step(mynah_binding *b, const mynah__program_step *st) {
   if (b->has_constants && st->out[0].weight == 0) return;
   pack(b, st);
-  mynah__call call = {.step = &st->step, .plan = st->plan.data, .scratch = b->folded_scratch};
+  mynah__call call = {.step = &st->step, .plan = st->plan.data, .scratch = b->folded_scratch, .n_parts = 1};
   if (st->plan.packed_bytes) call.packed = b->packed + st->packed_offset;
   for (int i = 0; i < st->step.n_in; i++) call.in[i] = mynah__binding_resolve(b, &st->in[i]);
   for (int k = 0; k < st->step.n_out; k++) call.out[k] = b->folded + st->out[k].offset;

@@ -105,6 +105,7 @@ typedef struct mynah__program_step {
   int32_t in_value[MYNAH__MAX_INPUTS], out_value[MYNAH__MAX_OUTPUTS];
   mynah__place in[MYNAH__MAX_INPUTS], out[MYNAH__MAX_OUTPUTS], scratch;
   size_t packed_offset;
+  int n_parts;    /* threads share it out in so many; each part has scratch of its own */
   bool is_folded; /* sees weights and constants alone: runs when a binding is refreshed, of constants alone once */
   bool is_dead;   /* fused into another; gone after compiling */
 } mynah__program_step;
@@ -132,6 +133,7 @@ struct mynah_program {
   size_t folded_scratch_bytes; /* the most that a folded step needs */
   size_t unshared_bytes; /* what the arena would take if no memory were used twice */
   mynah_dtype precision;
+  int n_threads;
   bool is_rt, is_training, has_gradients;
 };
 
@@ -160,6 +162,8 @@ typedef struct mynah__compiler {
 } mynah__compiler;
 /* Merges steps where a kernel can do several at once; chooses and prepares the kernel of every step. */
 MYNAH_CHECKED mynah_status mynah__choose_kernels(mynah__compiler *c);
+/* Bytes of all operands of a step. */
+double mynah__step_bytes(const mynah__step *step);
 /* Gives every value its place. */
 MYNAH_CHECKED mynah_status mynah__place_values(mynah__compiler *c);
 static inline size_t mynah__align(size_t bytes) { return (bytes + MYNAH__ALIGN - 1) & ~(size_t)(MYNAH__ALIGN - 1); }

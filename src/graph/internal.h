@@ -56,7 +56,6 @@ typedef struct mynah__step {
   bool is_frozen;                    /* and not even then */
   bool is_training;
   mynah_dtype precision; /* of a product's operands when BF16: sums, results and all else are floats */
-  int n_threads;
   const mynah__unary *post; /* NULL: none */
   double post_parameters[2];
   int residual;
@@ -72,7 +71,16 @@ typedef struct mynah__call {
   const void *in[MYNAH__MAX_INPUTS];
   void *out[MYNAH__MAX_OUTPUTS];
   uint64_t seed, position; /* for random ops: unique to (run, node) */
+  int part, n_parts;       /* of a kernel that is shared out: which part of how many this call does; n_parts >= 1 */
 } mynah__call;
+
+/* Of n pieces of work: those of the call's part. */
+typedef struct mynah__share {
+  int64_t first, last; /* last not included */
+} mynah__share;
+static inline mynah__share mynah__share_of(int64_t n, const mynah__call *call) {
+  return (mynah__share){n * call->part / call->n_parts, n * (call->part + 1) / call->n_parts};
+}
 
 /* What prepare answers. */
 typedef struct mynah__plan {
@@ -86,6 +94,7 @@ struct mynah__kernel {
   const char *name; /* "dnnl:matmul", "fast:layer_norm", "ref:conv2d": the family stands before the colon */
   bool is_rt;
   bool takes_post;                          /* can apply step->post and residual */
+  bool is_shared_out; /* run does a part, so that threads can do parts at once; the result is the same for any number of them */
   bool (*accepts)(const mynah__step *step); /* NULL: everything in its dtype */
   /* NULL: nothing to prepare. Keeps no pointer to the step, which still moves; UNSUPPORTED: the next kernel is asked.
    */

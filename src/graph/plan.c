@@ -126,7 +126,7 @@ static void place_all(placing *p, int32_t *scratch_block) {
   }
   for (int s = 0; s < c->p->n_steps; s++) {
     for (int k = 0; k < c->p->steps[s].step.n_out; k++) place_output(p, s, k);
-    size_t scratch = c->p->steps[s].plan.scratch_bytes;
+    size_t scratch = mynah__align(c->p->steps[s].plan.scratch_bytes) * (size_t)c->p->steps[s].n_parts;
     scratch_block[s] = scratch ? add_block(p, scratch, s, s) : NO_BLOCK;
   }
 }

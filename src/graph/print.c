@@ -12,7 +12,7 @@ static double step_flops(const mynah__step *step) {
   return flops + (step->post ? n : 0) + (step->residual >= 0 ? n : 0);
 }
 
-static double step_bytes(const mynah__step *step) {
+double mynah__step_bytes(const mynah__step *step) {
   double bytes = 0;
   for (int i = 0; i < step->n_in; i++)
     if (step->in[i].shape.n_dims) bytes += (double)mynah__tensor_bytes(&step->in[i]);
@@ -27,7 +27,7 @@ void mynah_program_step(const mynah_program *p, int i, const char **op, const ch
   if (op) *op = st->step.op->name;
   if (kernel) *kernel = st->kernel->name;
   if (flops) *flops = step_flops(&st->step);
-  if (bytes) *bytes = step_bytes(&st->step);
+  if (bytes) *bytes = mynah__step_bytes(&st->step);
 }
 
 double mynah_program_flops(const mynah_program *p) {
@@ -50,14 +50,14 @@ static void print_step(const mynah__program_step *st, int i, mynah_str *out) {
   for (int k = 0; k < step->n_out; k++) mynah_str_printf(out, " %s", mynah__shape_text(step->out[k].shape, text));
   mynah_str_printf(out, "  %s", st->kernel->name);
   if (st->plan.detail) mynah_str_printf(out, " [%s]", st->plan.detail);
-  mynah_str_printf(out, "  %.1f kB  %.6f GFLOP\n", step_bytes(step) / 1e3, step_flops(step) / 1e9);
+  mynah_str_printf(out, "  %.1f kB  %.6f GFLOP\n", mynah__step_bytes(step) / 1e3, step_flops(step) / 1e9);
 }
 
 void mynah_program_print(const mynah_program *p, mynah_str *out) {
   double bytes = 0;
   for (int i = 0; i < p->n_steps; i++) {
     print_step(&p->steps[i], i, out);
-    bytes += step_bytes(&p->steps[i].step);
+    bytes += mynah__step_bytes(&p->steps[i].step);
   }
   mynah_str_printf(out, "%d steps, %.6f GFLOP, %.1f kB touched, %s precision%s\n", p->n_steps,
                    mynah_program_flops(p) / 1e9, bytes / 1e3, mynah_dtype_name(p->precision),

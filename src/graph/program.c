@@ -7,7 +7,7 @@
 #include <string.h>
 
 mynah_compile_config mynah_compile_default(void) {
-  return (mynah_compile_config){.kernels = "fast,dnnl,ref", .precision = MYNAH_F32, .n_threads = 1};
+  return (mynah_compile_config){.kernels = "winograd,fast,dnnl,ref", .precision = MYNAH_F32, .n_threads = 1};
 }
 
 /* ---- what is needed, and whose memory it is ---------------------------------------------------------------------- */
@@ -164,7 +164,6 @@ static void describe_step(mynah__compiler *c, size_t index, mynah__program_step 
   step->is_training = g->is_training;
   step->is_frozen = c->config->is_frozen && !g->is_training;
   step->precision = step_precision(c, n->op);
-  step->n_threads = c->config->n_threads > 0 ? c->config->n_threads : 1;
   st->node = (int32_t)index;
   for (int i = 0; i < n->n_in; i++) {
     int32_t v = c->same_as[n->in[i]];
@@ -203,7 +202,6 @@ static void add_copy(mynah__compiler *c, int32_t from, int32_t to, mynah__tensor
   *st = (mynah__program_step){.step = {.op = &mynah__op_copy, .n_in = 1, .n_out = 1, .residual = -1}};
   st->step.is_training = true;
   st->step.precision = step_precision(c, &mynah__op_copy);
-  st->step.n_threads = 1;
   st->step.in[0] = st->step.out[0] = t;
   st->step.is_weight[0] = c->place[c->root[from]].where == MYNAH__AT_WEIGHT;
   st->in_value[0] = from;
@@ -250,7 +248,7 @@ static void add_packed(mynah_program *p, mynah__program_step *st) {
 }
 
 static void total(mynah_program *p) {
-  p->is_rt = true;
+  p->is_rt = p->n_threads == 1; /* waiting for a thread takes a lock */
   for (int s = 0; s < p->n_steps; s++) {
     p->is_rt = p->is_rt && p->steps[s].kernel->is_rt;
     add_packed(p, &p->steps[s]);
@@ -307,6 +305,7 @@ mynah_status mynah_compile(const mynah_graph *g, const mynah_compile_config *con
   if (!c.p) return MYNAH_NO_MEMORY;
   c.p->precision = config->precision;
   c.p->is_training = g->is_training;
+  c.p->n_threads = config->n_threads > 0 && !g->is_training ? config->n_threads : 1;
   mynah_status status = compile(&c);
   compiler_deinit(&c);
   if (status != MYNAH_OK) {

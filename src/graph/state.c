@@ -7,6 +7,7 @@
 typedef struct runner {
   void (*run)(const mynah__call *call);
   mynah__call call;
+  size_t part_scratch; /* bytes from one part's scratch to the next */
 } runner;
 
 struct mynah_state {
@@ -15,6 +16,7 @@ struct mynah_state {
   int *random; /* [n_random] which of them draw numbers */
   int n_random;
   const mynah_binding *binding;
+  mynah_pool *pool; /* of a program for several threads; else NULL */
   char *arena;
   void *gradients; /* as the weights' trained part: floats, or doubles in a double program */
   uint64_t seed, position;
@@ -39,6 +41,8 @@ static mynah_status attach_step(mynah_state *s, int i) {
   call->plan = st->plan.data;
   call->packed = st->plan.packed_bytes ? b->packed + st->packed_offset : NULL;
   call->scratch = resolve(s, &st->scratch);
+  call->n_parts = st->n_parts;
+  s->runners[i].part_scratch = mynah__align(st->plan.scratch_bytes);
   for (int k = 0; k < st->step.n_in; k++) call->in[k] = resolve(s, &st->in[k]);
   for (int k = 0; k < st->step.n_out; k++) call->out[k] = resolve(s, &st->out[k]);
   if (st->step.op->is_random) s->random[s->n_random++] = i;
@@ -59,6 +63,7 @@ static mynah_status fill_state(mynah_state *s) {
     s->gradients = mynah_calloc((size_t)b->weights->n_trained, element);
     if (!s->gradients) return MYNAH_NO_MEMORY;
   }
+  if (p->n_threads > 1) MYNAH_TRY(mynah_pool_create(p->n_threads, &s->pool));
   for (int i = 0; i < p->n_steps; i++) MYNAH_TRY(attach_step(s, i));
   mynah_state_seed(s, 0, 0);
   return MYNAH_OK;
@@ -83,6 +88,7 @@ void mynah_state_destroy(mynah_state *s) {
     const mynah__kernel *k = s->binding->program->steps[i].kernel;
     if (k->detach) k->detach(s->runners[i].call.local);
   }
+  mynah_pool_destroy(s->pool);
   mynah_free(s->runners);
   mynah_free(s->random);
   mynah_free(s->arena);
@@ -131,10 +137,27 @@ static void next_draws(mynah_state *s) {
   s->position++;
 }
 
+/* Any thread may do any part: which outputs a part writes depends on its number alone, and how they are summed on nothing. */
+static void run_part(void *context, int part, int worker) {
+  (void)worker;
+  const runner *r = context;
+  mynah__call call = r->call;
+  call.part = part;
+  if (call.scratch) call.scratch = (char *)call.scratch + (size_t)part * r->part_scratch;
+  uint64_t before = mynah_flush_denormals();
+  r->run(&call);
+  mynah_restore_denormals(before);
+}
+
+static void run_step(mynah_state *s, runner *r) {
+  if (r->call.n_parts == 1) r->run(&r->call);
+  else mynah_pool_run(s->pool, r->call.n_parts, run_part, r);
+}
+
 void mynah_state_run(mynah_state *s) {
   uint64_t before = mynah_flush_denormals();
   next_draws(s);
-  for (const runner *r = s->runners, *end = r + s->n; r < end; r++) r->run(&r->call);
+  for (runner *r = s->runners, *end = r + s->n; r < end; r++) run_step(s, r);
   mynah_restore_denormals(before);
 }
 
@@ -143,7 +166,7 @@ void mynah_state_run_timed(mynah_state *s, int64_t *ns) {
   next_draws(s);
   int64_t before = mynah_now_ns();
   for (int i = 0; i < s->n; i++) {
-    s->runners[i].run(&s->runners[i].call);
+    run_step(s, &s->runners[i]);
     int64_t now = mynah_now_ns();
     ns[i] += now - before;
     before = now;

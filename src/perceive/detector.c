@@ -40,13 +40,14 @@ mynah_status mynah__detector_describe(const mynah_detector *d, int height, int w
   return status;
 }
 
-mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, mynah_dtype precision,
+mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width, const mynah_detect_config *config,
                                       mynah__detector_run *out) {
   mynah__detector_run r = {.height = height, .width = width};
   mynah_graph *g;
   mynah_compile_config c = mynah_compile_default();
   c.is_frozen = true;
-  c.precision = precision;
+  if (config && config->precision == 1) c.precision = MYNAH_BF16;
+  if (config) c.n_threads = (int)config->threads;
   MYNAH_TRY(mynah__detector_describe(d, height, width, &g));
   mynah_status status = mynah_compile(g, &c, &r.program);
   mynah_graph_destroy(g);
@@ -192,7 +193,7 @@ static mynah_status run_golden(const mynah_detector *d, float **numbers, int64_t
   mynah__detector_run r;
   bool is_fixed = mynah__detector_is_network(d);
   int height = is_fixed ? d->height : GOLDEN_HEIGHT, width = is_fixed ? d->width : GOLDEN_WIDTH;
-  MYNAH_TRY(mynah__detector_run_init(d, height, width, MYNAH_F32, &r));
+  MYNAH_TRY(mynah__detector_run_init(d, height, width, NULL, &r));
   int64_t n = r.n_anchors < GOLDEN_ANCHORS ? r.n_anchors : GOLDEN_ANCHORS, classes = d->network.n_classes;
   mynah_rng rng = mynah_rng_make(GOLDEN_SEED, 0);
   uint8_t *image = mynah_state_input(r.state, "image");

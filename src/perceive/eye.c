@@ -95,8 +95,7 @@ static mynah_status ready(mynah_eye *e, int height, int width, mynah__detector_r
     if (e->used[i] < e->used[oldest]) oldest = i;
   }
   mynah__detector_run made;
-  mynah_dtype precision = e->config.precision == 1 ? MYNAH_BF16 : MYNAH_F32;
-  MYNAH_TRY(mynah__detector_run_init(e->detector, height, width, precision, &made));
+  MYNAH_TRY(mynah__detector_run_init(e->detector, height, width, &e->config, &made));
   mynah__detector_run_deinit(&e->runs[oldest]);
   e->runs[oldest] = made;
   e->used[oldest] = e->n_looks;

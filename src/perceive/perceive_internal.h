@@ -42,8 +42,9 @@ typedef struct mynah__detector_run {
   mynah_binding *binding;
   mynah_state *state;
 } mynah__detector_run;
+/* config says precision and threads; NULL: float32, one. */
 MYNAH_CHECKED mynah_status mynah__detector_run_init(const mynah_detector *d, int height, int width,
-                                                    mynah_dtype precision, mynah__detector_run *out);
+                                                    const mynah_detect_config *config, mynah__detector_run *out);
 void mynah__detector_run_deinit(mynah__detector_run *r);
 /* From tensors named as ultralytics names them; names are taken over on success. Fails: UNSUPPORTED (another network). */
 MYNAH_CHECKED mynah_status mynah__detector_recognise(const mynah_safetensor *tensors, int n, mynah_detector **out);

@@ -12,6 +12,7 @@ struct mynah_clone {
   mynah_weights *own_weights;
   mynah_program *programs[MYNAH_POLICY_GRAPHS_MAX];
   mynah_binding *bindings[MYNAH_POLICY_GRAPHS_MAX];
+  int n_threads; /* of a prediction; 0: one */
 };
 
 /* Acting graph `which`; or, -1, the training graph, which has all weights. */
@@ -40,6 +41,7 @@ static mynah_status bind(mynah_clone *c, mynah_dtype precision) {
   mynah_compile_config config = mynah_compile_default();
   config.precision = c->precision = precision;
   config.is_frozen = true;
+  config.n_threads = c->n_threads;
   for (int k = 0; k < c->policy->type->n_act_graphs; k++) {
     mynah_graph *g = NULL;
     MYNAH_TRY(describe(c->policy, k, &g));
@@ -57,6 +59,12 @@ static void unbind(mynah_clone *c) {
     mynah_program_destroy(c->programs[k]);
     c->bindings[k] = NULL, c->programs[k] = NULL;
   }
+}
+
+mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads) {
+  unbind(c);
+  c->n_threads = n_threads;
+  return bind(c, c->precision);
 }
 
 mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out) {

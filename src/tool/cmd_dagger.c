@@ -6,6 +6,7 @@
 
 #define DAGGER_COMMAND_KEYS(K)                                                                     \
   K(STRING, sim, "sim", "", 0, 0, "", "the simulator; its expert labels")                          \
+  K(CHOICE, expert, "expert", "simulator", 0, 0, "simulator", "who labels: the simulator's own driver or planner; for a person see mynah run record.only=person") \
   K(STRING, out, "out", "", 0, 0, "", "the folder, made if missing")                               \
   K(STRING, policy, "policy", "mlp", 0, 0, "", "what is trained")                                  \
   K(STRING, preset, "preset", "", 0, 0, "", "settings of the training to begin with; sim=track: track-small")

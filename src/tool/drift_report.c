@@ -116,8 +116,10 @@ static mynah_json *histogram(const drift_page *p, int i) {
     mynah_json_set(one, "counts", counts(at(p->results[i], "alarm", "scores", kinds[k]), high));
     mynah_json_append(series, one);
   }
-  snprintf(title, sizeof title, "Highest alarm score of an episode, %s; threshold %.3g", p->names[i],
-           number_at(p->results[i], "alarm", "threshold", NULL));
+  double threshold = number_at(p->results[i], "alarm", "threshold", NULL);
+  int n = snprintf(title, sizeof title, "Highest alarm score of an episode, %s; ", p->names[i]);
+  if (isfinite(threshold)) snprintf(title + n, sizeof title - (size_t)n, "threshold %.3g", threshold);
+  else snprintf(title + n, sizeof title - (size_t)n, "too few successes for a threshold");
   mynah_json_set(j, "title", mynah_json_string(title));
   mynah_json_set(j, "edges", mynah_json_numbers(edges, BINS + 1));
   mynah_json_set(j, "series", series);
@@ -133,7 +135,7 @@ static void cell(char *out, size_t size, const mynah_json *j, const char *key) {
   char of[64] = "";
   if (n > 0)
     snprintf(of, sizeof of, "%lld of %lld = ", (long long)mynah_json_to_integer(at(j, "k", NULL, NULL), 0), (long long)n);
-  if (!at(j, key, NULL, NULL)) snprintf(out, size, "–");
+  if (!isfinite(number_at(j, key, NULL, NULL))) snprintf(out, size, "–");
   else if (!ci) snprintf(out, size, "%.3g", number_at(j, key, NULL, NULL));
   else
     snprintf(out, size, "%s%.3f [%.3f, %.3f]", of, number_at(j, key, NULL, NULL),
@@ -225,7 +227,7 @@ mynah_status drift_page_write(const drift_page *p, const char *path) {
   mynah_json_set(data, "results", table(p));
   mynah_json_set(data, "story", story);
   mynah_json_set(data, "curves", curves(p));
-  if (mynah_json_size(histograms) > 0) mynah_json_set(data, "histograms", histograms);
+  if (mynah_json_size(histograms) > 0) mynah_json_set(data, "histograms", histograms), mynah_json_set(data, "histograms_heading", mynah_json_string("The alarm"));
   else mynah_json_destroy(histograms);
   mynah_json_set(data, "settings", lists);
   mynah_status status = mynah_report_write(data, path);

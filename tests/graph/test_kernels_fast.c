@@ -60,6 +60,27 @@ static const graph_case conv_cases[] = {
     {"sequence", build_conv, {2, 1, 16, 17, 33, 1, 5, 1, 0, 0, 0}, 0},
 };
 
+/* n: batch, h, w, channels, stride, pad before, pad after, what follows: 1 relu, 2 silu, 3 a residual */
+static mynah_node build_depthwise(mynah_graph *g, const graph_case *c) {
+  const int64_t *n = c->n;
+  mynah_conv cfg = {.stride = {(int)n[4], (int)n[4]},
+                    .pad = {(int)n[5], (int)n[5], (int)n[6], (int)n[6]},
+                    .groups = (int)n[3]};
+  mynah_node x = case_input(g, "x", MYNAH_SHAPE(n[0], n[1], n[2], n[3]));
+  mynah_node b = n[7] == 1 ? MYNAH_NO_NODE : case_param(g, c, "b", MYNAH_SHAPE(n[3]));
+  mynah_node y = mynah_conv2d(g, x, case_param(g, c, "w", MYNAH_SHAPE(n[3], 1, 3, 3)), b, &cfg);
+  if (n[7] == 3) y = mynah_add(g, y, case_input(g, "residual", mynah_node_shape(g, y)));
+  return n[7] == 1 ? mynah_relu(g, y) : n[7] == 2 ? mynah_unary(g, "tanh", y) : y;
+}
+
+static const graph_case depthwise_cases[] = {
+    {"one pixel", build_depthwise, {1, 1, 1, 2, 1, 1, 1, 0}, 0},
+    {"odd", build_depthwise, {2, 5, 7, 19, 1, 1, 1, 2}, 0},
+    {"no frame", build_depthwise, {1, 6, 4, 32, 1, 0, 0, 1}, 0},
+    {"stride", build_depthwise, {2, 9, 8, 21, 2, 1, 0, 3}, 0},
+    {"wide frame", build_depthwise, {1, 3, 2, 5, 1, 2, 3, 2}, 0},
+};
+
 /* n: batch, m, k, n, a transposed, b transposed, b shared */
 static mynah_node build_matmul(mynah_graph *g, const graph_case *c) {
   const int64_t *n = c->n;
@@ -142,11 +163,20 @@ static void check_table(const graph_case *cases, size_t n) {
 #define CHECK_TABLE(table) check_table(table, sizeof(table) / sizeof *(table))
 static void check_linear(const mynah__fast *level) { CHECK_TABLE(linear_cases); }
 static void check_conv(const mynah__fast *level) { CHECK_TABLE(conv_cases); }
+static void check_depthwise(const mynah__fast *level) {
+  CHECK_TABLE(depthwise_cases);
+  graph_run r = graph_case_run(&depthwise_cases[1], "fast,ref", false, true);
+  const char *kernel;
+  mynah_program_step(r.program, 0, NULL, &kernel, NULL, NULL);
+  assert_string_equal(kernel, "fast:depthwise");
+  graph_run_end(&r);
+}
 static void check_matmul(const mynah__fast *level) { CHECK_TABLE(matmul_cases); }
 static void check_binary(const mynah__fast *level) { CHECK_TABLE(binary_cases); }
 static void check_rows(const mynah__fast *level) { CHECK_TABLE(row_cases); }
 static void test_linear(void **state) { on_each_level(check_linear); }
 static void test_conv(void **state) { on_each_level(check_conv); }
+static void test_depthwise(void **state) { on_each_level(check_depthwise); }
 static void test_matmul(void **state) { on_each_level(check_matmul); }
 static void test_binary(void **state) { on_each_level(check_binary); }
 static void test_rows(void **state) { on_each_level(check_rows); }
@@ -374,6 +404,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_linear),
       cmocka_unit_test(test_conv),
+      cmocka_unit_test(test_depthwise),
       cmocka_unit_test(test_matmul),
       cmocka_unit_test(test_bf16),
       cmocka_unit_test(test_rounding),

@@ -18,6 +18,7 @@
 static char folder[64], data[96];
 static float poison; /* multiplies the loss */
 static bool is_evaluated; /* the best score decides */
+static bool is_counted;   /* steps are taken one by one, and their allocations counted */
 
 /* y = 2 x0 - x1 + 0.5, 5 episodes of 40 frames. */
 static int set_up(void **state) {

@@ -169,7 +169,7 @@ static void test_network(void **state) {
   ok(mynah_detector_save(d, path));
   ok(mynah_detector_load(path, &again));
   ok(mynah_detector_selfcheck(again, &check));
-  ok(mynah__detector_run_init(again, 32, 48, &r));
+  ok(mynah__detector_run_init(again, 32, 48, NULL, &r));
   assert_int_equal(r.n_anchors, 30);
   const float *in = mynah_safetensors_find(f, "in.images")->data, *due = mynah_safetensors_find(f, "out.out")->data;
   uint8_t *image = mynah_state_input(r.state, "image");
@@ -206,7 +206,7 @@ static void test_network_is_yolo26(void **state) {
   mynah_onnx_destroy(o);
   mynah_image image = picture("yolo.img.320", 320);
   for (int k = 0; k < 2; k++) {
-    ok(mynah__detector_run_init(k ? d : native, 320, 320, &r[k]));
+    ok(mynah__detector_run_init(k ? d : native, 320, 320, NULL, &r[k]));
     memcpy(mynah_state_input(r[k].state, "image"), image.data, 320 * 320 * 3);
     mynah_state_run(r[k].state);
   }

@@ -76,19 +76,19 @@ static void precision_is_chosen(void **state) {
   char hash[3][80];
   const char *const keys[3] = {"threads=1", "precision=bf16 threads=1", "precision=bf16 threads=2"};
   for (int i = 0; i < 3; i++) {
-    mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=p%d steps=20 %s", i, keys[i]);
+    mynah_json *j = mynah_test_run_json("train mlp " SMALL " out=b%d steps=20 %s", i, keys[i]);
     take_text(j, "sha256", hash[i], sizeof hash[i]);
     mynah_json_destroy(j);
   }
   assert_string_not_equal(hash[0], hash[1]);
   assert_string_equal(hash[1], hash[2]);
   for (int i = 0; i < 3; i++) {
-    mynah_json *j = mynah_test_run_json("bench p1/policy.safetensors runs=10 %s", i == 0 ? "" : i == 1 ? "precision=f32" : "precision=bf16 batch=8");
+    mynah_json *j = mynah_test_run_json("bench b1/policy.safetensors runs=10 %s", i == 0 ? "" : i == 1 ? "precision=f32" : "precision=bf16 batch=8");
     assert_string_equal(mynah_json_to_string(mynah_json_get(j, "precision"), ""), i == 1 ? "float32" : "bfloat16");
     mynah_json_destroy(j);
   }
-  mynah_json_destroy(mynah_test_run_json("eval p0/policy.safetensors sim=track episodes=1 limit=2 precision=bf16"));
-  mynah_json_destroy(mynah_test_run_json("eval p0/policy.safetensors data=d.demos precision=bf16"));
+  mynah_json_destroy(mynah_test_run_json("eval b0/policy.safetensors sim=track episodes=1 limit=5 precision=bf16"));
+  mynah_json_destroy(mynah_test_run_json("eval b0/policy.safetensors data=d.demos precision=bf16"));
 }
 
 /* What is thrown away after a training is named by comparing the policy's version with the present one. */
@@ -466,8 +466,6 @@ static void mistakes_are_named(void **state) {
       {"import rollouts none out=x.demos", 1, "none"},
       {"data info none.demos", 1, "none.demos"},
       {"data inof d.demos", 2, "info"},
-      {"record sim=pusht out=x.demos", 1, "expert"},
-      {"dagger sim=pusht out=x", 1, "expert"},
       {"dagger sim=track", 2, "out="},
       {"drift none.safetensors sim=track", 1, "none.safetensors"},
       {"drift sim=track", 2, "policy"},

@@ -16,10 +16,10 @@ static void create_engine(void) {
 }
 
 /* oneDNN asks for the number of threads both when it makes a primitive and when it runs one. */
-static void use_threads(int n) {
-  static _Thread_local int present;
-  if (present != n) omp_set_num_threads(n);
-  present = n;
+static void use_one_thread(void) {
+  static _Thread_local bool is_set;
+  if (!is_set) omp_set_num_threads(1);
+  is_set = true;
 }
 
 mynah_status mynah__dnnl_check(dnnl_status_t status, const char *what) {
@@ -123,7 +123,7 @@ mynah_status mynah__dnnl_describe(const mynah__step *step, const_dnnl_op_desc_t 
   dnnl_primitive_attr_t attributes = NULL;
   pthread_once(&once, create_engine);
   if (!engine) return mynah_fail(MYNAH_UNSUPPORTED, "dnnl: no engine for this processor");
-  use_threads(step->n_threads);
+  use_one_thread();
   p->is_half = step->precision == MYNAH_BF16;
   DNNL_TRY(dnnl_primitive_attr_create(&attributes));
   dnnl_status_t set = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
@@ -213,7 +213,7 @@ static void reorder(dnnl_primitive_t primitive, const dnnl_memory_desc_t *from_m
 
 void mynah__dnnl_pack(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
   const dnnl_plan *p = plan;
-  use_threads(1);
+  use_one_thread();
   for (int i = 0; p->pack && i < p->n_operands; i++)
     if (p->operands[i].place == DNNL_PACKED) {
       const dnnl_memory_desc_t *md = &p->operands[i].md;
@@ -306,7 +306,7 @@ void mynah__dnnl_run(const mynah__call *call) {
   const dnnl_plan *p = call->plan;
   const mynah__step *step = call->step;
   dnnl_local *l = call->local;
-  use_threads(step->n_threads);
+  use_one_thread();
   for (int i = 0; i < p->n_operands; i++) {
     void *at = operand_at(call, &p->operands[i]);
     if (at != l->at[i]) dnnl_memory_set_data_handle(l->arguments[i].memory, at);

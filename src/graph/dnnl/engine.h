@@ -2,7 +2,7 @@
 /* What the kernels of this folder share: one oneDNN primitive with its operands, made once a step, run by any thread.
  *
  * A plan is const after prepare and shared by all states; each state has its own memory objects and stream. Debian's
- * oneDNN runs on OpenMP: every call is made under a thread count of step->n_threads. */
+ * oneDNN runs on OpenMP: every call is made under a thread count of one, so that its threads and ours do not compete. */
 #ifndef MYNAH_GRAPH_DNNL_ENGINE_H
 #define MYNAH_GRAPH_DNNL_ENGINE_H
 

@@ -178,7 +178,10 @@ static const panel_entry panels[PANEL_VECTORS + 1] = {
 #undef ENTRY
 };
 
-int FAST(panel_rows)(const panel *p) { return panels[p->nv].rows; }
+int FAST(panel_rows)(const panel *p, int64_t n) {
+  int most = panels[p->nv].rows;
+  return n < most ? (int)n : most;
+}
 
 void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
                      int n_rows, const epilogue *e) {
@@ -240,14 +243,13 @@ void FAST(outer_add)(const outer_job *job) {
   turn(job, a);
   for (int64_t i = 0; i < panel_count(&s); i++) {
     panel p = FAST(panel_at)(&s, i);
-    int step = FAST(panel_rows)(&p);
     pack_outer(job, p.first / VL, p.nv, job->room);
     p.offset = 0;
-    for (int64_t m = 0; m < job->o; m += step) {
+    for (int64_t m = 0, n; m < job->o; m += n) {
       row_tile t;
-      int n = job->o - m < step ? (int)(job->o - m) : step;
+      n = FAST(panel_rows)(&p, job->o - m);
       for (int r = 0; r < n; r++) t.rows[r] = a + (m + r) * BLOCK, t.out[r] = job->c + (m + r) * s.n + p.first;
-      FAST(tile_rows)(&s, &p, 0, job->room, &t, n, &e);
+      FAST(tile_rows)(&s, &p, 0, job->room, &t, (int)n, &e);
     }
   }
 }

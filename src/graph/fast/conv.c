@@ -70,10 +70,9 @@ typedef struct raster {
 
 /* Pixels in reading order, panel_rows at a time, tiles running on over line ends. */
 static void raster_panel(const pack_shape *s, const panel *p, const float *packed, const raster *v, const epilogue *e) {
-  int step = FAST(panel_rows)(p);
   int64_t n = v->rows * v->cols, i = 0, j = 0;
-  for (int64_t m = 0; m < n; m += step) {
-    int n_rows = n - m < step ? (int)(n - m) : step;
+  for (int64_t m = 0; m < n;) {
+    int n_rows = FAST(panel_rows)(p, n - m);
     row_tile t;
     for (int r = 0; r < n_rows; r++) {
       t.rows[r] = v->a + i * v->a_row + j * v->a_col;
@@ -81,19 +80,25 @@ static void raster_panel(const pack_shape *s, const panel *p, const float *packe
       if (++j == v->cols) j = 0, i++;
     }
     FAST(tile_rows)(s, p, v->segment, packed, &t, n_rows, e);
+    m += n_rows;
   }
 }
 
 /* B was packed with n_segments pieces, of which the first `skip` and those behind s->n_segments more are left out. */
-static void raster_all(const pack_shape *s, int64_t n_segments, int64_t skip, const float *packed, const raster *v,
-                       const epilogue *e) {
+static void raster_some(const pack_shape *s, mynah__share panels, int64_t n_segments, int64_t skip, const float *packed, const raster *v,
+                        const epilogue *e) {
   pack_shape whole = *s;
   whole.n_segments = n_segments;
-  for (int64_t i = 0; i < panel_count(s); i++) {
+  for (int64_t i = panels.first; i < panels.last; i++) {
     panel p = FAST(panel_at)(&whole, i);
     p.skip = skip * segment_floats(s, p.nv, p.nt);
     raster_panel(s, &p, packed, v, e);
   }
+}
+
+static void raster_all(const pack_shape *s, int64_t n_segments, int64_t skip, const float *packed, const raster *v,
+                       const epilogue *e) {
+  raster_some(s, (mynah__share){0, panel_count(s)}, n_segments, skip, packed, v, e);
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
@@ -101,10 +106,12 @@ static void raster_all(const pack_shape *s, int64_t n_segments, int64_t skip, co
 static pack_shape forward_shape(const conv *v) { return (pack_shape){v->o, v->kh, v->kw * v->c}; }
 
 /* A sample is worked on in strips of output lines, so that what a strip reads and writes, and the function applied to it,
- * stays in the second-level cache. */
+ * stays in the second-level cache. Weights that do not fit there are read once a strip: then strips are larger. */
 #define STRIP_FLOATS (24 * 1024)
+#define STRIP_FLOATS_MOST (128 * 1024)
 static int64_t strip_lines(const conv *v) {
-  int64_t line = v->sh * v->pw * v->c + v->out_w * v->o, n = STRIP_FLOATS / (line > 0 ? line : 1);
+  int64_t floats = v->kh * v->kw * v->c * v->o > STRIP_FLOATS_MOST ? STRIP_FLOATS_MOST : STRIP_FLOATS;
+  int64_t line = v->sh * v->pw * v->c + v->out_w * v->o, n = floats / (line > 0 ? line : 1);
   return n < 1 ? 1 : n > v->out_h ? v->out_h : n;
 }
 static int64_t strip_height(const conv *v, int64_t lines) { return (lines - 1) * v->sh + v->kh; }
@@ -142,7 +149,8 @@ void FAST(conv2d_pack)(const mynah__step *step, const void *plan, const void *co
   FAST(pack_panels)(&s, turned, (int64_t[]){v.kw * v.c * v.o, v.o, 1}, in[2], packed);
 }
 
-/* y = post(sum_{i,j,c} x[oh sh + i - top, ow sw + j - left, c] w[o,c,i,j] + b + residual) */
+/* y = post(sum_{i,j,c} x[oh sh + i - top, ow sw + j - left, c] w[o,c,i,j] + b + residual). Parts share the strips; where
+ * there are too few, the panels. */
 void FAST(conv2d)(const mynah__call *call) {
   const mynah__step *step = call->step;
   conv v = forward_of(step);
@@ -155,15 +163,21 @@ void FAST(conv2d)(const mynah__call *call) {
   epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
   int64_t lines = strip_lines(&v), line = v.out_w * v.o;
   if (is_copied(&v)) zero(frame, strip_height(&v, lines) * v.pw * v.c);
-  for (int64_t b = 0; b < v.batch; b++, x += v.h * v.w * v.c)
-    for (int64_t first = 0, n; first < v.out_h; first += n, y += n * line) {
-      n = v.out_h - first < lines ? v.out_h - first : lines;
-      const operand *a = is_copied(&v) ? frame : (const operand *)(const void *)(x + first * v.sh * v.w * v.c);
-      if (is_copied(&v)) frame_strip(&v, x, first, n, frame);
-      raster r = {n, v.out_w, a, y, v.sh * v.pw * v.c, v.sw * v.c, line, v.o, v.pw * v.c};
-      raster_all(&s, s.n_segments, 0, call->packed, &r, &e);
-      if (post && !is_relu) post->apply(n * line, y, y, (float)step->post_parameters[0]);
-    }
+  int64_t in_sample = (v.out_h + lines - 1) / lines;
+  mynah__share strips = {0, v.batch * in_sample}, panels = {0, panel_count(&s)};
+  if (strips.last >= 2 * call->n_parts) strips = mynah__share_of(strips.last, call);
+  else panels = mynah__share_of(panels.last, call);
+  for (int64_t i = strips.first; i < strips.last; i++) {
+    int64_t first = i % in_sample * lines, n = v.out_h - first < lines ? v.out_h - first : lines;
+    const float *sample = x + i / in_sample * v.h * v.w * v.c, *lines_in = sample + first * v.sh * v.w * v.c;
+    const operand *a = is_copied(&v) ? frame : (const operand *)(const void *)lines_in;
+    float *out = y + (i / in_sample * v.out_h + first) * line;
+    if (is_copied(&v)) frame_strip(&v, sample, first, n, frame);
+    raster r = {n, v.out_w, a, out, v.sh * v.pw * v.c, v.sw * v.c, line, v.o, v.pw * v.c};
+    raster_some(&s, panels, s.n_segments, 0, call->packed, &r, &e);
+    if (post && !is_relu)
+      LEVEL(apply_columns)(post, (float)step->post_parameters[0], n * v.out_w, v.o, columns_of(&s, panels), out);
+  }
 }
 
 /* ---- data gradient ----------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 /* The kernels of this folder as the compiler sees them: what each takes, and the way to its vectorised function. */
 #include "../kernels.h"
 #include "fast.h"
+#include "winograd.h"
 
 static bool is_f32(const mynah__step *step) { return step->precision == MYNAH_F32; }
 
@@ -45,6 +46,7 @@ static bool accepts_grad_x(const mynah__step *step) {
 }
 
 const mynah__kernel mynah__fast_linear = {.name = "fast:linear",
+                                          .is_shared_out = true,
                                           .is_rt = true,
                                           .takes_post = true,
                                           .accepts = accepts_linear,
@@ -63,8 +65,12 @@ const mynah__kernel mynah__fast_linear_grad_w = {.name = "fast:linear_grad_w",
                                                  .accepts = is_f32_or_bf16,
                                                  .prepare = prepare_linear_grad_w,
                                                  .run = run_linear_grad_w};
-const mynah__kernel mynah__fast_matmul = {
-    .name = "fast:matmul", .is_rt = true, .accepts = is_f32_or_bf16, .prepare = prepare_matmul, .run = run_matmul};
+const mynah__kernel mynah__fast_matmul = {.name = "fast:matmul",
+                                          .is_rt = true,
+                                          .is_shared_out = true,
+                                          .accepts = is_f32_or_bf16,
+                                          .prepare = prepare_matmul,
+                                          .run = run_matmul};
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
@@ -75,6 +81,7 @@ static bool accepts_conv2d(const mynah__step *step) { return is_plain_conv(step)
 static bool accepts_conv2d_grad_x(const mynah__step *step) { return is_plain_conv(step) && accepts_grad_x(step); }
 
 const mynah__kernel mynah__fast_conv2d = {.name = "fast:conv2d",
+                                          .is_shared_out = true,
                                           .is_rt = true,
                                           .takes_post = true,
                                           .accepts = accepts_conv2d,
@@ -94,6 +101,86 @@ const mynah__kernel mynah__fast_conv2d_grad_w = {.name = "fast:conv2d_grad_w",
                                                  .prepare = prepare_conv2d_grad_w,
                                                  .run = run_conv2d_grad_w};
 
+/* A 3x3 filter for each channel; packed: (3,3,c), then the bias. */
+static bool accepts_depthwise(const mynah__step *step) {
+  const int64_t *w = step->in[1].shape.dims, c = step->in[0].shape.dims[3];
+  return is_f32(step) && accepts_linear(step) && step->a.i[2] == 1 && step->a.i[3] == 1 && step->a.i[8] == c && w[0] == c &&
+         w[2] == 3 && w[3] == 3;
+}
+static mynah_status prepare_depthwise(const mynah__step *step, mynah__plan *plan) {
+  plan->packed_bytes = 10 * (size_t)step->in[1].shape.dims[0] * sizeof(float);
+  return MYNAH_OK;
+}
+static void pack_depthwise(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
+  (void)plan;
+  int64_t n = step->in[1].shape.dims[0];
+  const float *w = in[1], *b = in[2]; /* (c,1,3,3) (c) */
+  float *out = packed;
+  for (int64_t k = 0; k < 9; k++)
+    for (int64_t c = 0; c < n; c++) *out++ = w[c * 9 + k];
+  for (int64_t c = 0; c < n; c++) *out++ = b ? b[c] : 0;
+}
+const mynah__kernel mynah__fast_depthwise = {.name = "fast:depthwise",
+                                             .is_rt = true,
+                                             .takes_post = true,
+                                             .is_shared_out = true,
+                                             .accepts = accepts_depthwise,
+                                             .prepare = prepare_depthwise,
+                                             .pack = pack_depthwise,
+                                             .run = run_depthwise};
+
+/* Costs in multiply-adds at full speed, of which a core of AVX2 did 40 in a nanosecond: making or using a number of a
+ * transformed picture; reading a weight, once a run. */
+#define TRANSFORM_COST 10
+#define WEIGHT_COST 9
+/* Transformed weights beyond this would come from memory instead of the last cache, and weigh on it. */
+#define WINOGRAD_BYTES_MAX ((double)(20 << 20))
+
+static double winograd_cost(const mynah__step *step, int m) {
+  const int64_t *y = step->out[0].shape.dims; /* (batch,out_h,out_w,o) */
+  double c = (double)step->in[0].shape.dims[3], o = (double)y[3], batch = (double)y[0];
+  if (m == 0) return 9 * c * o * (batch * (double)(y[1] * y[2]) + WEIGHT_COST);
+  double tiles = batch * (double)((y[1] + m - 1) / m * ((y[2] + m - 1) / m)), n = (m + 2) * (m + 2);
+  return n * (tiles * (c * o + TRANSFORM_COST * (c + o)) + WEIGHT_COST * c * o);
+}
+
+static int forced_tile;
+void mynah__winograd_force(int tile) { forced_tile = tile; }
+
+int mynah__winograd_tile(const mynah__step *step) {
+  double channels = (double)(step->in[0].shape.dims[3] * step->out[0].shape.dims[3]), least = winograd_cost(step, 0);
+  int best = forced_tile;
+  for (int m = 2; !forced_tile && m <= 4; m += 2) {
+    double cost = winograd_cost(step, m);
+    if (channels * (m + 2) * (m + 2) * (double)sizeof(float) > WINOGRAD_BYTES_MAX || cost >= least) continue;
+    best = m, least = cost;
+  }
+  return best;
+}
+
+/* Kernels of 3x3 that move a step at a time, weights that stay, and a gain. */
+static bool accepts_winograd(const mynah__step *step) {
+  const int64_t *w = step->in[1].shape.dims;
+  return is_f32(step) && step->is_frozen && accepts_conv2d(step) && w[2] == 3 && w[3] == 3 && step->a.i[0] == 1 && step->a.i[1] == 1 &&
+         mynah__winograd_tile(step) > 0;
+}
+static mynah_status prepare_winograd(const mynah__step *step, mynah__plan *plan) {
+  mynah__fast_get()->winograd_plan(step, plan);
+  return MYNAH_OK;
+}
+static void pack_winograd(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
+  (void)plan;
+  mynah__fast_get()->winograd_pack(step, plan, in, packed);
+}
+const mynah__kernel mynah__winograd_conv2d = {.name = "winograd:conv2d",
+                                              .is_rt = true,
+                                              .takes_post = true,
+                                              .is_shared_out = true,
+                                              .accepts = accepts_winograd,
+                                              .prepare = prepare_winograd,
+                                              .pack = pack_winograd,
+                                              .run = run_winograd};
+
 /* ---- pointwise --------------------------------------------------------------------------------------------------- */
 
 static bool accepts_unary(const mynah__step *step) {
@@ -104,8 +191,12 @@ static mynah_status prepare_unary(const mynah__step *step, mynah__plan *plan) {
   plan->data = (void *)(uintptr_t)mynah__fast_get()->find_unary(step->a.text);
   return MYNAH_OK;
 }
-const mynah__kernel mynah__fast_unary = {
-    .name = "fast:unary", .is_rt = true, .accepts = accepts_unary, .prepare = prepare_unary, .run = run_unary};
+const mynah__kernel mynah__fast_unary = {.name = "fast:unary",
+                                         .is_rt = true,
+                                         .is_shared_out = true,
+                                         .accepts = accepts_unary,
+                                         .prepare = prepare_unary,
+                                         .run = run_unary};
 const mynah__kernel mynah__fast_unary_grad = {.name = "fast:unary_grad",
                                               .is_rt = true,
                                               .accepts = accepts_unary,
@@ -114,6 +205,9 @@ const mynah__kernel mynah__fast_unary_grad = {.name = "fast:unary_grad",
 
 #define PLAIN(op) \
   const mynah__kernel mynah__fast_##op = {.name = "fast:" #op, .is_rt = true, .accepts = is_f32, .run = run_##op};
+#define SHARED_OUT(op)                     \
+  const mynah__kernel mynah__fast_##op = { \
+      .name = "fast:" #op, .is_rt = true, .is_shared_out = true, .accepts = is_f32, .run = run_##op};
 PLAIN(add)
 PLAIN(sub)
 PLAIN(mul)
@@ -144,7 +238,7 @@ static mynah_status prepare_layer_norm_grad(const mynah__step *step, mynah__plan
   plan->scratch_bytes = 2 * (size_t)s.dims[s.n_dims - 1] * sizeof(float);
   return MYNAH_OK;
 }
-PLAIN(layer_norm)
+SHARED_OUT(layer_norm)
 const mynah__kernel mynah__fast_layer_norm_grad = {.name = "fast:layer_norm_grad",
                                                    .is_rt = true,
                                                    .accepts = is_f32,
@@ -185,11 +279,11 @@ static bool accepts_pool(const mynah__step *step) {
   return is_f32(step) && step->in[0].shape.dims[1] * step->in[0].shape.dims[2] <= INT32_MAX;
 }
 const mynah__kernel mynah__fast_max_pool = {
-    .name = "fast:max_pool", .is_rt = true, .accepts = accepts_pool, .run = run_max_pool};
+    .name = "fast:max_pool", .is_rt = true, .is_shared_out = true, .accepts = accepts_pool, .run = run_max_pool};
 const mynah__kernel mynah__fast_max_pool_grad = {
     .name = "fast:max_pool_grad", .is_rt = true, .accepts = accepts_pool, .run = run_max_pool_grad};
 
-PLAIN(softmax)
+SHARED_OUT(softmax)
 PLAIN(softmax_grad)
 PLAIN(log_softmax)
 PLAIN(log_softmax_grad)

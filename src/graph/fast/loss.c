@@ -185,7 +185,9 @@ void FAST(softmax)(const mynah__call *call) {
   rows v = rows_of(call);
   const float *x = call->in[0]; /* (rows,n) */
   float *y = call->out[0];      /* (rows,n) */
-  for (int64_t r = 0; r < v.rows; r++, x += v.n, y += v.n) {
+  mynah__share own = mynah__share_of(v.rows, call);
+  x += own.first * v.n, y += own.first * v.n;
+  for (int64_t r = own.first; r < own.last; r++, x += v.n, y += v.n) {
     vec by = splat(1 / sum_exponentials(x, v.n, largest_of(x, v.n), y));
     for (int64_t i = 0; i < v.n; i += VL) {
       int64_t part = v.n - i < VL ? v.n - i : 0;

@@ -4,27 +4,27 @@
 
 /* Rows done for all panels before the next: their results are still in the cache when the post function follows. */
 #define ROW_BLOCK 128
+/* With fewer rows a part, parts share the columns, so that weights are read once. */
+#define FEW_ROWS 32
 /* Rows of x packed at once for a weight gradient: with 64 columns they stay in the first-level cache. */
 #define OUTER_BLOCK 128
 
 static int64_t last_dim(const mynah__tensor *t) { return t->shape.dims[t->shape.n_dims - 1]; }
 static int64_t rows_of(const mynah__tensor *t) { return mynah_shape_size(t->shape) / last_dim(t); }
 
-/* y (rows,n) = a (rows,k) B, B packed */
-static void multiply_rows(const pack_shape *s, const operand *a, int64_t rows, const float *packed, float *y,
-                          const epilogue *e) {
-  int64_t n_panels = panel_count(s);
-  for (int64_t i = 0; i < n_panels; i++) {
+/* y (rows,n) = a (rows,k) B in the columns of these panels, B packed */
+static void multiply_rows(const pack_shape *s, mynah__share panels, const operand *a, int64_t rows, const float *packed,
+                          float *y, const epilogue *e) {
+  for (int64_t i = panels.first; i < panels.last; i++) {
     panel p = FAST(panel_at)(s, i);
-    int step = FAST(panel_rows)(&p);
-    for (int64_t m = 0; m < rows; m += step) {
-      int n = rows - m < step ? (int)(rows - m) : step;
+    for (int64_t m = 0, n; m < rows; m += n) {
       row_tile t;
+      n = FAST(panel_rows)(&p, rows - m);
       for (int r = 0; r < n; r++) {
         t.rows[r] = a + (m + r) * s->k;
         t.out[r] = y + (m + r) * s->n + p.first;
       }
-      FAST(tile_rows)(s, &p, 0, packed, &t, n, e);
+      FAST(tile_rows)(s, &p, 0, packed, &t, (int)n, e);
     }
   }
 }
@@ -52,7 +52,7 @@ void FAST(linear_pack)(const mynah__step *step, const void *plan, const void *co
   FAST(pack_panels)(&s, in[1], (int64_t[]){0, 1, s.k}, in[2], packed);
 }
 
-/* y = post(x w^T + b + residual) */
+/* y = post(x w^T + b + residual); parts share the rows, or the columns. */
 void FAST(linear)(const mynah__call *call) {
   const mynah__step *step = call->step;
   pack_shape s = linear_shape(step);
@@ -62,10 +62,14 @@ void FAST(linear)(const mynah__call *call) {
   const mynah__fast_function *post = step->post ? LEVEL(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
   epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
-  for (int64_t m = 0; m < rows; m += ROW_BLOCK) {
-    int64_t n = rows - m < ROW_BLOCK ? rows - m : ROW_BLOCK;
-    multiply_rows(&s, operands_of(x + m * s.k, n * s.k, call->scratch), n, call->packed, y + m * s.n, &e);
-    if (post && !is_relu) post->apply(n * s.n, y + m * s.n, y + m * s.n, (float)step->post_parameters[0]);
+  mynah__share lines = {0, rows}, panels = {0, panel_count(&s)};
+  if (rows >= FEW_ROWS * call->n_parts) lines = mynah__share_of(rows, call);
+  else panels = mynah__share_of(panels.last, call);
+  for (int64_t m = lines.first; m < lines.last; m += ROW_BLOCK) {
+    int64_t n = lines.last - m < ROW_BLOCK ? lines.last - m : ROW_BLOCK;
+    multiply_rows(&s, panels, operands_of(x + m * s.k, n * s.k, call->scratch), n, call->packed, y + m * s.n, &e);
+    if (post && !is_relu)
+      LEVEL(apply_columns)(post, (float)step->post_parameters[0], n, s.n, columns_of(&s, panels), y + m * s.n);
   }
 }
 
@@ -95,7 +99,7 @@ void FAST(linear_grad_x)(const mynah__call *call) {
   epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx};
   for (int64_t m = 0; m < rows; m += ROW_BLOCK) {
     int64_t n = rows - m < ROW_BLOCK ? rows - m : ROW_BLOCK;
-    multiply_rows(&s, operands_of(dy + m * s.k, n * s.k, call->scratch), n, call->packed, dx + m * s.n, &e);
+    multiply_rows(&s, (mynah__share){0, panel_count(&s)}, operands_of(dy + m * s.k, n * s.k, call->scratch), n, call->packed, dx + m * s.n, &e);
   }
 }
 
@@ -128,7 +132,8 @@ static void outer_product(const float *dy, const float *x, int64_t rows, int64_t
   outer_scratch s = outer_scratch_of(out, in);
   const float **pointers = (const float **)(void *)(scratch + s.pointers);
   int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), v = vectors_of(in), columns = FAST(outer_columns)(v);
-  outer_job job = {.o = out, .rows = pointers, .offsets = offsets, .vectors = v, .last_part = (int)(in % VL), .room = scratch};
+  outer_job job = {
+      .o = out, .rows = pointers, .offsets = offsets, .vectors = v, .last_part = (int)(in % VL), .room = scratch};
   job.c = columns == in ? dw : scratch + s.sums;
   for (int64_t i = 0; i < v; i++) offsets[i] = i * VL;
   for (int64_t m = 0; m < rows; m += job.n) {
@@ -181,7 +186,7 @@ static void transpose(const float *a, int64_t k, int64_t m, operand *out) {
       for (int64_t l = i; l < m && l < i + VL; l++) out[l * k + j] = to_operand(a[j * m + l]);
 }
 
-/* y = A B for each of the batch, A = a or a^T, B = b or b^T */
+/* y = A B for each of the batch, which parts share, A = a or a^T, B = b or b^T */
 void FAST(matmul)(const mynah__call *call) {
   matrices v = matrices_of(call->step);
   pack_shape s = {v.n, 1, v.k};
@@ -190,14 +195,14 @@ void FAST(matmul)(const mynah__call *call) {
   float *packed = call->scratch;
   operand *turned = (operand *)(void *)(packed + FAST(packed_floats)(&s));
   epilogue e = {.out = y};
-  for (int64_t i = 0; i < v.batch; i++) {
-    if (i == 0 || !v.is_shared)
-      FAST(pack_panels)
-      (&s, b + (v.is_shared ? 0 : i * v.k * v.n), (int64_t[]){0, v.b_transposed ? 1 : v.n, v.b_transposed ? v.k : 1},
-       NULL, packed);
+  mynah__share own = mynah__share_of(v.batch, call);
+  for (int64_t i = own.first; i < own.last; i++) {
+    if (i == own.first || !v.is_shared) FAST(pack_panels)
+    (&s, b + (v.is_shared ? 0 : i * v.k * v.n), (int64_t[]){0, v.b_transposed ? 1 : v.n, v.b_transposed ? v.k : 1},
+     NULL, packed);
     const float *rows = a + i * v.m * v.k;
     if (v.a_transposed) transpose(rows, v.k, v.m, turned);
-    multiply_rows(&s, v.a_transposed ? turned : operands_of(rows, v.m * v.k, turned), v.m, packed, y + i * v.m * v.n,
+    multiply_rows(&s, (mynah__share){0, panel_count(&s)}, v.a_transposed ? turned : operands_of(rows, v.m * v.k, turned), v.m, packed, y + i * v.m * v.n,
                   &e);
   }
 }

@@ -87,8 +87,14 @@ static mynah_status prepare_concat(const mynah__step *step, mynah__plan *plan) {
 }
 
 static void run_rows(const mynah__call *call) {
-  const rows *r = call->plan;
-  for (int k = 0; k < call->step->n_in; k++) copy_rows(&r[k], call->in[k], call->out[0]);
+  const rows *whole = call->plan;
+  for (int k = 0; k < call->step->n_in; k++) {
+    rows r = whole[k];
+    mynah__share own = mynah__share_of((int64_t)r.n_rows, call);
+    r.in_start += (size_t)own.first * r.in_stride, r.out_start += (size_t)own.first * r.out_stride;
+    r.n_rows = (size_t)(own.last - own.first);
+    copy_rows(&r, call->in[k], call->out[0]);
+  }
 }
 
 static void run_slice_grad(const mynah__call *call) {
@@ -182,19 +188,20 @@ static void run_walk(const mynah__call *call) {
   }
 }
 
-#define MOVE(op, run_it)                                                                                  \
+#define MOVE(op, run_it, is_shared)                                                                       \
   const mynah__kernel mynah__fast_##op = {.name = "fast:" #op,                                            \
+                                          .is_shared_out = is_shared,                                     \
                                           .is_rt = true,                                                  \
                                           .accepts = is_not_double,                                       \
                                           .prepare = prepare_##op,                                        \
                                           .release = mynah_free,                                          \
                                           .run = run_it};
-MOVE(copy, run_rows)
-MOVE(slice, run_rows)
-MOVE(slice_grad, run_slice_grad)
-MOVE(concat, run_rows)
-MOVE(permute, run_walk)
-MOVE(broadcast, run_walk)
+MOVE(copy, run_rows, true)
+MOVE(slice, run_rows, true)
+MOVE(slice_grad, run_slice_grad, false)
+MOVE(concat, run_rows, true)
+MOVE(permute, run_walk, false)
+MOVE(broadcast, run_walk, false)
 
 /* ---- dropout, noise -------------------------------------------------------------------------------------------------- */
 

@@ -43,7 +43,9 @@ void FAST(layer_norm)(const mynah__call *call) {
   const float *gamma = call->in[1], *beta = call->in[2]; /* (c) or NULL */
   float *y = call->out[0];                               /* (rows,c) */
   float *mean = call->out[1], *inv_std = call->out[2];   /* (rows) */
-  for (int64_t r = 0; r < rows; r++, x += c, y += c) {
+  mynah__share own = mynah__share_of(rows, call);
+  x += own.first * c, y += own.first * c;
+  for (int64_t r = own.first; r < own.last; r++, x += c, y += c) {
     float m = sum_of(x, c) / (float)c;
     float scale = (float)(1 / sqrt((double)(squares_of(x, c, m) / (float)c) + call->step->a.f[0]));
     vec vm = splat(m), vs = splat(scale);

@@ -5,8 +5,8 @@
  * cost more than it saves. */
 #include "tile.h"
 
-/* Rows packed at once: 64 columns of b fill the first-level cache, and c is read and written once a block. */
-#define BLOCK 192
+/* Rows packed at once: with columns of b they fill the first-level cache, and c is read and written once a block. */
+#define BLOCK (VL == 16 ? 192 : 96)
 
 typedef struct tile {
   const float *a;

@@ -22,21 +22,24 @@ void FAST(max_pool)(const mynah__call *call) {
   const float *x = call->in[0]; /* (B,H,W,C) */
   float *y = call->out[0];      /* (B,H',W',C) */
   int64_t c = xs[3];
-  for (int64_t b = 0; b < ys[0]; b++, x += xs[1] * xs[2] * c)
-    for (int64_t oh = 0; oh < ys[1]; oh++)
-      for (int64_t ow = 0; ow < ys[2]; ow++, y += c) {
-        range rows = window_of(a, 0, oh, xs[1]), cols = window_of(a, 1, ow, xs[2]);
-        for (int64_t i = 0; i < c; i += VL) {
-          int64_t part = c - i < VL ? c - i : 0;
-          vec best = load_at(x + (rows.begin * xs[2] + cols.begin) * c, i, part);
-          for (int64_t h = rows.begin; h < rows.end; h++)
-            for (int64_t w = cols.begin; w < cols.end; w++) {
-              vec v = load_at(x + (h * xs[2] + w) * c, i, part);
-              best = choose(is_better(v, best), v, best);
-            }
-          store_at(y, i, part, best);
-        }
+  mynah__share lines = mynah__share_of(ys[0] * ys[1], call);
+  y += lines.first * ys[2] * c;
+  for (int64_t l = lines.first; l < lines.last; l++) {
+    const float *sample = x + l / ys[1] * xs[1] * xs[2] * c;
+    for (int64_t ow = 0; ow < ys[2]; ow++, y += c) {
+      range rows = window_of(a, 0, l % ys[1], xs[1]), cols = window_of(a, 1, ow, xs[2]);
+      for (int64_t i = 0; i < c; i += VL) {
+        int64_t part = c - i < VL ? c - i : 0;
+        vec best = load_at(sample + (rows.begin * xs[2] + cols.begin) * c, i, part);
+        for (int64_t h = rows.begin; h < rows.end; h++)
+          for (int64_t w = cols.begin; w < cols.end; w++) {
+            vec v = load_at(sample + (h * xs[2] + w) * c, i, part);
+            best = choose(is_better(v, best), v, best);
+          }
+        store_at(y, i, part, best);
       }
+    }
+  }
 }
 
 /* Of one window, channels i …: dx of the first maximum += dy. */

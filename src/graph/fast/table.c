@@ -11,6 +11,8 @@ const mynah__fast LEVEL(fast) = {
     .name = MYNAH__TEXT(MYNAH__ISA),
     .lanes = VL,
     .find_unary = LEVEL(find_unary),
+    .winograd_plan = LEVEL(winograd_plan),
+    .winograd_pack = LEVEL(winograd_pack),
 #define MYNAH__RUN_ENTRY(run) .run = LEVEL(run),
     MYNAH__FAST_RUNS(MYNAH__RUN_ENTRY)
 #define MYNAH__PRODUCT_ENTRY(name)                                                                 \

@@ -215,7 +215,17 @@ static const panel_entry panels[PANEL_VECTORS + 1][4] = {
 #undef ENTRY
 };
 
-int FAST(panel_rows)(const panel *p) { return panels[p->nv][p->nt].rows; }
+void LEVEL(apply_columns)(const mynah__fast_function *post, float parameter, int64_t rows, int64_t n, mynah__share columns, float *y) {
+  int64_t width = columns.last - columns.first;
+  if (width == n) post->apply(rows * n, y, y, parameter);
+  else
+    for (int64_t r = 0; r < rows; r++, y += n) post->apply(width, y + columns.first, y + columns.first, parameter);
+}
+
+int FAST(panel_rows)(const panel *p, int64_t n) {
+  int most = panels[p->nv][p->nt].rows;
+  return n == most + 2 && n <= 8 ? 4 : n < most ? (int)n : most;
+}
 
 void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
                      int n_rows, const epilogue *e) {

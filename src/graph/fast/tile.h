@@ -112,8 +112,14 @@ INLINE void finish_vector(const epilogue *e, vec sum, float *out, int64_t part) 
 /* Computes n_rows rows of one panel; n_rows is at most panel_rows. */
 void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
                      int n_rows, const epilogue *e);
-/* How many rows at once are best for this panel. */
-int FAST(panel_rows)(const panel *p);
+/* The columns of panels p.first … p.last - 1. */
+INLINE mynah__share columns_of(const pack_shape *s, mynah__share p) {
+  return (mynah__share){p.first * PANEL_COLUMNS, p.last * PANEL_COLUMNS < s->n ? p.last * PANEL_COLUMNS : s->n};
+}
+/* y = post(y) in these columns of y (rows,n). */
+void LEVEL(apply_columns)(const mynah__fast_function *post, float parameter, int64_t rows, int64_t n, mynah__share columns, float *y);
+/* How many rows at once are best for this panel when n are left: 4 + 4 rather than 6 + 2. */
+int FAST(panel_rows)(const panel *p, int64_t n);
 
 /* ---- columns times columns: weight gradients --------------------------------------------------------------------- */
 

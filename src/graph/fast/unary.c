@@ -121,7 +121,10 @@ const mynah__fast_function *FAST(find_unary)(const char *name) {
 /* plan: the row of the table */
 void FAST(unary)(const mynah__call *call) {
   const mynah__fast_function *u = call->plan;
-  u->apply(mynah_shape_size(call->step->in[0].shape), call->in[0], call->out[0], (float)call->step->a.f[0]);
+  int64_t n = mynah_shape_size(call->step->in[0].shape);
+  mynah__share own = mynah__share_of((n + VL - 1) / VL, call); /* vectors, so that only the last is a part of one */
+  int64_t first = own.first * VL, last = own.last * VL < n ? own.last * VL : n;
+  u->apply(last - first, (const float *)call->in[0] + first, (float *)call->out[0] + first, (float)call->step->a.f[0]);
 }
 
 void FAST(unary_grad)(const mynah__call *call) {

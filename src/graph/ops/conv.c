@@ -80,7 +80,8 @@ static void conv2d_gradient(mynah_graph *g, mynah_node n, const mynah_node *dy, 
   }
 }
 
-static const mynah__kernel *const conv2d_kernels[] = {&mynah__fast_conv2d, &mynah__dnnl_conv2d, &mynah__ref32_conv2d, &mynah__ref64_conv2d,
+static const mynah__kernel *const conv2d_kernels[] = {&mynah__winograd_conv2d, &mynah__fast_conv2d,  &mynah__fast_depthwise,
+                                                      &mynah__dnnl_conv2d,     &mynah__ref32_conv2d, &mynah__ref64_conv2d,
                                                       NULL};
 const mynah__op mynah__op_conv2d = {.name = "conv2d",
                                     .shape = conv2d_shape,

@@ -156,6 +156,6 @@ if (data.tracks) section("tracks", "Tracks from above", grid(data.tracks.map(tra
 if (data.strips) section("strips", "What the camera saw", grid(data.strips.map(strip)));
 if (data.pictures) drawPictures(data.pictures);
 if (data.curves) drawCurves(data.curves);
-if (data.histograms) section("actions", "Actions", grid(data.histograms.map(histogram)));
+if (data.histograms) section("actions", data.histograms_heading || "Actions", grid(data.histograms.map(histogram)));
 if (data.settings) drawSettings(data.settings);
 if (data.howto) drawHowto(data.howto);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Convolutions with a 3x3 kernel and stride 1 by Winograd's minimal filtering: F(2x2,3x3) and F(4x4,3x3) of Lavin and
+ * Gray 2015, "Fast Algorithms for Convolutional Neural Networks": 2.25 and 4 times fewer multiplications.
+ *
+ * Y = A^T [ (G g G^T) * (B^T d B) ] A for each tile of m x m outputs, d its (m+2) x (m+2) inputs; summed over channels,
+ * the products are (m+2)^2 matrix products (tiles,c) x (c,o), which run on the tiles of tile.h. The matrices come of
+ * Toom and Cook's interpolation at 0, 1, -1 and infinity for m = 2; for m = 4 at 0, +-a, +-b and infinity with a =
+ * sqrt(1/2), b = sqrt(2): the error is a quarter of that with Lavin's +-1 and +-2, twice that of the direct sum
+ * (tests/graph/test_winograd.c). */
+#include "winograd.h"
+
+#include "tile.h"
+
+#define ROOT_HALF 0.70710678118654752f
+#define ROOT_TWO 1.41421356237309505f
+#define SIDE_MAX 6
+/* What the tiles of a block take, transformed, of the second-level cache; and fewest tiles, so that weights are not
+ * read too often. */
+#define BLOCK_FLOATS (128 * 1024)
+#define BLOCK_LEAST 24
+#define GAP 16 /* floats between slabs, which would otherwise share cache sets */
+
+typedef struct winograd {
+  int64_t batch, h, w, c, out_h, out_w, o, top, left;
+  int m, side;               /* outputs and inputs of a tile along an axis */
+  int64_t rows, cols;        /* of tiles in a picture */
+  int64_t n_tiles;           /* in all pictures */
+  int64_t block;             /* tiles worked on at once */
+  int64_t in_row, out_row;   /* floats of a tile in a slab: c and o, rounded up to vectors */
+  int64_t in_slab, out_slab; /* floats from one of the side^2 places to the next */
+} winograd;
+
+static int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
+
+static winograd winograd_of(const mynah__step *step) {
+  const int64_t *x = step->in[0].shape.dims, *y = step->out[0].shape.dims;
+  winograd v = {.batch = x[0], .h = x[1], .w = x[2], .c = x[3], .out_h = y[1], .out_w = y[2], .o = y[3]};
+  v.top = step->a.i[4], v.left = step->a.i[5];
+  v.m = mynah__winograd_tile(step), v.side = v.m + 2;
+  v.rows = (v.out_h + v.m - 1) / v.m, v.cols = (v.out_w + v.m - 1) / v.m;
+  v.n_tiles = v.batch * v.rows * v.cols;
+  v.in_row = whole_vectors(v.c), v.out_row = whole_vectors(v.o);
+  int64_t most = BLOCK_FLOATS / (v.side * v.side * (v.in_row + v.out_row));
+  if (most < BLOCK_LEAST) most = BLOCK_LEAST;
+  int64_t n_blocks = (v.n_tiles + most - 1) / most;
+  v.block = (v.n_tiles + n_blocks - 1) / n_blocks;
+  v.in_slab = v.block * v.in_row + GAP, v.out_slab = v.block * v.out_row + GAP;
+  return v;
+}
+
+static pack_shape shape_of(const winograd *v) { return (pack_shape){v->o, 1, v->c}; }
+static int64_t places(const winograd *v) { return v->side * v->side; }
+
+/* packed: the side^2 matrices, the bias, room for packing a panel. scratch: tiles going in, coming out, one tile of the
+ * border. */
+static int64_t turned_floats(const winograd *v) { return places(v) * PANEL_COLUMNS * v->in_row; }
+void FAST(winograd_plan)(const mynah__step *step, mynah__plan *plan) {
+  winograd v = winograd_of(step);
+  pack_shape s = shape_of(&v);
+  plan->packed_bytes = (size_t)(places(&v) * FAST(packed_floats)(&s) + v.out_row + turned_floats(&v)) * sizeof(float);
+  plan->scratch_bytes = (size_t)(places(&v) * (v.in_slab + v.out_slab + v.in_row)) * sizeof(float);
+  plan->detail = v.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
+}
+
+/* ---- the three transforms along one axis ---------------------------------------------------------------------------
+ */
+
+/* B^T d */
+INLINE void input_line(const int m, const vec *d, vec *t) {
+  if (m == 2) {
+    t[0] = d[0] - d[2], t[1] = d[1] + d[2], t[2] = d[2] - d[1], t[3] = d[3] - d[1];
+    return;
+  }
+  vec even = d[4] - 2.0f * d[2], odd = ROOT_HALF * d[3] - ROOT_TWO * d[1]; /* a (d3 - b^2 d1) */
+  vec even2 = d[4] - 0.5f * d[2], odd2 = ROOT_TWO * d[3] - ROOT_HALF * d[1];
+  t[0] = d[0] - 2.5f * d[2] + d[4];
+  t[1] = even + odd, t[2] = even - odd;
+  t[3] = even2 + odd2, t[4] = even2 - odd2;
+  t[5] = d[1] - 2.5f * d[3] + d[5];
+}
+
+/* G g */
+INLINE void filter_line(const int m, const vec *g, vec *t) {
+  if (m == 2) {
+    vec half = 0.5f * (g[0] + g[2]);
+    t[0] = g[0], t[1] = half + 0.5f * g[1], t[2] = half - 0.5f * g[1], t[3] = g[2];
+    return;
+  }
+  vec even = (g[0] + 0.5f * g[2]) * (-2.0f / 3), odd = g[1] * (-2.0f / 3 * ROOT_HALF);
+  vec even2 = (g[0] + 2.0f * g[2]) * (1.0f / 6), odd2 = g[1] * (1.0f / 6 * ROOT_TWO);
+  t[0] = g[0];
+  t[1] = even + odd, t[2] = even - odd;
+  t[3] = even2 + odd2, t[4] = even2 - odd2;
+  t[5] = g[2];
+}
+
+/* A^T s */
+INLINE void output_line(const int m, const vec *s, vec *y) {
+  if (m == 2) {
+    y[0] = s[0] + s[1] + s[2], y[1] = s[1] - s[2] + s[3];
+    return;
+  }
+  vec sum = s[1] + s[2], sum2 = s[3] + s[4], difference = s[1] - s[2], difference2 = s[3] - s[4];
+  y[0] = s[0] + sum + sum2;
+  y[1] = ROOT_HALF * difference + ROOT_TWO * difference2;
+  y[2] = 0.5f * sum + 2.0f * sum2;
+  y[3] = 0.5f * ROOT_HALF * difference + 2.0f * ROOT_TWO * difference2 + s[5];
+}
+
+/* ---- weights -------------------------------------------------------------------------------------------------------
+ */
+
+/* The columns `first` … of filters w (o,c,3,3), transformed: turned (side^2, width, in_row). */
+INLINE void transform_filters(const int m, const winograd *v, const float *w, int64_t first, int64_t width,
+                              float *turned) {
+  const int side = m + 2;
+  int64_t slab = width * v->in_row;
+  for (int64_t o = 0; o < width; o++, turned += v->in_row)
+    for (int64_t c = 0; c < v->c; c += VL) {
+      const float *filters = w + ((first + o) * v->c + c) * 9;
+      int64_t n = v->c - c < VL ? v->c - c : VL;
+      vec g[3][3], t[SIDE_MAX][3];
+      for (int k = 0; k < 9; k++) {
+        float lanes[VL] = {0};
+        for (int64_t l = 0; l < n; l++) lanes[l] = filters[l * 9 + k];
+        g[k % 3][k / 3] = load(lanes);
+      }
+      UNROLL for (int j = 0; j < 3; j++) {
+        vec line[SIDE_MAX];
+        filter_line(m, g[j], line);
+        UNROLL for (int i = 0; i < side; i++) t[i][j] = line[i];
+      }
+      UNROLL for (int i = 0; i < side; i++) {
+        vec line[SIDE_MAX];
+        filter_line(m, t[i], line);
+        UNROLL for (int j = 0; j < side; j++) store(turned + (i * side + j) * slab + c, line[j]);
+      }
+    }
+}
+
+void FAST(winograd_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
+  winograd v = winograd_of(step);
+  pack_shape s = shape_of(&v);
+  const float *w = in[1], *b = in[2]; /* (o,c,3,3) (o) */
+  int64_t matrix = FAST(packed_floats)(&s);
+  float *bias = (float *)packed + places(&v) * matrix, *turned = bias + v.out_row;
+  for (int64_t o = 0; o < v.o; o++) bias[o] = b ? b[o] : 0;
+  for (int64_t i = 0; i < panel_count(&s); i++) {
+    panel p = FAST(panel_at)(&s, i);
+    pack_shape one = {p.width, 1, v.c};
+    if (v.m == 4) transform_filters(4, &v, w, p.first, p.width, turned);
+    else transform_filters(2, &v, w, p.first, p.width, turned);
+    for (int64_t k = 0; k < places(&v); k++) FAST(pack_panels)
+    (&one, turned + k * p.width * v.in_row, (int64_t[]){0, 1, v.in_row}, NULL, (float *)packed + k * matrix + p.offset);
+  }
+}
+
+/* ---- a block of tiles
+ * ------------------------------------------------------------------------------------------------ */
+
+typedef struct place {
+  int64_t sample, row, col; /* of the tile's first output */
+} place;
+
+static place place_of(const winograd *v, int64_t tile) {
+  int64_t in_sample = tile % (v->rows * v->cols);
+  return (place){tile / (v->rows * v->cols), in_sample / v->cols * v->m, in_sample % v->cols * v->m};
+}
+
+/* B^T d B for channels c …: pixels of d are v->c apart, its lines `line`. */
+INLINE void transform_input(const int m, const float *d, int64_t pixel, int64_t line, int64_t part, int64_t slab,
+                            float *out) {
+  const int side = m + 2;
+  vec t[SIDE_MAX][SIDE_MAX];
+  UNROLL for (int j = 0; j < side; j++) {
+    vec in[SIDE_MAX], turned[SIDE_MAX];
+    UNROLL for (int i = 0; i < side; i++) in[i] = load_at(d + i * line + j * pixel, 0, part);
+    input_line(m, in, turned);
+    UNROLL for (int i = 0; i < side; i++) t[i][j] = turned[i];
+  }
+  UNROLL for (int i = 0; i < side; i++) {
+    vec turned[SIDE_MAX];
+    input_line(m, t[i], turned);
+    UNROLL for (int j = 0; j < side; j++) store(out + (i * side + j) * slab, turned[j]);
+  }
+}
+
+/* The inputs of a tile that hangs over the border, with zeros there: frame (side,side,c). */
+static void copy_border(const winograd *v, const float *x, int64_t row, int64_t col, float *frame) {
+  int64_t from = col < 0 ? -col : 0, to = v->w - col < v->side ? v->w - col : v->side;
+  memset(frame, 0, (size_t)(places(v) * v->c) * sizeof *frame);
+  for (int64_t i = 0; i < v->side; i++)
+    if (row + i >= 0 && row + i < v->h && to > from)
+      memcpy(frame + (i * v->side + from) * v->c, x + ((row + i) * v->w + col + from) * v->c,
+             (size_t)((to - from) * v->c) * sizeof *frame);
+}
+
+/* Tiles first … first + n - 1 of x (batch,h,w,c) -> slabs (side^2, n, in_row) */
+static void transform_inputs(const winograd *v, const float *x, int64_t first, int64_t n, float *frame, float *slabs) {
+  for (int64_t i = 0; i < n; i++, slabs += v->in_row) {
+    place p = place_of(v, first + i);
+    const float *sample = x + p.sample * v->h * v->w * v->c, *d = frame;
+    int64_t row = p.row - v->top, col = p.col - v->left, line = v->side * v->c, c = 0;
+    if (row >= 0 && col >= 0 && row + v->side <= v->h && col + v->side <= v->w)
+      d = sample + (row * v->w + col) * v->c, line = v->w * v->c;
+    else copy_border(v, sample, row, col, frame);
+    for (; c + VL <= v->c; c += VL)
+      if (v->m == 4) transform_input(4, d + c, v->c, line, 0, v->in_slab, slabs + c);
+      else transform_input(2, d + c, v->c, line, 0, v->in_slab, slabs + c);
+    if (c == v->c) continue;
+    if (v->m == 4) transform_input(4, d + c, v->c, line, v->c - c, v->in_slab, slabs + c);
+    else transform_input(2, d + c, v->c, line, v->c - c, v->in_slab, slabs + c);
+  }
+}
+
+/* Of all products these panels: in (side^2, n, in_row) B -> out (side^2, n, out_row) */
+static void multiply_slabs(const winograd *v, const float *packed, int64_t n, mynah__share panels, const float *in,
+                           float *out) {
+  pack_shape s = shape_of(v);
+  int64_t matrix = FAST(packed_floats)(&s);
+  for (int64_t k = 0; k < places(v); k++, packed += matrix, in += v->in_slab, out += v->out_slab)
+    for (int64_t i = panels.first; i < panels.last; i++) {
+      panel p = FAST(panel_at)(&s, i);
+      for (int64_t t = 0, n_rows; t < n; t += n_rows) {
+        row_tile rows;
+        n_rows = FAST(panel_rows)(&p, n - t);
+        for (int r = 0; r < n_rows; r++) {
+          rows.rows[r] = in + (t + r) * v->in_row;
+          rows.out[r] = out + (t + r) * v->out_row + p.first;
+        }
+        FAST(tile_rows)(&s, &p, 0, packed, &rows, (int)n_rows, &(epilogue){0});
+      }
+    }
+}
+
+/* A^T s A for one vector of channels, and what follows. y: the tile's first output, of n_rows x n_cols that exist. */
+INLINE void transform_output(const int m, const winograd *v, const float *slabs, vec bias, const int64_t n[2],
+                             int64_t part, const epilogue *e, float *y) {
+  const int side = m + 2;
+  vec t[SIDE_MAX][SIDE_MAX];
+  UNROLL for (int j = 0; j < side; j++) {
+    vec in[SIDE_MAX], turned[SIDE_MAX];
+    UNROLL for (int i = 0; i < side; i++) in[i] = load(slabs + (i * side + j) * v->out_slab);
+    output_line(m, in, turned);
+    UNROLL for (int i = 0; i < m; i++) t[i][j] = turned[i];
+  }
+  UNROLL for (int i = 0; i < m; i++) {
+    vec turned[SIDE_MAX];
+    output_line(m, t[i], turned);
+    UNROLL for (int j = 0; j < m; j++) {
+      if (i >= n[0] || j >= n[1]) continue;
+      float *out = y + (i * v->out_w + j) * v->o;
+      vec sum = turned[j] + bias;
+      if (e->residual) sum += load_at(e->residual + (out - e->out), 0, part);
+      if (e->is_relu) sum = choose(sum < (vec){0}, (vec){0}, sum);
+      store_at(out, 0, part, sum);
+    }
+  }
+}
+
+/* Slabs (side^2, n, out_row) -> these channels of tiles first … of y (batch,out_h,out_w,o) */
+static void transform_outputs(const winograd *v, const float *slabs, const float *bias, int64_t first, int64_t n,
+                              mynah__share columns, const epilogue *e, float *y) {
+  for (int64_t i = 0; i < n; i++, slabs += v->out_row) {
+    place p = place_of(v, first + i);
+    float *out = y + ((p.sample * v->out_h + p.row) * v->out_w + p.col) * v->o;
+    int64_t size[2] = {v->out_h - p.row, v->out_w - p.col};
+    for (int64_t c = columns.first; c < columns.last; c += VL) {
+      int64_t part = v->o - c < VL ? v->o - c : 0;
+      if (v->m == 4) transform_output(4, v, slabs + c, load(bias + c), size, part, e, out + c);
+      else transform_output(2, v, slabs + c, load(bias + c), size, part, e, out + c);
+    }
+  }
+}
+
+/* Another function than relu, over the outputs that transform_outputs has just written. */
+static void apply_post(const winograd *v, const mynah__fast_function *post, float parameter, int64_t first, int64_t n,
+                       mynah__share columns, float *y) {
+  for (int64_t i = 0; i < n; i++) {
+    place p = place_of(v, first + i);
+    for (int64_t r = p.row; r < p.row + v->m && r < v->out_h; r++) {
+      int64_t cols = v->out_w - p.col < v->m ? v->out_w - p.col : v->m;
+      LEVEL(apply_columns)
+      (post, parameter, cols, v->o, columns, y + ((p.sample * v->out_h + r) * v->out_w + p.col) * v->o);
+    }
+  }
+}
+
+/* y = post(x * w + b + residual). Parts share out the blocks of tiles; where there are too few, the panels. */
+void FAST(winograd)(const mynah__call *call) {
+  const mynah__step *step = call->step;
+  winograd v = winograd_of(step);
+  pack_shape s = shape_of(&v);
+  float *in = call->scratch, *out = in + places(&v) * v.in_slab, *frame = out + places(&v) * v.out_slab;
+  float *y = call->out[0];
+  const float *bias = (const float *)call->packed + places(&v) * FAST(packed_floats)(&s);
+  const mynah__fast_function *post = step->post ? FAST(find_unary)(step->post->name) : NULL;
+  bool is_relu = post && !strcmp(post->name, "relu");
+  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
+  int64_t n_blocks = (v.n_tiles + v.block - 1) / v.block;
+  mynah__share blocks = {0, n_blocks}, panels = {0, panel_count(&s)};
+  if (n_blocks >= 2 * call->n_parts) blocks = mynah__share_of(n_blocks, call);
+  else panels = mynah__share_of(panel_count(&s), call);
+  if (panels.first == panels.last) return;
+  for (int64_t b = blocks.first; b < blocks.last; b++) {
+    int64_t first = b * v.block, n = v.n_tiles - first < v.block ? v.n_tiles - first : v.block;
+    transform_inputs(&v, call->in[0], first, n, frame, in);
+    multiply_slabs(&v, call->packed, n, panels, in, out);
+    transform_outputs(&v, out, bias, first, n, columns_of(&s, panels), &e, y);
+    if (post && !is_relu) apply_post(&v, post, (float)step->post_parameters[0], first, n, columns_of(&s, panels), y);
+  }
+}
