@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Training by ranks: two ranks measured on this machine, and a simulated study to 64 ranks on networks of machines.
 
-usage: scaling.py MYNAH BENCH_KERNELS [work=FOLDER] [rounds=3] [steps=150] [docs=docs/results] [measure=1]
+usage: scaling.py MYNAH BENCH_KERNELS [work=FOLDER] [rounds=3] [steps=20] [docs=docs/results] [measure=1]
 Measured: the rate of two threads in one process and of `mpirun -n 2` with one thread each, in turn, and whether the files are equal;
 and the parts of a training step on one thread (bench_kernels). Simulated: those parts, the size of the messages, and a model of latency
 and bandwidth. Writes scaling.json in the work folder, then scaling.md and scaling.svg.
@@ -93,7 +93,7 @@ def measure(program, bench, settings):
     if not os.path.exists(os.path.join(work, "d.demos")):
         results.mynah(program, "record", "sim=track", "source=expert", "out=" + os.path.join(work, "d.demos"), "episodes=8", "seed=1", "max_frames=400")
     for name, (network, policy) in POLICIES.items():
-        steps = settings["steps"] * (10 if network == "mlp" else 1)
+        steps = settings["steps"] * (60 if network == "mlp" else 1)
         rates, hashes = {"one thread": [], "two threads": [], "two ranks": []}, set()
         for _ in range(settings["rounds"]):
             for label, ranks, threads in (("one thread", 1, 1), ("two threads", 1, 2), ("two ranks", 2, 1)):
@@ -164,7 +164,7 @@ def page(found):
 
 
 def main():
-    settings, rest = results.settings(sys.argv[1:], {"work": "build/scaling", "rounds": 3, "steps": 150, "docs": "docs/results", "measure": 1})
+    settings, rest = results.settings(sys.argv[1:], {"work": "build/scaling", "rounds": 3, "steps": 20, "docs": "docs/results", "measure": 1})
     if len(rest) != 2:
         sys.exit(__doc__)
     found = measure(*rest, settings) if settings["measure"] else results.load(os.path.join(settings["work"], "scaling.json"))

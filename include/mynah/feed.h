@@ -28,6 +28,8 @@ extern "C" {
   K(FLOAT, shift, "augment.shift", 0, 0, 0.5, "", "pictures: moved by up to this share of their size, edges repeated") \
   K(FLOAT, zoom, "augment.crop", 0, 0, 0.5, "", "pictures: up to this share cut away at random, then stretched back") \
   K(FLOAT, mirror, "augment.mirror", 0, 0, 1, "", "probability of left-right mirroring, where the task allows it") \
+  K(FLOAT, slots_jitter, "augment.slots.jitter", 0, 0, 0.5, "", "states of slots: boxes moved and stretched at random, a standard deviation in shares of the picture and of themselves") \
+  K(FLOAT, slots_drop, "augment.slots.drop", 0, 0, 1, "", "states of slots: probability that an object is not seen, its slot holding what it held") \
   K(FLOAT, hue, "augment.hue", 0, 0, 0.5, "", "pictures: colours turned by up to this share of the circle") \
   K(FLOAT, scale, "augment.scale", 0, 0, 0.9, "", "pictures with boxes: larger or smaller by up to this share, grey around") \
   K(FLOAT, turn_over, "augment.flip", 0, 0, 1, "", "pictures with boxes: probability of being turned upside down") \

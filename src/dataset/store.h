@@ -159,8 +159,10 @@ typedef struct mynah__copy {
   int64_t first, last;
   double rate_hz;
   bool is_reencoded;
+  mynah_status (*work_out)(void *context, mynah_dataset *from, const mynah_frame_place *at, float *out);
+  void *context;
 } mynah__copy;
-/* Feature k of `to` is feature map[k] of `from`, which may be the same file. */
+/* Feature k of `to` is feature map[k] of `from`, which may be the same file; -1: it is worked out. */
 mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
                                  const mynah__copy *how, int64_t *id);
 

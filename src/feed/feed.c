@@ -73,6 +73,7 @@ static mynah_status put_vector(const mynah_feed *f, const mynah__column *c, cons
   bool is_action = strcmp(c->feature.name, "action") == 0;
   if (is_action && a->view > 0) to[f->config.side_element] += (float)(a->view == 1 ? f->config.side_correction : -f->config.side_correction);
   if (a->is_mirrored) mynah_feature_apply_mirror(&c->feature, to);
+  if (f->options.is_training) mynah__augment_slots(a, &f->config, &c->feature, to);
   return MYNAH_OK;
 }
 

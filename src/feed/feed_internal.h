@@ -70,11 +70,16 @@ typedef struct mynah__augmentation {
   bool is_turned, is_mosaic;
   double mosaic_x, mosaic_y;    /* where four pictures meet */
   uint64_t partners[3];         /* of a mosaic, as numbers of any size */
+  uint64_t slots;               /* what the slots' changes are drawn from */
 } mynah__augmentation;
 void mynah__augmentation_draw(const mynah_frames *f, const mynah_feed_config *c, mynah_rng *rng, mynah__augmentation *out);
 /* Shape: in, out (height,width,3); scratch as large */
 void mynah__augment_picture(const mynah__augmentation *a, const uint8_t *in, int width, int height, uint8_t *scratch,
                             uint8_t *out);
+
+/* A vector of slots (elements named obj.CLASS.N.valid, .cx and so on; see mynah_slots), in place: boxes jitter, slots are lost. The same for
+ * all frames of a sample. Another vector stays as it is. Shape: x (size of the feature) */
+void mynah__augment_slots(const mynah__augmentation *a, const mynah_feed_config *c, const mynah_feature *feature, float *x);
 
 /* Colours alone, in place. Shape: picture (height,width,3) */
 void mynah__augment_colors(const mynah__augmentation *a, uint8_t *picture, int width, int height);

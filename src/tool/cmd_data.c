@@ -194,6 +194,7 @@ static const data_action looks[] = {{"info", MYNAH_OPEN_READ, data_info, NULL, N
                                     {"stats", MYNAH_OPEN_READ, data_stats, NULL, NULL},
                                     {"verify", MYNAH_OPEN_READ, data_verify, NULL, NULL},
                                     {"lint", MYNAH_OPEN_READ, data_lint, lint_tables, NULL},
+                                    {"detect", MYNAH_OPEN_READ, data_detect, data_detect_tables, NULL},
                                     {"play", MYNAH_OPEN_READ, data_play, data_play_tables, NULL}};
 #define N_LOOKS ((int)(sizeof looks / sizeof *looks))
 
@@ -236,6 +237,6 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
 
 const tool_command tool_data = {
     "data",
-    "data info|list|stats|verify|lint|play|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|reencode|version|diff "
+    "data info|list|stats|verify|lint|detect|play|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|reencode|version|diff "
     "X.demos [key=value ...]",
     "look after a dataset", run, tables};

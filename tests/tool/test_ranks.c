@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Training by several processes: the file is the one that a single process makes, a killed rank ends all with a word and
- * a checkpoint, and what is missing is said. Skipped where there is no mpirun or the build has no MPI. */
+/* Training by several processes: the file is the one that a single process makes, a killed rank ends all with a word
+ * and a checkpoint, and what is missing is said. Skipped where there is no mpirun or the build has no MPI. */
 #include "support/program.h"
 
 #include <mynah/base.h>
@@ -22,8 +22,9 @@ static const char *folder;
 static char program[MYNAH_PATH_MAX];
 
 /* Eight shards, dropout and noise and an average, so that everything a rank has to agree on matters. */
-#define SMALL                                                                                                          \
-  "train mlp data=d.demos inputs=observation.state widths=64,64 dropout=0.1 batch=64 shards=8 steps=60 ema=warmup threads=1 " \
+#define SMALL                                                                                                       \
+  "train mlp data=d.demos inputs=observation.state widths=64,64 dropout=0.1 batch=64 shards=8 steps=60 ema=warmup " \
+  "threads=1 "                                                                                                      \
   "valid.by=time valid.every=20 log.every=10 checkpoint.every=20"
 
 static int set_up(void **state) {
@@ -61,22 +62,25 @@ static bool has_mpi(void) {
   return false;
 }
 
-static int64_t number(const mynah_json *j, const char *key) { return mynah_json_to_integer(mynah_json_get(j, key), -1); }
+static int64_t number(const mynah_json *j, const char *key) {
+  return mynah_json_to_integer(mynah_json_get(j, key), -1);
+}
 
 /* The policy's hash in one folder and each number of a training that does not depend on the clock. */
 static void train(int n_ranks, const char *out, const char *more, char text[256]) {
   use_ranks(n_ranks);
   mynah_json *j = mynah_test_run_json(SMALL " out=%s %s", out, more);
   snprintf(text, 256, "%s %.17g %.17g %lld", mynah_json_to_string(mynah_json_get(j, "sha256"), ""),
-           mynah_json_to_number(mynah_json_get(j, "train_loss"), NAN), mynah_json_to_number(mynah_json_get(j, "val_loss"), NAN),
-           (long long)number(j, "best_step"));
+           mynah_json_to_number(mynah_json_get(j, "train_loss"), NAN),
+           mynah_json_to_number(mynah_json_get(j, "val_loss"), NAN), (long long)number(j, "best_step"));
   mynah_json_destroy(j);
   use_ranks(1);
 }
 
 static void ranks_give_the_same_file(void **state) {
   (void)state;
-  static const char *const more[] = {"", "eval.sim=track eval.episodes=2 eval.every=30", "optimizer=sgd shards=7 batch=63"};
+  static const char *const more[] = {"", "eval.sim=track eval.episodes=2 eval.every=30",
+                                     "optimizer=sgd shards=7 batch=63"};
   char one[256], many[256];
   if (!has_mpi()) skip();
   for (int k = 0; k < 3; k++)
@@ -88,6 +92,25 @@ static void ranks_give_the_same_file(void **state) {
       assert_true(strlen(one) > 64);
       if (n > 1) assert_string_equal(one, many);
     }
+}
+
+/* Batch norm's statistics and the place in the training are buffers that each shard moves on. */
+static void buffers_are_shared(void **state) {
+  (void)state;
+  char hashes[2][80];
+  if (!has_mpi()) skip();
+  mynah_json_destroy(mynah_test_run_json(
+      "record sim=follow target=any labels=true state=none width=64 limit=2 every=10 episodes=4 out=f.demos"));
+  for (int n = 1; n <= 2; n++) {
+    use_ranks(n);
+    mynah_json *j = mynah_test_run_json(
+        "train detector data=f.demos imgsz=64 batch=4 shards=2 steps=3 valid.every=100 threads=1 out=f%d", n);
+    snprintf(hashes[n - 1], sizeof *hashes, "%s", mynah_json_to_string(mynah_json_get(j, "sha256"), ""));
+    mynah_json_destroy(j);
+  }
+  use_ranks(1);
+  assert_int_equal(strlen(hashes[0]), 64);
+  assert_string_equal(hashes[0], hashes[1]);
 }
 
 /* Process id of a rank of ours; 0: not there. */
@@ -131,13 +154,15 @@ static void a_lost_rank_leaves_a_checkpoint(void **state) {
   int code;
   if (!has_mpi()) skip();
   train(1, "whole", "", one);
+  setenv("OMPI_MCA_odls_base_sigkill_timeout", "30", 1); /* a busy machine: whoever is told to end has time to say so */
   for (int rank = 0; rank < 2; rank++) {
     char start[512], out[16], last[32], go_on[64];
     snprintf(out, sizeof out, "lost%d", rank);
     snprintf(last, sizeof last, "%s/last", out);
     use_ranks(2);
     /* Too many steps to end by itself; the schedule does not depend on how many, so that the checkpoint fits. */
-    snprintf(start, sizeof start, SMALL " steps=100000000 schedule=constant checkpoint.every=500 valid.every=100000000 out=%s", out);
+    snprintf(start, sizeof start,
+             SMALL " steps=100000000 schedule=constant checkpoint.every=500 valid.every=100000000 out=%s", out);
     pid_t child = mynah_test_start("log", start);
     assert_true(wait_for_file(last));
     pid_t victim = find_rank(rank);
@@ -147,7 +172,8 @@ static void a_lost_rank_leaves_a_checkpoint(void **state) {
     assert_true(!WIFEXITED(code) || WEXITSTATUS(code) != 0);
     assert_int_equal(mynah_path_join(path, sizeof path, folder, "log"), MYNAH_OK);
     assert_int_equal(mynah_file_read(path, 1 << 20, &log, &n), MYNAH_OK);
-    if (!strstr(log, "another rank was lost") || !strstr(log, "goes on from the checkpoint of step")) fail_msg("it said: %s", log);
+    if (!strstr(log, "another rank was lost") || !strstr(log, "goes on from the checkpoint of step"))
+      fail_msg("it said: %s", log);
     mynah_free(log);
     assert_int_equal(mynah_path_join(path, sizeof path, folder, last), MYNAH_OK);
     assert_int_equal(mynah_file_read(path, 64, &log, &n), MYNAH_OK);
@@ -172,6 +198,7 @@ static void a_lost_rank_leaves_a_checkpoint(void **state) {
 static void what_is_missing_is_said(void **state) {
   (void)state;
   char out[8192];
+  unsetenv("OMPI_MCA_odls_base_sigkill_timeout");
   use_ranks(1);
   setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
   setenv("MYNAH_MPI", "/nowhere/mynah-mpi.so", 1);
@@ -187,7 +214,8 @@ static void what_is_missing_is_said(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(ranks_give_the_same_file), cmocka_unit_test(a_lost_rank_leaves_a_checkpoint),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(ranks_give_the_same_file), cmocka_unit_test(buffers_are_shared),
+                                     cmocka_unit_test(a_lost_rank_leaves_a_checkpoint),
                                      cmocka_unit_test(what_is_missing_is_said)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
