@@ -135,7 +135,8 @@ static mynah_status add_frames(mynah__ingest *in, int64_t n, mynah__fetch fetch,
     for (int i = 0; i < in->n; i++) values[i] = (mynah_value){in->values[i], mynah_feature_bytes(&in->features[i]), 0};
     MYNAH_TRY(fetch(context, t, values, is_encoded, &time_ns));
     MYNAH_TRY(mynah_episode_add(in->file.dataset, time_ns, values, is_encoded));
-    if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "import: interrupted; %s", in->file.may_resume ? "the same command goes on from here" : "nothing was written");
+    if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "import: interrupted; %s",
+                                                 in->file.may_resume ? "the same command goes on from here" : "nothing was written");
   }
   return MYNAH_OK;
 }
