@@ -262,6 +262,7 @@ static mynah_status configure(const tool_args *args, job *j) {
   if (preset) MYNAH_TRY(tool_apply_preset(preset, binds, n));
   MYNAH_TRY(tool_apply(args, binds, n));
   if (!j->command.data[0]) return tool_usage_error("data=NAME.demos or dataset.yaml is missing");
+  if (j->command.eval_sim[0]) return tool_usage_error("eval.sim= is for policies: a detector is measured on what validates");
   return j->command.out[0] ? MYNAH_OK : tool_usage_error("out=FOLDER is missing");
 }
 
