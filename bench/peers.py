@@ -169,6 +169,11 @@ def lerobot(cell):
     return one_round, version
 
 
+def commit():
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def main():
     cell, program, rounds, mode = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
     peers = peers_of(cell, mode != "eager")
@@ -176,7 +181,7 @@ def main():
         if "PyTorch, compiled" in peers:
             peers["PyTorch, compiled"][0]()
         return
-    contenders = {"Mynah": (ours(program, cell), "")}
+    contenders = {"Mynah": (ours(program, cell), commit())}
     for label, (run, version) in peers.items():
         try:
             run()

@@ -235,12 +235,13 @@ def report(settings, path):
     cpu = os.path.basename(path)[:-4]
     os.makedirs(settings["docs"], exist_ok=True)
     draw(os.path.join(settings["docs"], "speed.svg"), cells)
-    versions = sorted({r["contender"].split(",")[0] + " " + r["version"] for r in rows if r["version"]})
+    versions = sorted({r["contender"].split(",")[0] + " " + r["version"] for r in rows if r["version"] and r["contender"] != "Mynah"})
+    commits = ", ".join(sorted({r["version"] for r in rows if r["contender"] == "Mynah"}))
     peaks = sorted(float(r["peak_gflop_s"]) for r in rows)
     out = ["# Speed beside the peers", "",
            "Made by `make bench` (`bench/speed.py`) from `bench/results/%s.csv`; on another machine it writes another file." % cpu, "",
            "Processor: %s. Measured peak of float multiply-adds on one core: %.1f GFLOP/s (median of all cells; the share of the peak is of this "
-           "times the threads, measured in the same cell). Peers: %s." % (cpu, peaks[len(peaks) // 2], ", ".join(versions)), "",
+           "times the threads, measured in the same cell). Mynah at %s. Peers: %s." % (cpu, peaks[len(peaks) // 2], commits, ", ".join(versions)), "",
            "One training step is forward, backward, sum over two shards, gradient norm, AdamW and moving average on our side; forward, backward and "
            "AdamW (no norm, no average) on the peers'. Inference is one prediction, batch 1, from the same shapes with random weights. Contenders "
            "take turns in every round, pinned to as many cores as threads; each figure is a median of all calls. *Best peer / ours* over 1: ours is "
