@@ -9,7 +9,9 @@
 typedef uint32_t loose_word __attribute__((aligned(2), may_alias));
 
 INLINE uvec load_words(const float *p) { return (uvec)load(p); }
+#ifdef __AVX512BF16__
 INLINE uvec splat_word(uint32_t a) { return a - (uvec){0}; }
+#endif
 INLINE uint32_t word_of(float low, float high) { return mynah__bf16_of(low) | (uint32_t)mynah__bf16_of(high) << 16; }
 INLINE vec words_of(vec low, vec high) { return (vec)((uvec)rounded(low) >> 16 | (uvec)rounded(high)); }
 
