@@ -120,7 +120,8 @@ def main():
         for loop in o["loops"].split(","):
             key = "%d %s" % (n, loop)
             if key not in done:
-                done[key] = measure(rest[0], o, loop)
+                found = measure(rest[0], o, loop)
+                done = dict(results.load(path) or {}, **{key: found})  # another call may have measured another loop meanwhile
                 results.save(path, done)
             print(key, json.dumps(done[key])[:300], flush=True)
     report(o, done)

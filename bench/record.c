@@ -2,7 +2,8 @@
 /* The recorder under load: cameras that give JPEG and a fast state, at their true rates, into one file.
  *
  * usage: bench_record OUT.demos [seconds=600] [cameras=4] [hz=60] [kb=60] [state_hz=1000] [episode=60]
- * Prints one JSON object: frames, dropped, late, commit_ms, seal_ms (from the end of an episode until it is safe), megabytes. Exit status 1: something was dropped. */
+ * Prints one JSON object: frames, dropped, late, commit_ms, move_ms (the log into the file), seal_ms (from the end of an episode until it is
+ * safe), megabytes. Exit status 1: something was dropped. */
 #include "src/run/worker.h"
 
 #include <pthread.h>
@@ -18,7 +19,7 @@ typedef struct times {
   double ms[TIMES_MAX];
   int n;
 } times;
-static times commits, lags;
+static times commits, moves, lags;
 
 static int by_size(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
@@ -28,7 +29,8 @@ static double at(times *t, double share) {
   qsort(t->ms, (size_t)t->n, sizeof *t->ms, by_size);
   return t->n > 0 ? t->ms[(int)(share * (t->n - 1) + 0.999999)] : 0;
 }
-static void committed(void *context, int64_t ns) {
+static void committed(void *context, int64_t ns, int64_t move_ns) {
+  if (move_ns > 0 && moves.n < TIMES_MAX) moves.ms[moves.n++] = (double)move_ns * 1e-6;
   if (commits.n < TIMES_MAX) commits.ms[commits.n++] = (double)ns * 1e-6;
 }
 
@@ -108,12 +110,13 @@ int main(int argc, char **argv) {
   if (mynah__recorder_close(r, &report) != MYNAH_OK) return fprintf(stderr, "%s\n", mynah_error()), 1;
   int64_t bytes = 0;
   if (mynah_file_size(argv[1], &bytes) != MYNAH_OK) return 1;
-  printf("{\"seconds\": %g, \"cameras\": %d, \"camera_hz\": %g, \"state_hz\": %g, \"picture_kb\": %.1f, \"offered\": %lld, \"frames\": %lld, \"episodes\": %lld, "
+  printf("{\"seconds\": %g, \"cameras\": %d, \"camera_hz\": %g, \"state_hz\": %g, \"picture_kb\": %.1f, "
+         "\"offered\": %lld, \"frames\": %lld, \"episodes\": %lld, "
          "\"dropped\": %lld, \"late\": %lld, \"commits\": %d, \"commit_ms\": {\"p50\": %.3f, \"p99\": %.3f, \"p99.9\": %.3f, \"max\": %.3f}, "
-         "\"seal_ms\": {\"p50\": %.0f, \"max\": %.0f}, \"megabytes\": %.1f}\n",
+         "\"move_ms\": {\"p50\": %.0f, \"max\": %.0f}, \"seal_ms\": {\"p50\": %.0f, \"max\": %.0f}, \"megabytes\": %.1f}\n",
          seconds, n_cameras, hz, rate, (double)pictures[0].length * 1e-3, (long long)n_offered, (long long)report.n_frames, (long long)report.n_episodes,
          (long long)report.n_dropped, (long long)report.n_late, commits.n, at(&commits, 0.5), at(&commits, 0.99), at(&commits, 0.999), at(&commits, 1),
-         at(&lags, 0.5), at(&lags, 1), (double)bytes * 1e-6);
+         at(&moves, 0.5), at(&moves, 1), at(&lags, 0.5), at(&lags, 1), (double)bytes * 1e-6);
   for (int k = 0; k < N_PICTURES; k++) mynah_str_deinit(&pictures[k]);
   return report.n_dropped > 0 || n_ended != atomic_load(&n_sealed);
 }

@@ -24,7 +24,7 @@ STANDARD = set("""assert complex ctype errno fenv float inttypes iso646 limits l
 stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time wchar wctype
 arpa/inet dirent dlfcn fcntl glob libgen netdb netinet/in netinet/tcp poll pthread pwd sched semaphore strings sys/file sys/ioctl
 sys/mman sys/prctl sys/resource sys/select sys/socket sys/stat sys/statvfs sys/time sys/types sys/uio sys/un sys/utsname sys/vfs sys/wait
-termios unistd malloc sys/auxv asm/hwcap cpuid immintrin nmmintrin arm_acle arm_neon""".split())
+spawn termios unistd malloc sys/auxv asm/hwcap cpuid immintrin nmmintrin arm_acle arm_neon""".split())
 PRINTS = re.compile(r"(?<![\w.>])(printf|puts|putchar|perror|exit|_exit|_Exit|abort|quick_exit)\s*\(|\b(stdout|stderr)\b")
 # Chipmunk prints a line when its first space is made: the one place that has to keep it from standard output.
 # Children must not run what the program registered for its end: one that cannot become mynah-video, and the watchdog.

@@ -88,8 +88,8 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_episode_begin(mynah_dataset *d, const
  * Fails: MISMATCH (size), NONFINITE (names feature and element), NO_SPACE; the episode can then be discarded. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_episode_add(mynah_dataset *d, int64_t time_ns, const mynah_value *values,
                                                        const bool *is_encoded);
-/* How long the commit took that the last add made; 0: it made none. */
-MYNAH_API int64_t mynah_dataset_commit_ns(const mynah_dataset *d);
+/* How long the commit took that the last add made, and moving the log into the file, as it does now and then; 0: it did not. */
+MYNAH_API int64_t mynah_dataset_commit_ns(const mynah_dataset *d, int64_t *move_ns);
 /* Changes what begin said, before the seal: success, task. */
 MYNAH_API void mynah_episode_mark(mynah_dataset *d, int success);
 /* The final commit, checkpoint and sync. *id (may be NULL) names it. */
@@ -186,6 +186,9 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_trim(mynah_dataset *d, int64_
 
 /* Episodes of some files into a new one, pictures as the bytes they are unless told: merge, select, resample, reencode.
  */
+typedef struct mynah_frame_place {
+  int64_t episode, frame, time_ns; /* episode: an index */
+} mynah_frame_place;
 typedef struct mynah_copy_options {
   const char *features; /* "a,b" to keep, in that order; NULL or "": all */
   const int64_t *ids;   /* episodes to keep; NULL: all */
@@ -194,6 +197,10 @@ typedef struct mynah_copy_options {
   bool is_reencoded; /* pictures are decoded and kept as: */
   mynah_codec codec;
   int jpeg_quality; /* 0: 92 */
+  /* A vector of floats that each frame gets beside its others, or instead of one of that name; NULL: none. Not with rate_hz. */
+  const mynah_feature *added;
+  mynah_status (*work_out)(void *context, mynah_dataset *from, const mynah_frame_place *at, float *out);
+  void *context;
   const mynah_progress *progress;
 } mynah_copy_options;
 /* Fails: MISMATCH when features or rates differ; BUSY when the file exists; nothing is left then. Shape: from (n) */

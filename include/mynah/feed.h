@@ -2,7 +2,7 @@
 /* Dataset to batches: episode-wise split, windows with padding, seeded order, augmentation, prefetch.
  *
  * Owns:    a feed borrows its frames; a batch belongs to the feed and is given back with mynah_feed_release.
- * Threads: frames are const once loaded; a feed is used by one thread (its workers are its own).
+ * Threads: a feed is used by one thread (its workers are its own).
  * Batch k is a function of (dataset, config, windows, k) alone: any number of workers gives the same bytes, and a run
  * resumes by seeking to a number. */
 #ifndef MYNAH_FEED_H
@@ -21,13 +21,15 @@ extern "C" {
   K(INT, frame_stride, "frames.stride", 1, 1, 1000, "frames", "a window starts at every n-th frame of an episode") \
   K(INT, feed_workers, "feed.workers", 0, 0, 64, "threads", "threads preparing batches; 0: as many as train") \
   K(INT, feed_ahead, "feed.ahead", 4, 1, 64, "batches", "batches prepared ahead")                  \
-  K(INT, cache_mb, "cache.mb", 2048, 0, 1048576, "MiB", "memory for decoded pictures; beyond it a mapped file") \
+  K(INT, cache_mb, "cache.mb", 2048, 0, 1048576, "MiB", "memory for frames and decoded pictures; what does not fit is read and decoded anew each time") \
   K(FLOAT, brightness, "augment.brightness", 0, 0, 1, "", "pictures: brightness changes by up to this share") \
   K(FLOAT, contrast, "augment.contrast", 0, 0, 1, "", "pictures: contrast changes by up to this share") \
   K(FLOAT, saturation, "augment.saturation", 0, 0, 1, "", "pictures: colour changes by up to this share") \
   K(FLOAT, shift, "augment.shift", 0, 0, 0.5, "", "pictures: moved by up to this share of their size, edges repeated") \
   K(FLOAT, zoom, "augment.crop", 0, 0, 0.5, "", "pictures: up to this share cut away at random, then stretched back") \
   K(FLOAT, mirror, "augment.mirror", 0, 0, 1, "", "probability of left-right mirroring, where the task allows it") \
+  K(FLOAT, slots_jitter, "augment.slots.jitter", 0, 0, 0.5, "", "states of slots: boxes moved and stretched at random, a standard deviation in shares of the picture and of themselves") \
+  K(FLOAT, slots_drop, "augment.slots.drop", 0, 0, 1, "", "states of slots: probability that an object is not seen, its slot holding what it held") \
   K(FLOAT, hue, "augment.hue", 0, 0, 0.5, "", "pictures: colours turned by up to this share of the circle") \
   K(FLOAT, scale, "augment.scale", 0, 0, 0.9, "", "pictures with boxes: larger or smaller by up to this share, grey around") \
   K(FLOAT, turn_over, "augment.flip", 0, 0, 1, "", "pictures with boxes: probability of being turned upside down") \
@@ -60,12 +62,12 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_split_create(mynah_dataset *d, const 
                                                         uint64_t seed, mynah_split *out);
 MYNAH_API void mynah_split_deinit(mynah_split *s);
 
-/* The frames of a dataset that some windows need, in memory: vectors as floats, pictures cropped, shrunk and decoded
- * once (in parallel). Const afterwards. */
+/* The frames of a dataset that some windows need. Opening reads none; what a batch needs is read then, pictures are cropped, shrunk and
+ * decoded, and kept as far as cache.mb goes. The file must stay as it is meanwhile.
+ * Threads: any number of feeds may share them. */
 typedef struct mynah_frames mynah_frames;
-MYNAH_API MYNAH_CHECKED mynah_status mynah_frames_load(const char *dataset_path, const mynah_feed_config *config,
-                                                       const mynah_window *windows, int n_windows, int n_threads,
-                                                       const mynah_progress *progress, mynah_frames **out);
+MYNAH_API MYNAH_CHECKED mynah_status mynah_frames_open(const char *dataset_path, const mynah_feed_config *config,
+                                                       const mynah_window *windows, int n_windows, mynah_frames **out);
 MYNAH_API void mynah_frames_destroy(mynah_frames *f);
 
 typedef struct mynah_batch {
@@ -91,7 +93,7 @@ MYNAH_API int64_t mynah_feed_n_samples(const mynah_feed *feed);
 MYNAH_API int64_t mynah_feed_n_batches(const mynah_feed *feed); /* of one pass */
 /* The next mynah_feed_next gives batch k. */
 MYNAH_API void mynah_feed_seek(mynah_feed *feed, int64_t k);
-/* The next batch in order, or NULL data at the end of a pass that does not repeat (batch->size 0). */
+/* The next batch in order (fails as reading the dataset does), or NULL data at the end of a pass that does not repeat (batch->size 0). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_feed_next(mynah_feed *feed, mynah_batch *out);
 MYNAH_API void mynah_feed_release(mynah_feed *feed, const mynah_batch *batch);
 

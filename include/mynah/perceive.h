@@ -234,6 +234,29 @@ MYNAH_API MYNAH_RT void mynah_slots_update(mynah_slots *s, const mynah_tracked *
 /* A required slot has seen nothing for longer than the hold: time for the loop's safe action. */
 MYNAH_API MYNAH_RT bool mynah_slots_is_lost(const mynah_slots *s);
 
+/* ---- sight: pictures to a state ------------------------------------------------------------------------------------------- */
+
+/* Detector, tracker and slots in a row: the same over recorded pictures and at run time. */
+typedef struct mynah_sight_config {
+  mynah_detect_config detect;
+  mynah_tracker_config tracker;
+  mynah_slots_config slots;
+} mynah_sight_config;
+typedef struct mynah_sight mynah_sight;
+/* Borrows the detector. Fails: as eye and slots do. Thread: one. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_sight_create(const mynah_detector *d, const mynah_sight_config *c, mynah_sight **out);
+MYNAH_API void mynah_sight_destroy(mynah_sight *s);
+MYNAH_API void mynah_sight_reset(mynah_sight *s); /* an episode begins */
+/* The slots' feature; its unit is the mark of these eyes. */
+MYNAH_API const mynah_feature *mynah_sight_feature(const mynah_sight *s);
+/* Shape: out (size of the feature). time_ns: of the picture, later than the one before. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_sight_look(mynah_sight *s, const mynah_image *image, int64_t time_ns, float *out);
+MYNAH_API MYNAH_RT bool mynah_sight_is_lost(const mynah_sight *s); /* as mynah_slots_is_lost */
+/* Marks a feature as seen by this detector with these settings: its unit becomes "eyes " and 16 digits of their hash. A policy
+ * keeps the features it was trained on, so that mynah_policy_match refuses other eyes. */
+#define MYNAH_SIGHT_MARK "eyes "
+MYNAH_API MYNAH_CHECKED mynah_status mynah_sight_mark(const mynah_detector *d, const mynah_sight_config *c, mynah_feature *f);
+
 #ifdef __cplusplus
 }
 #endif

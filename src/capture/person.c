@@ -255,7 +255,8 @@ static mynah_status start(mynah_person *p, const char *path, const char *map) {
   }
   publish(p);
   if (isatty(p->fd)) MYNAH_TRY(take_terminal(p, path));
-  if (pthread_create(&p->thread, NULL, p->is_terminal ? listen_to_terminal : listen_to, p) != 0) return mynah_fail(MYNAH_LIMIT, "%s: its thread cannot be made", path);
+  if (pthread_create(&p->thread, NULL, p->is_terminal ? listen_to_terminal : listen_to, p) != 0)
+    return mynah_fail(MYNAH_LIMIT, "%s: its thread cannot be made", path);
   p->has_thread = true;
   return MYNAH_OK;
 }

@@ -20,7 +20,8 @@ static double mix(double x, double y, double w, bool is_angle) {
 static mynah_status take_vector(mynah_dataset *from, int64_t i, const mynah_feature *f, const frame_at *at,
                                 uint8_t *out) {
   size_t bytes = mynah_feature_bytes(f);
-  bool is_mixed = at->weight > 0 && (f->dtype == MYNAH_F32 || f->dtype == MYNAH_F64);
+  bool is_boxes = strncmp(f->name, "boxes.", 6) == 0; /* what is in a picture goes with the picture */
+  bool is_mixed = at->weight > 0 && (f->dtype == MYNAH_F32 || f->dtype == MYNAH_F64) && !is_boxes;
   MYNAH_TRY(mynah_dataset_read_raw(from, i, f->name, is_mixed || at->weight < 0.5 ? at->a : at->b, 1, out));
   if (!is_mixed) return MYNAH_OK;
   uint8_t *other = out + bytes;
@@ -92,6 +93,12 @@ static mynah_status copy_frame(copier *c, const frame_at *at, int64_t time_ns) {
   mynah_value v[MYNAH__MAX_FEATURES];
   bool is_encoded[MYNAH__MAX_FEATURES] = {false};
   for (int k = 0; k < c->to->n_features; k++) {
+    if (c->map[k] < 0) {
+      mynah_frame_place place = {c->i, at->a, time_ns};
+      MYNAH_TRY(c->how->work_out(c->how->context, c->from, &place, (float *)(void *)c->values[k]));
+      v[k] = (mynah_value){c->values[k], mynah_feature_bytes(&c->to->features[k]), 0};
+      continue;
+    }
     const mynah_feature *f = &c->from->features[c->map[k]];
     if (f->is_image) {
       int64_t t = at->weight < 0.5 ? at->a : at->b;
@@ -175,9 +182,14 @@ static mynah_status choose_features(const mynah_dataset *d, const char *names, m
 }
 
 /* Finds the new file's features in another source. */
-static mynah_status match_features(const mynah_dataset *from, const mynah_dataset *to, double rate_hz, int *map) {
+static mynah_status match_features(const mynah_dataset *from, const mynah_dataset *to, const mynah_copy_options *o, int *map) {
+  double rate_hz = o->rate_hz;
   for (int k = 0; k < to->n_features; k++) {
     const mynah_feature *want = &to->features[k];
+    if (o->added && strcmp(want->name, o->added->name) == 0) {
+      map[k] = -1;
+      continue;
+    }
     map[k] = mynah_feature_find(from->features, from->n_features, want->name);
     const mynah_feature *f = map[k] < 0 ? NULL : &from->features[map[k]];
     if (!f || f->dtype != want->dtype || f->is_image != want->is_image || f->n_dims != want->n_dims ||
@@ -207,12 +219,12 @@ static mynah_status copy_tags(mynah_dataset *from, int64_t id, int64_t made, myn
 
 static mynah_status copy_file(mynah_dataset *from, mynah_dataset *to, const mynah_copy_options *o, mynah_json *tags) {
   int map[MYNAH__MAX_FEATURES];
-  MYNAH_TRY(match_features(from, to, o->rate_hz, map));
+  MYNAH_TRY(match_features(from, to, o, map));
   for (int64_t i = 0; i < (int64_t)from->n_episodes; i++) {
     int64_t id;
     if (!is_chosen(o, from->episodes[i].id)) continue;
     if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "%s: interrupted; nothing was written", to->path);
-    mynah__copy how = {.last = -1, .rate_hz = o->rate_hz, .is_reencoded = o->is_reencoded};
+    mynah__copy how = {0, -1, o->rate_hz, o->is_reencoded, o->work_out, o->context};
     MYNAH_TRY(mynah__copy_episode(from, i, to, map, &how, &id));
     MYNAH_TRY(copy_tags(from, from->episodes[i].id, id, tags));
     mynah_progress_tell(o->progress, "copy", (double)i + 1, (double)from->n_episodes, "episodes", from->path);
@@ -229,11 +241,28 @@ static mynah_status copy_classes(mynah_dataset *from, mynah_dataset *to) {
   return status == MYNAH_NOT_FOUND ? MYNAH_OK : status;
 }
 
+/* The feature that is worked out, in the place of one of its name or before the action. */
+static mynah_status add_feature(const mynah_copy_options *o, mynah_feature *features, int *n) {
+  if (!o->added) return MYNAH_OK;
+  if (o->rate_hz > 0 || o->added->dtype != MYNAH_F32 || o->added->is_image)
+    return mynah_fail(MYNAH_INVALID, "copy: '%s': only vectors of floats are added, and not at another rate", o->added->name);
+  int at = mynah_feature_find(features, *n, o->added->name), action = mynah_feature_find(features, *n, "action");
+  if (at < 0) {
+    if (*n == MYNAH__MAX_FEATURES) return mynah_fail(MYNAH_LIMIT, "copy: over %d features", MYNAH__MAX_FEATURES);
+    at = action < 0 ? *n : action;
+    memmove(features + at + 1, features + at, (size_t)(*n - at) * sizeof *features);
+    ++*n;
+  }
+  features[at] = *o->added;
+  return MYNAH_OK;
+}
+
 static mynah_status copy_all(mynah_dataset *const *from, int n, const mynah_copy_options *o, mynah__import_file *file) {
   mynah_feature features[MYNAH__MAX_FEATURES];
   int map[MYNAH__MAX_FEATURES], n_features;
   mynah_str text = {0};
   MYNAH_TRY(choose_features(from[0], o->features, features, map, &n_features));
+  MYNAH_TRY(add_feature(o, features, &n_features));
   mynah_dataset_config c = {.features = features,
                             .n_features = n_features,
                             .rate_hz = o->rate_hz > 0 ? o->rate_hz : from[0]->rate_hz,

@@ -356,6 +356,7 @@ static mynah_status take_episode(import *m, hid_t group, int64_t number, const c
 }
 
 static mynah_status open_file(import *m, const char *path) {
+  if (!mynah_file_exists(path)) return mynah_fail(MYNAH_NOT_FOUND, "%s: is not there", path);
   m->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
   return m->file < 0 ? mynah_fail(MYNAH_CORRUPT, "%s: is no HDF5 file, or is damaged", path) : MYNAH_OK;
 }

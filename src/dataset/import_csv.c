@@ -235,6 +235,7 @@ static mynah_status work(mynah__ingest *in, void *context) {
   }
   if (m->n_rows < 2) return mynah_fail(MYNAH_CORRUPT, "%s: needs a header and rows", in->path);
   MYNAH_TRY(read_header(m));
+  in->file.may_resume = true;
   MYNAH_TRY(mynah__ingest_create_arrays(in, m->config, 0, "import csv"));
   return read_episodes(m);
 }

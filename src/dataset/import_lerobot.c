@@ -523,6 +523,7 @@ static mynah_status work(mynah__ingest *in, void *context) {
   const char *robot = mynah_json_to_string(mynah_json_get(m->info, "robot_type"), "");
   in->robot = strlen(robot) < 100 ? robot : "";
   mynah__array_config c = {.codec = m->config->codec, .jpeg_quality = m->config->jpeg_quality};
+  in->file.may_resume = true;
   MYNAH_TRY(mynah__ingest_create_arrays(in, &c, m->fps, "import lerobot"));
   for (size_t i = 0; i < m->n_runs; i++) {
     MYNAH_TRY(copy_run(m, &m->runs[i]));

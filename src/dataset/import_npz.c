@@ -111,6 +111,7 @@ static mynah_status work(mynah__ingest *in, void *context) {
   MYNAH_TRY(find_episodes(m));
   MYNAH_TRY(find_fields(m));
   const mynah__npy *rate = mynah__npz_find(&m->z, "rate_hz");
+  in->file.may_resume = true;
   MYNAH_TRY(mynah__ingest_create_arrays(
       in, m->config, rate && rate->n_dims == 0 ? mynah__item_number(&rate->item, rate->data) : 0, "import npz"));
   mynah_episode info = mynah__episode_of(m->config, "");

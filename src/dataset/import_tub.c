@@ -226,6 +226,7 @@ static mynah_status work(mynah__ingest *in, void *context) {
   in->features[in->n] = mynah_feature_vector("action", 2, "steering,throttle", "");
   mynah_feature_mirror(&in->features[in->n++], (int[]){-1, 2}, NULL);
   MYNAH_TRY(measure_rate(m, &rate_hz));
+  in->file.may_resume = true;
   MYNAH_TRY(mynah__ingest_create_arrays(in, m->config, rate_hz, "import tub"));
   mynah_episode info = mynah__episode_of(m->config, "human");
   if (!info.task[0]) snprintf(info.task, sizeof info.task, "drive");

@@ -242,6 +242,7 @@ static mynah_status work(mynah__ingest *in, void *context) {
   m->in = in;
   in->is_strict = m->config->nonfinite == 0;
   MYNAH_TRY(look(m, in->path));
+  in->file.may_resume = true;
   MYNAH_TRY(mynah__ingest_create(in, &(mynah_dataset_config){.rate_hz = m->config->rate_hz,
                                                              .source = "import zarr",
                                                              .codec = (mynah_codec)m->config->codec,

@@ -73,12 +73,31 @@ mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file)
   if (!out_path[0]) return mynah_fail(MYNAH_INVALID, "the new dataset needs a path");
   if (mynah_file_exists(out_path))
     return mynah_fail(MYNAH_BUSY, "%s: exists already: remove it or choose another name", out_path);
-  if (is_locked(file->part_path)) return mynah_fail(MYNAH_BUSY, "%s: another import is writing it", out_path);
-  MYNAH_TRY(mynah_file_remove(file->part_path));
-  return remove_beside(file->part_path);
+  return is_locked(file->part_path) ? mynah_fail(MYNAH_BUSY, "%s: another import is writing it", out_path) : MYNAH_OK;
+}
+
+/* What a killed import left, if it is whole as far as it goes and of these features. */
+static bool resume(mynah__import_file *file, const mynah_dataset_config *c) {
+  mynah_dataset *d;
+  mynah_verify_report r = {.n_damaged = 1};
+  if (!file->may_resume || !mynah_file_exists(file->part_path) || mynah_dataset_open(file->part_path, MYNAH_OPEN_WRITE, &d) != MYNAH_OK) return false;
+  bool is_same = d->n_features == c->n_features && d->n_episodes > 0 && c->rate_hz - d->rate_hz == 0 && d->codec == c->codec;
+  for (int i = 0; i < c->n_features && is_same; i++) {
+    const mynah_feature *a = &d->features[i], *b = &c->features[i];
+    is_same = strcmp(a->name, b->name) == 0 && a->dtype == b->dtype && a->n_dims == b->n_dims && memcmp(a->dims, b->dims, sizeof a->dims) == 0;
+  }
+  if (is_same && mynah_dataset_verify(d, NULL, &r) == MYNAH_OK && r.n_damaged == 0 && mynah__make_bulk(d) == MYNAH_OK) {
+    file->dataset = d;
+    return file->is_resumed = true;
+  }
+  mynah_dataset_close(d);
+  return false;
 }
 
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config) {
+  if (resume(file, config)) return MYNAH_OK;
+  MYNAH_TRY(mynah_file_remove(file->part_path));
+  MYNAH_TRY(remove_beside(file->part_path));
   return mynah__create(file->part_path, config, true, &file->dataset);
 }
 
@@ -115,7 +134,7 @@ mynah_status mynah__import_end(mynah__import_file *file, mynah_status status) {
   mynah_dataset_close(file->dataset);
   file->dataset = NULL;
   if (status == MYNAH_OK) status = put_in_place(file);
-  if (status == MYNAH_OK || !is_ours) return status;
+  if (status == MYNAH_OK || !is_ours || (status == MYNAH_INTERRUPTED && file->may_resume)) return status;
   unlink(file->part_path); /* the error text stays that of what went wrong */
   char name[MYNAH_PATH_MAX + 8];
   static const char *const tails[] = {"-wal", "-shm", "-journal"};

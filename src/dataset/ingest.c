@@ -8,6 +8,72 @@
 
 #define MAX_SKIPPED 1000 /* listed; further ones are counted */
 
+#define PROGRESS_NOTE "import progress"
+
+/* ---- going on with a killed import -----------------------------------------------------------------------------------
+ * With each episode's seal the file notes how many calls of ingest_episode it stands for, and which of them were left out. */
+
+static mynah_status note_progress(mynah__ingest *in) {
+  mynah_str text = {0};
+  mynah_json *j = mynah_json_object();
+  mynah_json_set(j, "source", mynah_json_string(in->path));
+  mynah_json_set(j, "calls", mynah_json_integer(in->n_calls));
+  mynah_json_set(j, "bad", mynah_json_copy(in->bad));
+  mynah_status status = mynah_json_dump(j, 0, &text);
+  mynah_json_destroy(j);
+  if (status == MYNAH_OK) status = mynah__put_note(in->file.dataset, PROGRESS_NOTE, mynah_str_text(&text));
+  mynah_str_deinit(&text);
+  return status;
+}
+
+static mynah_status load_progress(mynah__ingest *in) {
+  mynah_str text = {0};
+  mynah_json *j = NULL;
+  mynah_status status = mynah_dataset_get_note(in->file.dataset, PROGRESS_NOTE, &text);
+  if (status == MYNAH_OK) status = mynah_json_parse(mynah_str_text(&text), text.length, &j);
+  mynah_str_deinit(&text);
+  MYNAH_TRY(status);
+  const mynah_json *bad = mynah_json_get(j, "bad");
+  if (strcmp(mynah_json_to_string(mynah_json_get(j, "source"), ""), in->path) != 0)
+    status = mynah_fail(MYNAH_MISMATCH, "%s: was begun from another source: remove it", in->file.part_path);
+  in->n_done = mynah_json_to_integer(mynah_json_get(j, "calls"), 0);
+  for (size_t i = 0; i < mynah_json_size(bad); i++) {
+    const mynah_json *one = mynah_json_at(bad, i);
+    mynah_json_append(in->bad, mynah_json_copy(one));
+    mynah__ingest_skip(in, "episode", mynah_json_to_integer(mynah_json_get(one, "episode"), -1), mynah_json_to_string(mynah_json_get(one, "why"), ""));
+  }
+  mynah_json_destroy(j);
+  in->report.n_episodes = mynah_dataset_n_episodes(in->file.dataset);
+  in->report.n_frames = mynah_dataset_n_frames(in->file.dataset);
+  mynah_log(MYNAH_LOG_INFO, "%s: goes on after %lld episodes", in->file.part_path, (long long)in->report.n_episodes);
+  return status;
+}
+
+static bool was_bad(const mynah__ingest *in, int64_t call) {
+  for (size_t i = 0; i < mynah_json_size(in->bad); i++)
+    if (mynah_json_to_integer(mynah_json_get(mynah_json_at(in->bad, i), "call"), -1) == call) return true;
+  return false;
+}
+
+/* An episode that the killed import made: it must be the one that would be made now. */
+static mynah_status pass(mynah__ingest *in, int64_t call, const mynah_episode *info, int64_t n_frames) {
+  if (was_bad(in, call)) return MYNAH_OK;
+  const mynah_episode *e = in->n_passed < mynah_dataset_n_episodes(in->file.dataset) ? mynah_dataset_episode(in->file.dataset, in->n_passed) : NULL;
+  in->n_passed++;
+  if (e && e->n_frames == n_frames && strcmp(e->task, info->task) == 0 && e->success == info->success) return MYNAH_OK;
+  return mynah_fail(MYNAH_MISMATCH, "%s: was begun with other settings or from other data: remove it", in->file.part_path);
+}
+
+static mynah_status leave_out(mynah__ingest *in, int64_t number, const char *why) {
+  mynah_json *j = mynah_json_object();
+  mynah_json_set(j, "call", mynah_json_integer(in->n_calls - 1));
+  mynah_json_set(j, "episode", mynah_json_integer(number));
+  mynah_json_set(j, "why", mynah_json_string(why));
+  mynah_json_append(in->bad, j);
+  mynah__ingest_skip(in, "episode", number, why);
+  return MYNAH_OK;
+}
+
 /* ---- one import ----------------------------------------------------------------------------------------------------
  */
 
@@ -18,7 +84,8 @@ mynah_status mynah__ingest_run(const char *path, const char *out_path, const myn
   in->path = path;
   in->progress = progress;
   in->report.skipped = mynah_json_array();
-  mynah_status status = in->report.skipped ? mynah__import_begin(out_path, &in->file) : MYNAH_NO_MEMORY;
+  in->bad = mynah_json_array();
+  mynah_status status = in->report.skipped && in->bad ? mynah__import_begin(out_path, &in->file) : MYNAH_NO_MEMORY;
   if (status == MYNAH_OK && !mynah_file_exists(path)) status = mynah_fail(MYNAH_NOT_FOUND, "%s: is not there", path);
   if (status == MYNAH_OK) status = work(in, context);
   if (status == MYNAH_OK && in->report.n_frames == 0) {
@@ -26,7 +93,9 @@ mynah_status mynah__ingest_run(const char *path, const char *out_path, const myn
     status = mynah_fail(MYNAH_CORRUPT, "%s: no episode could be read%s%s", path, why ? "; first: " : "",
                         mynah_json_to_string(why, ""));
   }
+  if (status == MYNAH_OK && in->file.may_resume) status = mynah__sql_run(in->file.dataset, "DELETE FROM meta WHERE key='" PROGRESS_NOTE "'");
   status = mynah__import_end(&in->file, status);
+  mynah_json_destroy(in->bad);
   for (int i = 0; i < in->n; i++) mynah_free(in->values[i]);
   if (status == MYNAH_OK) *report = in->report;
   else mynah_json_destroy(in->report.skipped);
@@ -42,7 +111,7 @@ mynah_status mynah__ingest_create(mynah__ingest *in, const mynah_dataset_config 
   MYNAH_TRY(mynah__import_create(&in->file, &c)); /* which checks sizes */
   for (int i = 0; i < in->n; i++)
     if (!(in->values[i] = mynah_calloc(1, mynah_feature_bytes(&in->features[i])))) return MYNAH_NO_MEMORY;
-  return MYNAH_OK;
+  return in->file.is_resumed ? load_progress(in) : MYNAH_OK;
 }
 
 void mynah__ingest_skip(mynah__ingest *in, const char *key, int64_t number, const char *why) {
@@ -66,22 +135,25 @@ static mynah_status add_frames(mynah__ingest *in, int64_t n, mynah__fetch fetch,
     for (int i = 0; i < in->n; i++) values[i] = (mynah_value){in->values[i], mynah_feature_bytes(&in->features[i]), 0};
     MYNAH_TRY(fetch(context, t, values, is_encoded, &time_ns));
     MYNAH_TRY(mynah_episode_add(in->file.dataset, time_ns, values, is_encoded));
-    if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "import: interrupted; nothing was written");
+    if (mynah_is_interrupted()) return mynah_fail(MYNAH_INTERRUPTED, "import: interrupted; %s",
+                                                 in->file.may_resume ? "the same command goes on from here" : "nothing was written");
   }
   return MYNAH_OK;
 }
 
 mynah_status mynah__ingest_episode(mynah__ingest *in, const mynah_episode *info, int64_t number, int64_t n_frames,
                                    mynah__fetch fetch, void *context) {
-  if (n_frames <= 0) return mynah__ingest_skip(in, "episode", number, "has no frames"), MYNAH_OK;
+  int64_t call = in->n_calls++;
+  if (call < in->n_done) return pass(in, call, info, n_frames);
+  if (n_frames <= 0) return leave_out(in, number, "has no frames");
   MYNAH_TRY(mynah_episode_begin(in->file.dataset, info));
   mynah_status status = add_frames(in, n_frames, fetch, context);
   if (status != MYNAH_OK) {
     mynah_episode_discard(in->file.dataset);
     if (in->is_strict || !mynah__ingest_is_bad(status)) return status;
-    mynah__ingest_skip(in, "episode", number, mynah_error());
-    return MYNAH_OK;
+    return leave_out(in, number, mynah_error());
   }
+  if (in->file.may_resume) MYNAH_TRY(note_progress(in)); /* one commit with the seal */
   MYNAH_TRY(mynah_episode_seal(in->file.dataset, NULL));
   in->report.n_episodes++;
   in->report.n_frames += n_frames;

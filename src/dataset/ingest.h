@@ -35,6 +35,8 @@ typedef struct mynah__ingest {
   int n;
   double rate_hz;
   bool is_strict;                       /* a bad episode ends the import */
+  int64_t n_calls, n_done, n_passed;    /* of ingest_episode: in all, of those a killed import made; episodes of it gone by */
+  mynah_json *bad;                      /* what ingest_episode left out, as in the report, with "call" */
   uint8_t *values[MYNAH__MAX_FEATURES]; /* a frame of each feature, from create on */
 } mynah__ingest;
 
@@ -42,6 +44,8 @@ typedef struct mynah__ingest {
 typedef mynah_status (*mynah__ingest_work)(mynah__ingest *in, void *context);
 mynah_status mynah__ingest_run(const char *path, const char *out_path, const mynah_progress *progress,
                                mynah__ingest_work work, void *context, mynah_import_report *report);
+/* An importer whose episodes all go through mynah__ingest_episode, in an order that its input alone decides, may set
+ * in->file.may_resume before create: then what a killed import sealed is not made again. */
 /* Makes the file once in->features are known. config: rate_hz, robot, source, codec, jpeg_quality. */
 mynah_status mynah__ingest_create(mynah__ingest *in, const mynah_dataset_config *config);
 /* Reports what is left out: {"episode"|"line": number, "why": …}. */

@@ -118,10 +118,14 @@ static bool is_crc(sqlite3_stmt *q, int column, uint32_t crc) {
 }
 
 mynah_status mynah_dataset_set_note(mynah_dataset *d, const char *key, const char *text) {
-  sqlite3_stmt *q;
   if (!d->is_writable) return mynah_fail(MYNAH_INVALID, "%s: is open for reading only", d->path);
   /* Within an episode's transaction the note would vanish with a discarded episode. */
   if (d->writing.is_open) return mynah_fail(MYNAH_BUSY, "%s: a note cannot be set while an episode is open", d->path);
+  return mynah__put_note(d, key, text);
+}
+
+mynah_status mynah__put_note(mynah_dataset *d, const char *key, const char *text) {
+  sqlite3_stmt *q;
   MYNAH_TRY(mynah__sql_prepare(d, "INSERT OR REPLACE INTO meta(key, value, crc) VALUES(?1,?2,?3)", &q));
   sqlite3_bind_text(q, 1, key, -1, SQLITE_STATIC);
   sqlite3_bind_text(q, 2, text, -1, SQLITE_STATIC);

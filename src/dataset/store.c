@@ -71,6 +71,11 @@ static mynah_status prepare_writer(mynah_dataset *d, bool is_full_sync) {
   return mynah__sql_run(d, d->is_bulk ? "PRAGMA wal_autocheckpoint=1024" : "PRAGMA wal_autocheckpoint=0");
 }
 
+mynah_status mynah__make_bulk(mynah_dataset *d) {
+  d->is_bulk = true;
+  return prepare_writer(d, false);
+}
+
 /* A reader needs a small index of the log beside the file. On a medium or in a folder that cannot be written, and with
  * no log there, the file is read as one that nobody changes. */
 static mynah_status open_reader(mynah_dataset *d) {
@@ -172,7 +177,7 @@ static mynah_status create(mynah_dataset *d, const mynah_dataset_config *c) {
   MYNAH_TRY(mynah__sql_run(d, "PRAGMA page_size=16384"));
   MYNAH_TRY(prepare_writer(d, c->is_full_sync));
   MYNAH_TRY(mynah__schema_create(d, c));
-  return d->is_bulk ? MYNAH_OK : mynah__sql_make_safe(d);
+  return mynah__sql_make_safe(d); /* the file itself says what it is, whatever becomes of the log */
 }
 
 /* A file that could not be made whole is not left there. */

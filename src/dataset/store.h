@@ -76,7 +76,7 @@ struct mynah_dataset {
   mynah_json *tags; /* the note, when it was asked for */
   int64_t ballast_bytes; /* of the ballast file beside it; 0: none */
   bool is_short;         /* of space: the ballast was given up */
-  int64_t commit_ns;     /* the last add's commit took; 0: it made none */
+  int64_t commit_ns, move_ns; /* the last add's commit took, and moving the log into the file; 0: it did not */
 };
 
 /* ---- guard.c -------------------------------------------------------------------------------------------------------
@@ -90,6 +90,8 @@ void mynah__guard_end(mynah_dataset *d);
  */
 
 mynah_status mynah__create(const char *path, const mynah_dataset_config *config, bool is_bulk, mynah_dataset **out);
+/* An open writer becomes one that is made safe once, at its end. */
+mynah_status mynah__make_bulk(mynah_dataset *d);
 
 /* ---- sql.c: SQLite with our errors ------------------------------------------------------------------------------- */
 
@@ -114,6 +116,8 @@ mynah_status mynah__schema_create(mynah_dataset *d, const mynah_dataset_config *
 /* Header, version, tables word by word, and the structure of the small tables. */
 mynah_status mynah__schema_check(mynah_dataset *d);
 mynah_status mynah__load_meta(mynah_dataset *d);
+/* A note, in the transaction that may be open. */
+mynah_status mynah__put_note(mynah_dataset *d, const char *key, const char *text);
 mynah_status mynah__load_features(mynah_dataset *d);
 mynah_status mynah__save_features(mynah_dataset *d);
 mynah_status mynah__load_episodes(mynah_dataset *d);
@@ -155,19 +159,23 @@ typedef struct mynah__copy {
   int64_t first, last;
   double rate_hz;
   bool is_reencoded;
+  mynah_status (*work_out)(void *context, mynah_dataset *from, const mynah_frame_place *at, float *out);
+  void *context;
 } mynah__copy;
-/* Feature k of `to` is feature map[k] of `from`, which may be the same file. */
+/* Feature k of `to` is feature map[k] of `from`, which may be the same file; -1: it is worked out. */
 mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *to, const int *map,
                                  const mynah__copy *how, int64_t *id);
 
 /* ---- importers.c ---------------------------------------------------------------------------------------------------
  */
 
-/* An import writes to OUT.part, which begin clears of a killed one's leavings; end closes it, renames it when status is
- * MYNAH_OK and removes it otherwise, passing the status on. */
+/* An import writes to OUT.part, which begin clears of a killed one's leavings (with may_resume, create does, unless it can go on from
+ * them); end closes it, renames it when status is MYNAH_OK and removes it otherwise, passing the status on; what may be resumed is kept
+ * after an interrupt. */
 typedef struct mynah__import_file {
   char out_path[MYNAH_PATH_MAX], part_path[MYNAH_PATH_MAX];
   mynah_dataset *dataset; /* made by create */
+  bool may_resume, is_resumed;
 } mynah__import_file;
 mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file);
 mynah_status mynah__import_create(mynah__import_file *file, const mynah_dataset_config *config);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Writing episodes: vectors gathered into blocks, pictures one by one, a commit twice a second, the seal at the end. */
+/* Writing episodes: vectors gathered into blocks, pictures one by one, a commit ten times a second, the seal at the end. */
 #include "store.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* An episode does not live in memory: what is older than this is in the log. */
-#define COMMIT_NS 500000000
+#define COMMIT_NS 100000000
 /* So much in the log is moved into the file while an episode goes on, so that sealing a long one does not take long and the log does
  * not become as large as the file. */
 #define LOG_BYTES ((int64_t)64 << 20)
@@ -184,7 +185,21 @@ static mynah_status flush_blocks(mynah_dataset *d) {
   return MYNAH_OK;
 }
 
-/* What was written since the last one is in the log; readers may look on, so as much as can be is moved. */
+/* Moves the log into the file as far as readers allow. The first commit afterwards begins the log anew and syncs its head, which takes
+ * long: it is made here, with nothing in it that matters. */
+static mynah_status move_log(mynah_dataset *d) {
+  int64_t start = mynah_now_ns();
+  char text[64];
+  d->writing.log_bytes = 0;
+  int code = sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & 0xff;
+  if (code != SQLITE_OK && code != SQLITE_BUSY && code != SQLITE_FULL && code != SQLITE_IOERR)
+    return mynah__sql_fail(d, "the log cannot be moved into the file");
+  snprintf(text, sizeof text, "PRAGMA user_version=%d", 1000 * MYNAH__MAJOR + MYNAH__MINOR);
+  MYNAH_TRY(mynah__sql_run(d, text));
+  d->move_ns = mynah_now_ns() - start;
+  return MYNAH_OK;
+}
+
 static mynah_status commit(mynah_dataset *d) {
   mynah__open_episode *w = &d->writing;
   int64_t start = mynah_now_ns();
@@ -192,11 +207,7 @@ static mynah_status commit(mynah_dataset *d) {
   mynah__guard_look(d);
   MYNAH_TRY(mynah__sql_run(d, "COMMIT"));
   d->commit_ns = mynah_now_ns() - start;
-  if (w->log_bytes > LOG_BYTES && !d->is_bulk) {
-    w->log_bytes = 0;
-    int code = sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & 0xff;
-    if (code != SQLITE_OK && code != SQLITE_BUSY && code != SQLITE_FULL && code != SQLITE_IOERR) return mynah__sql_fail(d, "the log cannot be moved into the file");
-  }
+  if (w->log_bytes > LOG_BYTES && !d->is_bulk) MYNAH_TRY(move_log(d));
   return mynah__sql_run(d, "BEGIN IMMEDIATE");
 }
 
@@ -215,7 +226,7 @@ static mynah_status write_frame(mynah_dataset *d, int64_t time_ns, const mynah_v
 }
 
 mynah_status mynah_episode_add(mynah_dataset *d, int64_t time_ns, const mynah_value *values, const bool *is_encoded) {
-  d->commit_ns = 0;
+  d->commit_ns = d->move_ns = 0;
   MYNAH_TRY(check_frame(d, time_ns, values, is_encoded));
   MYNAH_TRY(encode_pictures(d, values, is_encoded));
   mynah_status status = write_frame(d, time_ns, values, is_encoded);
@@ -225,7 +236,10 @@ mynah_status mynah_episode_add(mynah_dataset *d, int64_t time_ns, const mynah_va
 
 void mynah_episode_mark(mynah_dataset *d, int success) { d->writing.info.success = success < 0 ? -1 : success > 0; }
 
-int64_t mynah_dataset_commit_ns(const mynah_dataset *d) { return d->commit_ns; }
+int64_t mynah_dataset_commit_ns(const mynah_dataset *d, int64_t *move_ns) {
+  *move_ns = d->move_ns;
+  return d->commit_ns;
+}
 
 /* ---- the end of an episode
  * ------------------------------------------------------------------------------------------- */

@@ -38,7 +38,41 @@ void mynah__augmentation_draw(const mynah_frames *f, const mynah_feed_config *c,
   a->mosaic_x = 0.3 + 0.4 * u[4];
   a->mosaic_y = 0.3 + 0.4 * u[5];
   for (int i = 0; i < 3; i++) a->partners[i] = mynah_rng_u64(rng);
+  a->slots = mynah_rng_u64(rng);
 }
+
+/* ---- slots ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_element(const char *name, size_t length, const char *what) {
+  size_t n = strlen(what);
+  return length > n && name[length - n - 1] == '.' && strncmp(name + length - n, what, n) == 0;
+}
+
+void mynah__augment_slots(const mynah__augmentation *a, const mynah_feed_config *c, const mynah_feature *feature, float *x) {
+  const char *name = feature->names;
+  mynah_rng rng = mynah_rng_make(a->slots, 0);
+  bool is_seen = false, is_lost = false;
+  if (strncmp(name, "obj.", 4) != 0 || (c->slots_jitter <= 0 && c->slots_drop <= 0)) return;
+  for (int64_t i = 0, slot = 0; i < mynah_feature_size(feature) && *name; i++) {
+    size_t length = strcspn(name, ",");
+    if (is_element(name, length, "valid")) {
+      rng = mynah_rng_make(a->slots, (uint64_t)slot++);
+      is_seen = x[i] > 0;
+      is_lost = mynah_rng_uniform(&rng) < c->slots_drop && is_seen;
+      if (is_lost) x[i] = 0;
+    } else if (is_lost && is_element(name, length, "conf")) {
+      x[i] = 0;
+    }
+    bool is_place = is_element(name, length, "cx") || is_element(name, length, "cy"), is_size = is_element(name, length, "w") || is_element(name, length, "h");
+    if (is_seen && (is_place || is_size)) {
+      float off = (float)(c->slots_jitter * mynah_rng_normal(&rng));
+      x[i] = is_place ? x[i] + off : fmaxf(0, x[i] * (1 + off));
+    }
+    name += length + (name[length] == ',');
+  }
+}
+
+/* ---- pictures ------------------------------------------------------------------------------------------------------- */
 
 /* out[x] = in[x - shift], the edge pixel repeated; mirrored when asked. */
 static void move_row(const uint8_t *in, int width, int shift, bool is_mirrored, uint8_t *out) {

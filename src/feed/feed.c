@@ -3,6 +3,7 @@
 #include "feed_internal.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ORDER_STREAM 31
@@ -17,6 +18,8 @@ typedef struct sample {
 typedef struct slot {
   mynah_batch batch;
   bool is_ready;
+  mynah_status status; /* of making it */
+  char error[256];
 } slot;
 
 struct mynah_feed {
@@ -30,6 +33,7 @@ struct mynah_feed {
   int n_slots;
   uint8_t *scratch; /* (workers + 1) pictures */
   size_t scratch_bytes;
+  mynah__reader *readers; /* (workers + 1) */
   pthread_t threads[MAX_WORKERS];
   int n_threads;
   pthread_mutex_t lock;
@@ -48,51 +52,66 @@ static const sample *sample_at(const mynah_feed *f, int64_t number) {
   return &f->samples[mynah_rng_permute((uint64_t)number % n, n, key)];
 }
 
-static void put_vector(const mynah_feed *f, const mynah__column *c, const mynah__augmentation *a, int64_t frame, void *out) {
-  int64_t n = mynah_feature_size(&c->feature);
-  const float *in = c->vectors + frame * n;
+/* What makes a batch: one a worker, and one for who makes them without any. */
+typedef struct maker {
+  mynah__reader *reader;
+  uint8_t *scratch;
+} maker;
+
+static maker maker_of(const mynah_feed *f, int worker) { return (maker){&f->readers[worker], f->scratch + (size_t)worker * f->scratch_bytes}; }
+
+static mynah_status put_vector(const mynah_feed *f, const mynah__column *c, const mynah__augmentation *a, const maker *m,
+                               const mynah__place *at, void *out) {
+  const float *in;
+  MYNAH_TRY(mynah__read_vector_of(f->frames, c, m->reader, at, &in));
   if (c->window.is_class) {
     *(int32_t *)out = (int32_t)in[0];
-    return;
+    return MYNAH_OK;
   }
   float *to = out;
-  memcpy(to, in, (size_t)n * sizeof *to);
+  memcpy(to, in, (size_t)mynah_feature_size(&c->feature) * sizeof *to);
   bool is_action = strcmp(c->feature.name, "action") == 0;
   if (is_action && a->view > 0) to[f->config.side_element] += (float)(a->view == 1 ? f->config.side_correction : -f->config.side_correction);
   if (a->is_mirrored) mynah_feature_apply_mirror(&c->feature, to);
+  if (f->options.is_training) mynah__augment_slots(a, &f->config, &c->feature, to);
+  return MYNAH_OK;
 }
 
-static void put_picture(const mynah_feed *f, const mynah__column *c, const mynah__augmentation *a, int64_t frame,
-                        uint8_t *scratch, uint8_t *out) {
-  int view = c->pictures[a->view] ? a->view : 0;
-  const uint8_t *in = c->pictures[view] + (size_t)frame * c->frame_bytes;
-  if (f->options.is_training) mynah__augment_picture(a, in, c->window.width, c->window.height, scratch, out);
+static mynah_status put_picture(const mynah_feed *f, const mynah__column *c, const mynah__augmentation *a, const maker *m,
+                                const mynah__place *at, uint8_t *out) {
+  const uint8_t *in;
+  MYNAH_TRY(mynah__read_picture_of(f->frames, c, m->reader, at, &in));
+  if (f->options.is_training) mynah__augment_picture(a, in, c->window.width, c->window.height, m->scratch, out);
   else memcpy(out, in, c->frame_bytes);
+  return MYNAH_OK;
 }
 
 /* The frame that sample `number` begins with. */
-static int64_t frame_of(const mynah_feed *f, const sample *s) { return f->frames->first[f->ranges[s->range].episode] + s->t; }
+static mynah__place place_of(const mynah_feed *f, const sample *s) { return (mynah__place){.episode = f->ranges[s->range].episode, .t = s->t}; }
 
 /* A picture and its boxes. */
-static void put_scene(const mynah_feed *f, int picture, const mynah__augmentation *a, int64_t frame, uint8_t *scratch, uint8_t *out,
-                      float *boxes) {
+static mynah_status put_scene(const mynah_feed *f, int picture, const mynah__augmentation *a, const maker *m, const sample *own, uint8_t *out,
+                              float *boxes) {
   const mynah__column *c = &f->frames->columns[picture], *b = &f->frames->columns[c->boxes];
   int64_t n = mynah_feature_size(&b->feature);
-  if (!f->options.is_training) {
-    memcpy(out, c->pictures[0] + (size_t)frame * c->frame_bytes, c->frame_bytes);
-    memcpy(boxes, b->vectors + frame * n, (size_t)n * sizeof *boxes);
-    return;
+  int n_sources = f->options.is_training ? 4 : 1;
+  mynah__scene s = {.width = c->window.width, .height = c->window.height, .picture = out, .scratch = m->scratch, .boxes = boxes, .n_boxes = n / 5};
+  for (int i = 0; i < n_sources; i++) {
+    mynah__place at = place_of(f, i ? &f->samples[a->partners[i - 1] % (uint64_t)f->n_samples] : own);
+    at.buffer = i;
+    MYNAH_TRY(mynah__read_picture_of(f->frames, c, m->reader, &at, &s.sources[i].picture));
+    MYNAH_TRY(mynah__read_vector_of(f->frames, b, m->reader, &at, &s.sources[i].boxes));
   }
-  mynah__scene s = {.width = c->window.width, .height = c->window.height, .picture = out, .scratch = scratch, .boxes = boxes, .n_boxes = n / 5};
-  for (int i = 0; i < 4; i++) {
-    int64_t from = i ? frame_of(f, &f->samples[a->partners[i - 1] % (uint64_t)f->n_samples]) : frame;
-    s.sources[i].picture = c->pictures[0] + (size_t)from * c->frame_bytes;
-    s.sources[i].boxes = b->vectors + from * n;
+  if (f->options.is_training) {
+    mynah__scene_compose(a, &s);
+    return MYNAH_OK;
   }
-  mynah__scene_compose(a, &s);
+  memcpy(out, s.sources[0].picture, c->frame_bytes);
+  memcpy(boxes, s.sources[0].boxes, (size_t)n * sizeof *boxes);
+  return MYNAH_OK;
 }
 
-static void put_sample(const mynah_feed *f, int64_t number, int64_t place, uint8_t *scratch, mynah_batch *batch) {
+static mynah_status put_sample(const mynah_feed *f, int64_t number, int64_t place, const maker *m, mynah_batch *batch) {
   const sample *s = sample_at(f, number);
   const mynah_range *r = &f->ranges[s->range];
   mynah__augmentation a = {.contrast = 1, .saturation = 1};
@@ -100,32 +119,35 @@ static void put_sample(const mynah_feed *f, int64_t number, int64_t place, uint8
     mynah_rng rng = mynah_rng_make(f->options.seed, (uint64_t)number << 8 | SAMPLE_STREAM);
     mynah__augmentation_draw(f->frames, &f->config, &rng, &a);
   }
-  int64_t first = f->frames->first[r->episode];
   for (int i = 0; i < f->frames->n_columns; i++) {
     const mynah__column *c = &f->frames->columns[i];
     uint8_t *out = (uint8_t *)batch->data[i] + (size_t)place * (size_t)c->window.count * c->frame_bytes;
     if (c->window.is_boxes) continue; /* they came with their picture */
     if (c->boxes >= 0) {
       float *boxes = (float *)batch->data[c->boxes] + place * mynah_feature_size(&f->frames->columns[c->boxes].feature);
-      put_scene(f, i, &a, first + s->t, scratch, out, boxes);
+      MYNAH_TRY(put_scene(f, i, &a, m, s, out, boxes));
       continue;
     }
     for (int k = 0; k < c->window.count; k++, out += c->frame_bytes) {
       int64_t t = s->t + c->window.first + k, inside = t < r->from ? r->from : t >= r->to ? r->to - 1 : t;
+      mynah__place at = {r->episode, inside, a.view, 0};
       if (c->window.is_padding_mask) *(float *)(void *)out = t == inside;
-      else if (c->feature.is_image) put_picture(f, c, &a, first + inside, scratch, out);
-      else put_vector(f, c, &a, first + inside, out);
+      else MYNAH_TRY(c->feature.is_image ? put_picture(f, c, &a, m, &at, out) : put_vector(f, c, &a, m, &at, out));
     }
   }
+  return MYNAH_OK;
 }
 
-static void make_batch(const mynah_feed *f, int64_t k, uint8_t *scratch, mynah_batch *batch) {
+static void make_batch(const mynah_feed *f, int64_t k, int worker, slot *to) {
   int64_t size = f->options.batch, start = k * size;
+  maker m = maker_of(f, worker);
   if (!f->options.is_training && start + size > f->n_samples) size = f->n_samples > start ? f->n_samples - start : 0;
-  batch->number = k;
-  batch->size = size;
+  to->batch.number = k;
+  to->batch.size = size;
+  to->status = MYNAH_OK;
   int64_t end = f->options.count > 0 && f->options.first + f->options.count < size ? f->options.first + f->options.count : size;
-  for (int64_t i = f->options.first; i < end; i++) put_sample(f, start + i, i, scratch, batch);
+  for (int64_t i = f->options.first; i < end && to->status == MYNAH_OK; i++) to->status = put_sample(f, start + i, i, &m, &to->batch);
+  if (to->status != MYNAH_OK) snprintf(to->error, sizeof to->error, "%s", mynah_error());
 }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */
@@ -155,7 +177,7 @@ static void *work(void *argument) {
     f->n_working++;
     pthread_mutex_unlock(&f->lock);
     slot *to = &f->slots[k % f->n_slots];
-    make_batch(f, k, f->scratch + (size_t)s.worker * f->scratch_bytes, &to->batch);
+    make_batch(f, k, s.worker, to);
     pthread_mutex_lock(&f->lock);
     to->is_ready = true;
     f->n_working--;
@@ -215,7 +237,10 @@ static mynah_status allocate_slots(mynah_feed *f) {
       if (!(f->slots[s].batch.data[i] = mynah_calloc(1, bytes))) return MYNAH_NO_MEMORY;
   }
   f->scratch = mynah_alloc((size_t)(f->options.n_workers + 1) * f->scratch_bytes + 64);
-  return f->scratch ? MYNAH_OK : MYNAH_NO_MEMORY;
+  f->readers = mynah_calloc((size_t)f->options.n_workers + 1, sizeof *f->readers);
+  if (!f->scratch || !f->readers) return MYNAH_NO_MEMORY;
+  for (int i = 0; i <= f->options.n_workers; i++) MYNAH_TRY(mynah__reader_init(f->frames, &f->readers[i]));
+  return MYNAH_OK;
 }
 
 mynah_status mynah_feed_create(const mynah_frames *frames, const mynah_feed_config *config,
@@ -252,6 +277,8 @@ void mynah_feed_destroy(mynah_feed *f) {
     for (int i = 0; i < f->frames->n_columns; i++) mynah_free(f->slots[s].batch.data[i]);
   pthread_cond_destroy(&f->changed);
   pthread_mutex_destroy(&f->lock);
+  for (int i = 0; f->readers && i <= f->options.n_workers; i++) mynah__reader_deinit(&f->readers[i]);
+  mynah_free(f->readers);
   mynah_free(f->slots);
   mynah_free(f->scratch);
   mynah_free(f->samples);
@@ -284,12 +311,13 @@ mynah_status mynah_feed_next(mynah_feed *f, mynah_batch *out) {
     return mynah_fail(MYNAH_BUSY, "feed: %d batches are out and none was released", f->n_slots);
   slot *s = &f->slots[f->next_taken % f->n_slots];
   if (f->n_threads == 0) {
-    make_batch(f, f->next_taken, f->scratch, &s->batch);
+    make_batch(f, f->next_taken, 0, s);
   } else {
     pthread_mutex_lock(&f->lock);
     while (!s->is_ready) pthread_cond_wait(&f->changed, &f->lock);
     pthread_mutex_unlock(&f->lock);
   }
+  if (s->status != MYNAH_OK) return mynah_fail(s->status, "%s", s->error);
   f->next_taken++;
   *out = s->batch;
   return MYNAH_OK;

@@ -1,51 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The frames that some windows need, in memory: vectors as floats, pictures cropped, shrunk and decoded once. */
+/* The frames that some windows need: read when they are first asked for, pictures cropped, shrunk and decoded; kept as far as cache.mb
+ * goes. What lies beyond is read anew each time: frames are asked for in random order, and then no choice of what to keep hits more
+ * often than the first frames that fit. */
 #include "feed_internal.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------- */
-
-/* A file without a name beside the dataset, mapped: what does not fit into memory is written out and read again. */
-static mynah_status map_scratch(const char *dataset_path, size_t bytes, uint8_t **out) {
-  char path[MYNAH_PATH_MAX];
-  if (snprintf(path, sizeof path, "%s.cache-XXXXXX", dataset_path) >= (int)sizeof path)
-    return mynah_fail(MYNAH_INVALID, "%s: the path is too long", dataset_path);
-  int fd = mkstemp(path);
-  if (fd < 0) return mynah_fail_errno(path, "cannot make the cache");
-  unlink(path);
-  mynah_status status = MYNAH_OK;
-  int code = posix_fallocate(fd, 0, (off_t)bytes);
-  if (code != 0) status = mynah_fail(MYNAH_NO_SPACE, "%s: no room for a cache of %zu MB: raise cache.mb or free space", path, bytes >> 20);
-  void *data = MAP_FAILED;
-  if (status == MYNAH_OK) data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (status == MYNAH_OK && data == MAP_FAILED) status = mynah_fail_errno(path, "cannot map the cache");
-  close(fd);
-  if (status == MYNAH_OK) *out = data;
-  return status;
-}
-
-static mynah_status allocate_pictures(mynah__column *c, const char *path, int64_t n_frames, int n_views, size_t *budget) {
-  size_t bytes;
-  if (!mynah_mul_size(c->frame_bytes, (size_t)n_frames, &bytes)) return mynah_fail(MYNAH_LIMIT, "%s: too many pictures", path);
-  c->picture_bytes = bytes;
-  c->is_mapped = bytes > *budget / (size_t)n_views;
-  for (int v = 0; v < n_views; v++) {
-    if (c->is_mapped) {
-      MYNAH_TRY(map_scratch(path, bytes, &c->pictures[v]));
-      continue;
-    }
-    c->pictures[v] = mynah_alloc(bytes);
-    if (!c->pictures[v]) return MYNAH_NO_MEMORY;
-    *budget -= bytes;
-  }
-  return MYNAH_OK;
-}
+enum { EMPTY, TAKEN, READY }; /* of a frame or an episode in memory */
 
 void mynah_frames_destroy(mynah_frames *f) {
   if (!f) return;
@@ -54,15 +17,16 @@ void mynah_frames_destroy(mynah_frames *f) {
     if (c->shared_with >= 0) continue;
     mynah_free(c->vectors);
     for (int v = 0; v < MYNAH__VIEWS; v++) {
-      if (c->pictures[v] && c->is_mapped) munmap(c->pictures[v], c->picture_bytes);
-      else mynah_free(c->pictures[v]);
+      mynah_free(c->pictures[v]);
+      mynah_free(c->states[v]);
     }
   }
+  mynah_free(f->episode_states);
   mynah_free(f->first);
   mynah_free(f);
 }
 
-/* ---- what to load ---------------------------------------------------------------------------------------------------- */
+/* ---- what is needed ---------------------------------------------------------------------------------------------------- */
 
 /* observation.images.front -> observation.images.left: the last part of a camera's name replaced. */
 static void twin_name(const char *camera, const char *side, char out[MYNAH_NAME_MAX]) {
@@ -120,85 +84,40 @@ static mynah_status describe_columns(mynah_frames *f, const mynah_dataset *d, co
   return MYNAH_OK;
 }
 
-/* ---- loading --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------------------------------- */
 
-typedef struct loading {
-  mynah_frames *frames;
-  const mynah_feed_config *config;
-  const mynah_progress *progress;
-  const char *path;
-  mynah_dataset **datasets; /* one a worker */
-  mynah_status *statuses;   /* one an episode */
-  char (*errors)[256];      /* one a worker */
-  int64_t n_done;
-} loading;
-
-static mynah_status load_picture(mynah_dataset *d, mynah__column *c, int view, const char *name, int64_t episode, int64_t t,
-                                 int64_t frame) {
-  const mynah_window *w = &c->window;
-  int part[4];
-  int width = (int)c->feature.dims[1], height = (int)c->feature.dims[0];
-  mynah_window_part(w, width, height, part);
-  mynah_image picture;
-  /* No scaled decoding: acting sees whole pictures, and training must see what acting sees. */
-  MYNAH_TRY(mynah_dataset_read_image(d, episode, name, t, 0, 0, &picture));
-  mynah_image small = {c->pictures[view] + (size_t)frame * c->frame_bytes, w->width, w->height};
-  mynah_image_resample(&picture, part[0], part[1], part[2], part[3], &small);
-  mynah_image_deinit(&picture);
-  return MYNAH_OK;
-}
-
-static mynah_status load_column(loading *l, mynah_dataset *d, mynah__column *c, int64_t episode) {
-  const mynah_frames *f = l->frames;
-  int64_t first = f->first[episode], n = f->first[episode + 1] - first;
-  static const char *const sides[MYNAH__VIEWS] = {"", "left", "right"};
-  if (c->shared_with >= 0 || c->window.is_padding_mask) return MYNAH_OK;
-  if (!c->feature.is_image)
-    return mynah_dataset_read(d, episode, c->feature.name, 0, n, c->vectors + first * mynah_feature_size(&c->feature));
-  for (int v = 0; v < MYNAH__VIEWS; v++) {
-    char name[MYNAH_NAME_MAX];
-    if (!c->pictures[v]) continue;
-    if (v == 0) memcpy(name, c->feature.name, sizeof name);
-    else twin_name(c->feature.name, sides[v], name);
-    for (int64_t t = 0; t < n; t++) MYNAH_TRY(load_picture(d, c, v, name, episode, t, first + t));
+/* Vectors first, if all of them fit; the rest of the budget is for the pictures of the first frames. */
+static mynah_status allocate(mynah_frames *f, size_t budget, const mynah_feed_config *config) {
+  size_t vector_bytes = 0, picture_bytes = 0, n = (size_t)f->n_frames;
+  for (int i = 0; i < f->n_columns; i++) {
+    mynah__column *c = &f->columns[i];
+    if (c->shared_with >= 0 || c->window.is_padding_mask) continue;
+    c->n_views = f->has_sides && strcmp(c->feature.name, config->side_camera) == 0 ? MYNAH__VIEWS : 1;
+    if (c->feature.is_image) picture_bytes += (size_t)c->n_views * (c->frame_bytes + 1);
+    else vector_bytes += (size_t)mynah_feature_size(&c->feature) * sizeof(float);
   }
-  return MYNAH_OK;
-}
-
-static void load_episode(void *context, int task, int worker) {
-  loading *l = context;
-  mynah_status status = MYNAH_OK;
-  if (!l->datasets[worker]) status = mynah_dataset_open(l->path, MYNAH_OPEN_READ, &l->datasets[worker]);
-  if (status == MYNAH_OK && mynah_is_interrupted()) status = mynah_fail(MYNAH_INTERRUPTED, "loading: interrupted");
-  for (int i = 0; i < l->frames->n_columns && status == MYNAH_OK; i++)
-    status = load_column(l, l->datasets[worker], &l->frames->columns[i], task);
-  l->statuses[task] = status;
-  if (status != MYNAH_OK && !l->errors[worker][0]) snprintf(l->errors[worker], sizeof l->errors[worker], "%s", mynah_error());
-  int64_t done = __atomic_add_fetch(&l->n_done, 1, __ATOMIC_RELAXED);
-  if (worker == 0) mynah_progress_tell(l->progress, "load", (double)done, (double)l->frames->n_episodes, "episodes", "");
-}
-
-static mynah_status load_all(loading *l, int n_threads) {
-  size_t n = (size_t)n_threads;
-  l->datasets = mynah_calloc(n, sizeof *l->datasets);
-  l->errors = mynah_calloc(n, sizeof *l->errors);
-  l->statuses = mynah_calloc((size_t)l->frames->n_episodes, sizeof *l->statuses);
-  mynah_pool *pool = NULL;
-  mynah_status status = l->datasets && l->errors && l->statuses ? mynah_pool_create(n_threads, &pool) : MYNAH_NO_MEMORY;
-  if (status == MYNAH_OK) mynah_pool_run(pool, (int)l->frames->n_episodes, load_episode, l);
-  for (int64_t i = 0; status == MYNAH_OK && i < l->frames->n_episodes; i++) status = l->statuses[i];
-  for (int w = 0; status != MYNAH_OK && l->errors && w < n_threads; w++)
-    if (l->errors[w][0]) status = mynah_fail(status, "%s", l->errors[w]);
-  for (int w = 0; l->datasets && w < n_threads; w++) mynah_dataset_close(l->datasets[w]);
-  mynah_pool_destroy(pool);
-  mynah_free(l->datasets);
-  mynah_free(l->errors);
-  mynah_free(l->statuses);
-  return status;
+  bool has_vectors = vector_bytes == 0 || n <= budget / vector_bytes;
+  if (has_vectors) budget -= n * vector_bytes;
+  f->n_resident = picture_bytes == 0 || n <= budget / picture_bytes ? f->n_frames : (int64_t)(budget / picture_bytes);
+  for (int i = 0; i < f->n_columns; i++) {
+    mynah__column *c = &f->columns[i];
+    if (c->shared_with >= 0 || c->window.is_padding_mask) continue;
+    for (int v = 0; v < c->n_views && c->feature.is_image && f->n_resident > 0; v++) {
+      c->pictures[v] = mynah_alloc((size_t)f->n_resident * c->frame_bytes);
+      c->states[v] = mynah_calloc((size_t)f->n_resident, sizeof *c->states[v]);
+      if (!c->pictures[v] || !c->states[v]) return MYNAH_NO_MEMORY;
+    }
+    if (c->feature.is_image || !has_vectors) continue;
+    c->vectors = mynah_alloc(n * (size_t)mynah_feature_size(&c->feature) * sizeof(float));
+    if (!c->vectors) return MYNAH_NO_MEMORY;
+  }
+  f->episode_states = mynah_calloc((size_t)f->n_episodes, sizeof *f->episode_states);
+  return f->episode_states ? MYNAH_OK : MYNAH_NO_MEMORY;
 }
 
 static mynah_status prepare(mynah_frames *f, mynah_dataset *d, const mynah_feed_config *config, const mynah_window *windows, int n) {
-  size_t budget = (size_t)config->cache_mb << 20;
+  MYNAH_TRY(mynah_copy_text(f->path, sizeof f->path, mynah_dataset_path(d)));
+  MYNAH_TRY(mynah_dataset_hash(d, f->hash));
   f->n_episodes = mynah_dataset_n_episodes(d);
   if (f->n_episodes < 1 || f->n_episodes > INT32_MAX) return mynah_fail(MYNAH_INVALID, "%s: has no episodes", mynah_dataset_path(d));
   f->first = mynah_calloc((size_t)f->n_episodes + 1, sizeof *f->first);
@@ -207,38 +126,125 @@ static mynah_status prepare(mynah_frames *f, mynah_dataset *d, const mynah_feed_
   f->n_frames = f->first[f->n_episodes];
   MYNAH_TRY(describe_columns(f, d, windows, n));
   MYNAH_TRY(check_sides(f, d, config));
+  MYNAH_TRY(allocate(f, (size_t)config->cache_mb << 20, config));
   for (int i = 0; i < f->n_columns; i++) {
     mynah__column *c = &f->columns[i];
-    if (c->shared_with >= 0 || c->window.is_padding_mask) continue;
-    if (c->feature.is_image) {
-      int n_views = f->has_sides && strcmp(c->feature.name, config->side_camera) == 0 ? MYNAH__VIEWS : 1;
-      MYNAH_TRY(allocate_pictures(c, mynah_dataset_path(d), f->n_frames, n_views, &budget));
-    } else if (!(c->vectors = mynah_calloc((size_t)f->n_frames, (size_t)mynah_feature_size(&c->feature) * sizeof(float)))) {
-      return MYNAH_NO_MEMORY;
-    }
+    if (c->shared_with < 0) continue;
+    const mynah__column *o = &f->columns[c->shared_with];
+    c->vectors = o->vectors;
+    c->n_views = o->n_views;
+    memcpy(c->pictures, o->pictures, sizeof c->pictures);
+    memcpy(c->states, o->states, sizeof c->states);
   }
   return MYNAH_OK;
 }
 
-mynah_status mynah_frames_load(const char *dataset_path, const mynah_feed_config *config, const mynah_window *windows,
-                               int n_windows, int n_threads, const mynah_progress *progress, mynah_frames **out) {
+mynah_status mynah_frames_open(const char *dataset_path, const mynah_feed_config *config, const mynah_window *windows, int n_windows,
+                               mynah_frames **out) {
   mynah_dataset *d;
   MYNAH_TRY(mynah_dataset_open(dataset_path, MYNAH_OPEN_READ, &d));
   mynah_frames *f = mynah_calloc(1, sizeof *f);
   mynah_status status = f ? prepare(f, d, config, windows, n_windows) : MYNAH_NO_MEMORY;
   mynah_dataset_close(d);
-  loading l = {.frames = f, .config = config, .progress = progress, .path = dataset_path};
-  if (status == MYNAH_OK) status = load_all(&l, n_threads > 0 ? n_threads : 1);
-  for (int i = 0; status == MYNAH_OK && i < f->n_columns; i++) {
-    mynah__column *c = &f->columns[i];
-    if (c->shared_with < 0) continue;
-    c->vectors = f->columns[c->shared_with].vectors;
-    memcpy(c->pictures, f->columns[c->shared_with].pictures, sizeof c->pictures);
+  if (status == MYNAH_OK) *out = f;
+  else mynah_frames_destroy(f);
+  return status;
+}
+
+/* ---- reading --------------------------------------------------------------------------------------------------------- */
+
+mynah_status mynah__reader_init(const mynah_frames *f, mynah__reader *r) {
+  size_t picture = 1, vector = 1;
+  for (int i = 0; i < f->n_columns; i++) {
+    const mynah__column *c = &f->columns[i];
+    size_t n = (size_t)mynah_feature_size(&c->feature);
+    if (c->feature.is_image && c->frame_bytes > picture) picture = c->frame_bytes;
+    if (!c->feature.is_image && n > vector) vector = n;
   }
-  if (status != MYNAH_OK) {
-    mynah_frames_destroy(f);
+  r->picture_bytes = picture;
+  r->vector_size = vector;
+  r->picture = mynah_alloc(MYNAH__BUFFERS * picture);
+  r->vector = mynah_alloc(MYNAH__BUFFERS * vector * sizeof(float));
+  return r->picture && r->vector ? MYNAH_OK : MYNAH_NO_MEMORY;
+}
+
+void mynah__reader_deinit(mynah__reader *r) {
+  mynah_dataset_close(r->dataset);
+  mynah_free(r->picture);
+  mynah_free(r->vector);
+  *r = (mynah__reader){0};
+}
+
+/* A handle of the reader's own; what it leads to must be what was opened. */
+static mynah_status need_dataset(const mynah_frames *f, mynah__reader *r) {
+  char hash[65];
+  if (r->dataset) return MYNAH_OK;
+  MYNAH_TRY(mynah_dataset_open(f->path, MYNAH_OPEN_READ, &r->dataset));
+  mynah_status status = mynah_dataset_hash(r->dataset, hash);
+  if (status == MYNAH_OK && strcmp(hash, f->hash) != 0) status = mynah_fail(MYNAH_MISMATCH, "%s: was changed while it was in use", f->path);
+  if (status == MYNAH_OK) return MYNAH_OK;
+  mynah_dataset_close(r->dataset);
+  r->dataset = NULL;
+  return status;
+}
+
+static mynah_status decode(const mynah__column *c, mynah_dataset *d, int view, int64_t episode, int64_t t, uint8_t *out) {
+  static const char *const sides[MYNAH__VIEWS] = {"", "left", "right"};
+  const mynah_window *w = &c->window;
+  int part[4];
+  char name[MYNAH_NAME_MAX];
+  mynah_image picture, small = {out, w->width, w->height};
+  mynah_window_part(w, (int)c->feature.dims[1], (int)c->feature.dims[0], part);
+  if (view == 0) memcpy(name, c->feature.name, sizeof name);
+  else twin_name(c->feature.name, sides[view], name);
+  /* No scaled decoding: acting sees whole pictures, and training must see what acting sees. */
+  MYNAH_TRY(mynah_dataset_read_image(d, episode, name, t, 0, 0, &picture));
+  mynah_image_resample(&picture, part[0], part[1], part[2], part[3], &small);
+  mynah_image_deinit(&picture);
+  return MYNAH_OK;
+}
+
+mynah_status mynah__read_picture_of(const mynah_frames *f, const mynah__column *c, mynah__reader *r, const mynah__place *at, const uint8_t **out) {
+  int64_t frame = f->first[at->episode] + at->t;
+  int view = at->view < c->n_views ? at->view : 0;
+  bool is_resident = frame < f->n_resident;
+  atomic_uchar *state = is_resident ? &c->states[view][frame] : NULL;
+  uint8_t *kept = is_resident ? c->pictures[view] + (size_t)frame * c->frame_bytes : NULL;
+  unsigned char empty = EMPTY;
+  *out = kept;
+  if (state && atomic_load_explicit(state, memory_order_acquire) == READY) return MYNAH_OK;
+  MYNAH_TRY(need_dataset(f, r));
+  /* Who comes while another one decodes it does so for itself: nobody waits. */
+  bool is_ours = state && atomic_compare_exchange_strong(state, &empty, TAKEN);
+  uint8_t *to = is_ours ? kept : r->picture + (size_t)at->buffer * r->picture_bytes;
+  mynah_status status = decode(c, r->dataset, view, at->episode, at->t, to);
+  *out = to;
+  if (is_ours) atomic_store_explicit(state, status == MYNAH_OK ? READY : EMPTY, memory_order_release);
+  return status;
+}
+
+static mynah_status read_episode(const mynah_frames *f, mynah_dataset *d, int64_t episode) {
+  int64_t first = f->first[episode], n = f->first[episode + 1] - first;
+  for (int i = 0; i < f->n_columns; i++) {
+    const mynah__column *c = &f->columns[i];
+    if (c->shared_with >= 0 || !c->vectors) continue;
+    MYNAH_TRY(mynah_dataset_read(d, episode, c->feature.name, 0, n, c->vectors + first * mynah_feature_size(&c->feature)));
+  }
+  return MYNAH_OK;
+}
+
+mynah_status mynah__read_vector_of(const mynah_frames *f, const mynah__column *c, mynah__reader *r, const mynah__place *at, const float **out) {
+  atomic_uchar *state = &f->episode_states[at->episode];
+  unsigned char empty = EMPTY;
+  *out = c->vectors ? c->vectors + (f->first[at->episode] + at->t) * mynah_feature_size(&c->feature) : NULL;
+  if (c->vectors && atomic_load_explicit(state, memory_order_acquire) == READY) return MYNAH_OK;
+  MYNAH_TRY(need_dataset(f, r));
+  if (c->vectors && atomic_compare_exchange_strong(state, &empty, TAKEN)) {
+    mynah_status status = read_episode(f, r->dataset, at->episode);
+    atomic_store_explicit(state, status == MYNAH_OK ? READY : EMPTY, memory_order_release);
     return status;
   }
-  *out = f;
-  return MYNAH_OK;
+  float *to = r->vector + (size_t)at->buffer * r->vector_size;
+  *out = to;
+  return mynah_dataset_read(r->dataset, at->episode, c->feature.name, at->t, 1, to);
 }

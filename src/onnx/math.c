@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- functions of one number ------------------------------------------------------------------------------------------ */
+/* ---- functions of one number
+ * ------------------------------------------------------------------------------------------ */
 
 typedef struct function {
   const char *op, *unary; /* unary: the engine's name; NULL: an affine map */
@@ -24,14 +25,27 @@ static double is_nan(double x) { return isnan(x) ? 1 : 0; }
 static double is_inf(double x) { return isinf(x) ? 1 : 0; }
 
 static const function functions[] = {
-    {"Abs", "abs", fabs},           {"Ceil", "ceil", ceil},           {"Cos", "cos", cos},
-    {"Erf", "erf", erf},            {"Exp", "exp", exp},              {"Floor", "floor", floor},
-    {"HardSwish", "hard_swish", NULL}, {"IsNaN", "is_nan", is_nan},
+    {"Abs", "abs", fabs},
+    {"Ceil", "ceil", ceil},
+    {"Cos", "cos", cos},
+    {"Erf", "erf", erf},
+    {"Exp", "exp", exp},
+    {"Floor", "floor", floor},
+    {"HardSwish", "hard_swish", NULL},
+    {"IsNaN", "is_nan", is_nan},
     {"IsInf", "is_inf", is_inf},
-    {"Log", "log", log},            {"Mish", "mish", NULL},           {"Neg", NULL, negative},
-    {"Not", "is_zero", negation},   {"Reciprocal", "reciprocal", reciprocal}, {"Relu", "relu", relu},
-    {"Round", "round", nearbyint},  {"Sigmoid", "sigmoid", logistic}, {"Sign", "sign", sign},
-    {"Sin", "sin", sin},            {"Softplus", "softplus", NULL},   {"Sqrt", "sqrt", sqrt},
+    {"Log", "log", log},
+    {"Mish", "mish", NULL},
+    {"Neg", NULL, negative},
+    {"Not", "is_zero", negation},
+    {"Reciprocal", "reciprocal", reciprocal},
+    {"Relu", "relu", relu},
+    {"Round", "round", nearbyint},
+    {"Sigmoid", "sigmoid", logistic},
+    {"Sign", "sign", sign},
+    {"Sin", "sin", sin},
+    {"Softplus", "softplus", NULL},
+    {"Sqrt", "sqrt", sqrt},
     {"Tanh", "tanh", tanh},
 };
 
@@ -60,7 +74,8 @@ static mynah_status op_unary(mynah__lowering *l) {
   mynah__value *v;
   const function *f = functions;
   while (strcmp(f->op, l->node->op) != 0) f++;
-  if (f->f == is_inf && !(mynah__whole_attribute(l, "detect_negative", 1) && mynah__whole_attribute(l, "detect_positive", 1)))
+  if (f->f == is_inf &&
+      !(mynah__whole_attribute(l, "detect_negative", 1) && mynah__whole_attribute(l, "detect_positive", 1)))
     return mynah__refuse(l, "one sign alone is not known");
   MYNAH_TRY(mynah__need(l, 0, &v));
   if (f->f && mynah__is_arithmetic(l)) return on_numbers(l, v, f->f, v->is_whole && f->f != sqrt && f->f != exp);
@@ -83,14 +98,19 @@ static mynah_status with_parameter(mynah__lowering *l, const char *unary, double
   snprintf(text, sizeof text, "%s:%.17g", unary, parameter);
   return apply(l, text);
 }
-static mynah_status op_leaky_relu(mynah__lowering *l) { return with_parameter(l, "leaky_relu", mynah__real_attribute(l, "alpha", 0.01)); }
-static mynah_status op_elu(mynah__lowering *l) { return with_parameter(l, "elu", mynah__real_attribute(l, "alpha", 1)); }
+static mynah_status op_leaky_relu(mynah__lowering *l) {
+  return with_parameter(l, "leaky_relu", mynah__real_attribute(l, "alpha", 0.01));
+}
+static mynah_status op_elu(mynah__lowering *l) {
+  return with_parameter(l, "elu", mynah__real_attribute(l, "alpha", 1));
+}
 static mynah_status op_gelu(mynah__lowering *l) {
   return apply(l, strcmp(mynah__text_attribute(l, "approximate", "none"), "tanh") == 0 ? "gelu_tanh" : "gelu");
 }
 static mynah_status op_selu(mynah__lowering *l) {
   if (mynah__attribute(l, "alpha") || mynah__attribute(l, "gamma")) {
-    bool is_usual = fabs(mynah__real_attribute(l, "alpha", 1.67326) - 1.67326) < 1e-4 && fabs(mynah__real_attribute(l, "gamma", 1.0507) - 1.0507) < 1e-4;
+    bool is_usual = fabs(mynah__real_attribute(l, "alpha", 1.67326) - 1.67326) < 1e-4 &&
+                    fabs(mynah__real_attribute(l, "gamma", 1.0507) - 1.0507) < 1e-4;
     if (!is_usual) return mynah__refuse(l, "only the usual alpha and gamma are known");
   }
   return apply(l, "selu");
@@ -107,11 +127,30 @@ static mynah_status op_hard_sigmoid(mynah__lowering *l) {
   return mynah__set_node(l, 0, mynah_clamp(l->g, y, 0, 1), v->shape, order);
 }
 
-/* ---- two operands -------------------------------------------------------------------------------------------------------- */
+/* ---- two operands
+ * -------------------------------------------------------------------------------------------------------- */
 
-enum { ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, MODULO, LEAST, GREATEST, IS_EQUAL, IS_GREATER, IS_LESS, IS_AT_LEAST, IS_AT_MOST, BOTH, EITHER, ONE };
-static const char *const binary_names[] = {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Min", "Max", "Equal", "Greater", "Less", "GreaterOrEqual",
-                                           "LessOrEqual", "And", "Or", "Xor"};
+enum {
+  ADD,
+  SUBTRACT,
+  MULTIPLY,
+  DIVIDE,
+  POWER,
+  MODULO,
+  LEAST,
+  GREATEST,
+  IS_EQUAL,
+  IS_GREATER,
+  IS_LESS,
+  IS_AT_LEAST,
+  IS_AT_MOST,
+  BOTH,
+  EITHER,
+  ONE
+};
+static const char *const binary_names[] = {"Add",         "Sub", "Mul",   "Div",     "Pow",  "Mod",
+                                           "Min",         "Max", "Equal", "Greater", "Less", "GreaterOrEqual",
+                                           "LessOrEqual", "And", "Or",    "Xor"};
 
 static double modulo(double a, double b) {
   if (b > -0.5 && b < 0.5) return NAN;
@@ -155,7 +194,8 @@ static mynah_status combine_numbers(mynah__lowering *l, int kind, mynah__value *
   mynah_shape sa = a->shape, sb = b->shape;
   MYNAH_TRY(mynah__set_known(l, 0, shape, is_whole || kind >= IS_EQUAL, &out));
   for (int64_t i = 0, n = mynah__count(shape); i < n; i++)
-    out[i] = combine(kind, na[mynah__stretched_index(sa, shape, i)], nb[mynah__stretched_index(sb, shape, i)], is_whole);
+    out[i] =
+        combine(kind, na[mynah__stretched_index(sa, shape, i)], nb[mynah__stretched_index(sb, shape, i)], is_whole);
   return MYNAH_OK;
 }
 
@@ -199,7 +239,9 @@ static mynah_status meet(mynah__lowering *l, mynah__value *a, mynah__value *b, p
 }
 
 static mynah_node complement(mynah_graph *g, mynah_node x) { return mynah_affine(g, x, -1, 1); }
-static mynah_node exceeds(mynah_graph *g, mynah_node a, mynah_node b) { return mynah_unary(g, "is_positive", mynah_sub(g, a, b)); }
+static mynah_node exceeds(mynah_graph *g, mynah_node a, mynah_node b) {
+  return mynah_unary(g, "is_positive", mynah_sub(g, a, b));
+}
 /* mask a + (1 - mask) b, mask of zeros and ones */
 static mynah_node select_of(mynah_graph *g, mynah_node mask, mynah_node a, mynah_node b) {
   return mynah_add(g, mynah_mul(g, a, mask), mynah_mul(g, b, complement(g, mask)));
@@ -209,7 +251,8 @@ static mynah_node combine_nodes(mynah_graph *g, int kind, mynah_node a, mynah_no
   switch (kind) {
   case ADD: return mynah_add(g, a, b);
   case SUBTRACT: return mynah_sub(g, a, b);
-  case MULTIPLY: case BOTH: return mynah_mul(g, a, b);
+  case MULTIPLY:
+  case BOTH: return mynah_mul(g, a, b);
   case DIVIDE: return mynah_div(g, a, b);
   case LEAST: return select_of(g, exceeds(g, b, a), a, b);
   case GREATEST: return select_of(g, exceeds(g, a, b), a, b);
@@ -237,12 +280,14 @@ static bool combine_number(mynah_graph *g, int kind, mynah_node x, double c, boo
   return true;
 }
 
-static mynah_status with_number(mynah__lowering *l, int kind, mynah__value *x, mynah__value *number, bool is_second, bool *is_done) {
+static mynah_status with_number(mynah__lowering *l, int kind, mynah__value *x, mynah__value *number, bool is_second,
+                                bool *is_done) {
   double c;
   int order[MYNAH_MAX_DIMS];
   mynah_node y = MYNAH_NO_NODE;
   *is_done = false;
-  if (mynah__is_known(x) || number->shape.n_dims > x->shape.n_dims || !mynah__known_number(l, number, &c)) return MYNAH_OK;
+  if (mynah__is_known(x) || number->shape.n_dims > x->shape.n_dims || !mynah__known_number(l, number, &c))
+    return MYNAH_OK;
   if (!isfinite((float)c) || (kind == DIVIDE && !isfinite((float)(1 / c)))) return MYNAH_OK;
   mynah__order_of(x, order);
   *is_done = combine_number(l->g, kind, mynah__arranged(l, x, order), c, is_second, &y);
@@ -264,7 +309,8 @@ static mynah_status combine_values(mynah__lowering *l, int kind, mynah__value *a
   if (mynah__is_arithmetic(l)) return combine_numbers(l, kind, a, b);
   if (kind == POWER) return power(l, a, b);
   if (kind == MODULO) return mynah__refuse(l, "is known on constants only");
-  if (kind == DIVIDE && a->is_whole && b->is_whole) return mynah__refuse(l, "division of whole numbers is known on constants only");
+  if (kind == DIVIDE && a->is_whole && b->is_whole)
+    return mynah__refuse(l, "division of whole numbers is known on constants only");
   MYNAH_TRY(with_number(l, kind, a, b, true, &is_done));
   if (is_done) return MYNAH_OK;
   MYNAH_TRY(with_number(l, kind, b, a, false, &is_done));
@@ -276,7 +322,9 @@ static mynah_status combine_values(mynah__lowering *l, int kind, mynah__value *a
 /* x sigmoid(x) is one function. */
 static bool is_silu(const mynah__lowering *l) {
   const mynah__value *a = mynah__in(l, 0), *b = mynah__in(l, 1);
-  return a && b && ((b->logistic_of >= 0 && b->logistic_of == mynah__in_index(l, 0)) || (a->logistic_of >= 0 && a->logistic_of == mynah__in_index(l, 1)));
+  return a && b &&
+         ((b->logistic_of >= 0 && b->logistic_of == mynah__in_index(l, 0)) ||
+          (a->logistic_of >= 0 && a->logistic_of == mynah__in_index(l, 1)));
 }
 
 static mynah_status op_binary(mynah__lowering *l) {
@@ -300,7 +348,8 @@ static mynah_status op_binary(mynah__lowering *l) {
   return MYNAH_OK;
 }
 
-/* ---- more than two --------------------------------------------------------------------------------------------------------- */
+/* ---- more than two
+ * --------------------------------------------------------------------------------------------------------- */
 
 static mynah_status op_sum(mynah__lowering *l) {
   mynah__value *v;
@@ -339,7 +388,8 @@ static mynah_status op_clip(mynah__lowering *l) {
     return MYNAH_OK;
   }
   mynah__order_of(v, order);
-  return mynah__set_node(l, 0, mynah_clamp(l->g, mynah__arranged(l, v, order), (float)low, (float)high), v->shape, order);
+  return mynah__set_node(l, 0, mynah_clamp(l->g, mynah__arranged(l, v, order), (float)low, (float)high), v->shape,
+                         order);
 }
 
 /* Infinite constants, as masks have them, become the largest finite numbers, so that 0 times them is 0. */
@@ -429,17 +479,55 @@ static mynah_status op_prelu(mynah__lowering *l) {
 }
 
 const mynah__onnx_op mynah__onnx_math_ops[] = {
-    {"Abs", op_unary},          {"Add", op_binary},        {"And", op_binary},       {"Cast", op_cast},
-    {"Ceil", op_unary},         {"Clip", op_clip},         {"Cos", op_unary},        {"Div", op_binary},
-    {"Dropout", op_identity},   {"Elu", op_elu},           {"Equal", op_binary},     {"Erf", op_unary},
-    {"Exp", op_unary},          {"Floor", op_unary},       {"Gelu", op_gelu},        {"Greater", op_binary},
-    {"GreaterOrEqual", op_binary}, {"HardSigmoid", op_hard_sigmoid}, {"HardSwish", op_unary}, {"Identity", op_identity},
-    {"IsInf", op_unary},        {"IsNaN", op_unary},       {"LeakyRelu", op_leaky_relu}, {"Less", op_binary},   {"LessOrEqual", op_binary},
-    {"Log", op_unary},          {"Max", op_binary},        {"Min", op_binary},       {"Mish", op_unary},
-    {"Mod", op_binary},         {"Mul", op_binary},        {"Neg", op_unary},        {"Not", op_unary},
-    {"Or", op_binary},          {"PRelu", op_prelu},       {"Pow", op_binary},       {"Reciprocal", op_unary},
-    {"Relu", op_unary},         {"Round", op_unary},       {"Selu", op_selu},        {"Sigmoid", op_unary},
-    {"Sign", op_unary},         {"Sin", op_unary},         {"Softplus", op_unary},   {"Sqrt", op_unary},
-    {"Sub", op_binary},         {"Sum", op_sum},           {"Tanh", op_unary},       {"Where", op_where},
-    {"Xor", op_binary},         {NULL, NULL},
+    {"Abs", op_unary},
+    {"Add", op_binary},
+    {"And", op_binary},
+    {"Cast", op_cast},
+    {"Ceil", op_unary},
+    {"Clip", op_clip},
+    {"Cos", op_unary},
+    {"Div", op_binary},
+    {"Dropout", op_identity},
+    {"Elu", op_elu},
+    {"Equal", op_binary},
+    {"Erf", op_unary},
+    {"Exp", op_unary},
+    {"Floor", op_unary},
+    {"Gelu", op_gelu},
+    {"Greater", op_binary},
+    {"GreaterOrEqual", op_binary},
+    {"HardSigmoid", op_hard_sigmoid},
+    {"HardSwish", op_unary},
+    {"Identity", op_identity},
+    {"IsInf", op_unary},
+    {"IsNaN", op_unary},
+    {"LeakyRelu", op_leaky_relu},
+    {"Less", op_binary},
+    {"LessOrEqual", op_binary},
+    {"Log", op_unary},
+    {"Max", op_binary},
+    {"Min", op_binary},
+    {"Mish", op_unary},
+    {"Mod", op_binary},
+    {"Mul", op_binary},
+    {"Neg", op_unary},
+    {"Not", op_unary},
+    {"Or", op_binary},
+    {"PRelu", op_prelu},
+    {"Pow", op_binary},
+    {"Reciprocal", op_unary},
+    {"Relu", op_unary},
+    {"Round", op_unary},
+    {"Selu", op_selu},
+    {"Sigmoid", op_unary},
+    {"Sign", op_unary},
+    {"Sin", op_unary},
+    {"Softplus", op_unary},
+    {"Sqrt", op_unary},
+    {"Sub", op_binary},
+    {"Sum", op_sum},
+    {"Tanh", op_unary},
+    {"Where", op_where},
+    {"Xor", op_binary},
+    {NULL, NULL},
 };

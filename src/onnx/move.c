@@ -8,7 +8,9 @@
 #define LIST_MAX 4096 /* parts of a split, indices of a gather */
 #define FILL_KNOWN_MAX 65536
 
-static bool is_by_numbers(const mynah__lowering *l, const mynah__value *v) { return mynah__is_known(v) && mynah__is_arithmetic(l); }
+static bool is_by_numbers(const mynah__lowering *l, const mynah__value *v) {
+  return mynah__is_known(v) && mynah__is_arithmetic(l);
+}
 
 static mynah_status shape_of_list(const int64_t *dims, int n, mynah_shape *out) {
   mynah_shape s = {.n_dims = n};
@@ -47,7 +49,8 @@ static void row_steps(mynah_shape s, int64_t *steps) {
   }
 }
 
-/* ---- making constants --------------------------------------------------------------------------------------------------- */
+/* ---- making constants
+ * --------------------------------------------------------------------------------------------------- */
 
 static mynah_status op_constant(mynah__lowering *l) {
   static const char *const lists[] = {"value_ints", "value_floats"}, *const scalars[] = {"value_int", "value_float"};
@@ -57,7 +60,8 @@ static mynah_status op_constant(mynah__lowering *l) {
     const mynah__onnx_tensor *t = &l->o->tensors[a->tensor];
     int index = mynah__out_index(l, 0);
     if (index >= 0)
-      l->values[index] = (mynah__value){.shape = t->shape, .is_set = true, .is_whole = !t->is_real, .tensor = a->tensor, .logistic_of = -1};
+      l->values[index] = (mynah__value){
+          .shape = t->shape, .is_set = true, .is_whole = !t->is_real, .tensor = a->tensor, .logistic_of = -1};
     return MYNAH_OK;
   }
   for (int k = 0; k < 2; k++) {
@@ -85,7 +89,8 @@ static mynah_status op_constant_of_shape(mynah__lowering *l) {
   MYNAH_TRY(mynah__whole_list(l, "shape", 0, dims, MYNAH_MAX_DIMS, &n));
   if (n < 0) return mynah__refuse(l, "the shape is missing");
   MYNAH_TRY(shape_of_list(dims, n, &shape));
-  if (mynah__count(shape) > FILL_KNOWN_MAX) return mynah__set_node(l, 0, mynah_fill(l->g, shape, (float)value), shape, NULL);
+  if (mynah__count(shape) > FILL_KNOWN_MAX)
+    return mynah__set_node(l, 0, mynah_fill(l->g, shape, (float)value), shape, NULL);
   MYNAH_TRY(mynah__set_known(l, 0, shape, t && !t->is_real, &out));
   for (int64_t i = 0; i < mynah__count(shape); i++) out[i] = value;
   return MYNAH_OK;
@@ -96,7 +101,8 @@ static mynah_status op_range(mynah__lowering *l) {
   mynah__value *v = NULL;
   for (size_t k = 0; k < 3; k++) {
     MYNAH_TRY(mynah__need(l, k, &v));
-    if (!mynah__known_number(l, v, &limits[k])) return mynah__refuse(l, "the limits must be known when the network is read");
+    if (!mynah__known_number(l, v, &limits[k]))
+      return mynah__refuse(l, "the limits must be known when the network is read");
   }
   double n = ceil((limits[1] - limits[0]) / limits[2]);
   if (!(n >= 0)) n = 0;
@@ -130,17 +136,20 @@ static mynah_status op_size(mynah__lowering *l) {
   return MYNAH_OK;
 }
 
-/* ---- the same numbers in another shape ------------------------------------------------------------------------------------ */
+/* ---- the same numbers in another shape
+ * ------------------------------------------------------------------------------------ */
 
 static mynah_status reshaped(mynah__lowering *l, mynah__value *v, mynah_shape shape) {
   if (mynah__count(shape) != mynah__count(v->shape))
-    return mynah_fail(MYNAH_MISMATCH, "%lld numbers do not go into %lld", (long long)mynah__count(v->shape), (long long)mynah__count(shape));
+    return mynah_fail(MYNAH_MISMATCH, "%lld numbers do not go into %lld", (long long)mynah__count(v->shape),
+                      (long long)mynah__count(shape));
   if (is_by_numbers(l, v)) {
     picking p = {.shape = shape};
     row_steps(shape, p.steps);
     return pick(l, v, &p);
   }
-  return mynah__set_node(l, 0, mynah_reshape(l->g, mynah__arranged(l, v, NULL), shape.n_dims ? shape : MYNAH_SHAPE(1)), shape, NULL);
+  return mynah__set_node(l, 0, mynah_reshape(l->g, mynah__arranged(l, v, NULL), shape.n_dims ? shape : MYNAH_SHAPE(1)),
+                         shape, NULL);
 }
 
 static mynah_status op_reshape(mynah__lowering *l) {
@@ -154,7 +163,8 @@ static mynah_status op_reshape(mynah__lowering *l) {
   for (int i = 0; i < n; i++) {
     if (dims[i] == 0 && !keeps_zero && i < v->shape.n_dims) dims[i] = v->shape.dims[i];
     if (dims[i] == -1 && open < 0) open = i;
-    else if (dims[i] < 0 || __builtin_mul_overflow(known, dims[i], &known)) return mynah_fail(MYNAH_CORRUPT, "the shape is wrong");
+    else if (dims[i] < 0 || __builtin_mul_overflow(known, dims[i], &known))
+      return mynah_fail(MYNAH_CORRUPT, "the shape is wrong");
   }
   if (open >= 0) dims[open] = known ? mynah__count(v->shape) / known : 0;
   mynah_shape shape;
@@ -247,7 +257,8 @@ static mynah_status op_transpose(mynah__lowering *l) {
   if (n_perm >= 0 && n_perm != n) return mynah_fail(MYNAH_CORRUPT, "%d axes for %d dimensions", n_perm, n);
   mynah_shape shape = {.n_dims = n};
   for (int i = 0; i < n; i++) {
-    if (perm[i] < 0 || perm[i] >= n || (seen >> perm[i] & 1)) return mynah_fail(MYNAH_CORRUPT, "the axes are no permutation");
+    if (perm[i] < 0 || perm[i] >= n || (seen >> perm[i] & 1))
+      return mynah_fail(MYNAH_CORRUPT, "the axes are no permutation");
     seen |= 1u << perm[i];
     shape.dims[i] = v->shape.dims[perm[i]];
   }
@@ -266,7 +277,9 @@ static mynah_status op_transpose(mynah__lowering *l) {
   return mynah__set_node(l, 0, x, shape, order);
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------------------------------- */
+/* ---- parts
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Along an axis: `length` numbers from `start` on, every `step`-th, backwards when that is negative. */
 typedef struct section {
@@ -279,7 +292,8 @@ static mynah_status strided(mynah__lowering *l, mynah__value *v, section s, myna
   int64_t n = v->shape.dims[s.axis];
   double *matrix;
   size_t size;
-  if (!mynah_mul_size((size_t)n, (size_t)s.length, &size) || size > (size_t)1 << 22) return mynah__refuse(l, "steps over so many elements");
+  if (!mynah_mul_size((size_t)n, (size_t)s.length, &size) || size > (size_t)1 << 22)
+    return mynah__refuse(l, "steps over so many elements");
   if (!(matrix = mynah_calloc(size + 1, sizeof *matrix))) return MYNAH_NO_MEMORY;
   for (int64_t i = 0; i < s.length; i++) matrix[i * n + s.start + i * s.step] = 1;
   mynah_status status = mynah__mix_axis(l, v, s.axis, matrix, s.length, out);
@@ -310,7 +324,8 @@ static int64_t between(int64_t v, int64_t low, int64_t high) { return v < low ? 
 static mynah_status section_of(const mynah__lowering *l, const mynah__value *v, const int64_t given[4], section *out) {
   section s = {.step = given[3]};
   MYNAH_TRY(mynah__axis(l, given[2], v->shape.n_dims, &s.axis));
-  int64_t n = v->shape.dims[s.axis], start = given[0] < 0 ? given[0] + n : given[0], end = given[1] < 0 ? given[1] + n : given[1];
+  int64_t n = v->shape.dims[s.axis], start = given[0] < 0 ? given[0] + n : given[0],
+          end = given[1] < 0 ? given[1] + n : given[1];
   if (s.step == 0) return mynah_fail(MYNAH_CORRUPT, "a step of 0");
   if (s.step > 0) {
     start = between(start, 0, n);
@@ -319,7 +334,8 @@ static mynah_status section_of(const mynah__lowering *l, const mynah__value *v, 
   } else {
     start = between(start, -1, n - 1);
     end = between(end, -1, n - 1);
-    s.length = start > end ? (start - end - 1) / (s.step < -MYNAH__ONNX_LARGEST ? MYNAH__ONNX_LARGEST : -s.step) + 1 : 0;
+    s.length =
+        start > end ? (start - end - 1) / (s.step < -MYNAH__ONNX_LARGEST ? MYNAH__ONNX_LARGEST : -s.step) + 1 : 0;
   }
   s.start = start < 0 ? 0 : start;
   if (s.length <= 1) s.step = 1;
@@ -334,14 +350,16 @@ static mynah_status op_slice(mynah__lowering *l) {
   int n[4];
   MYNAH_TRY(mynah__need(l, 0, &v));
   for (int k = 0; k < 4; k++) MYNAH_TRY(mynah__whole_list(l, names[k], k + 1, lists[k], MYNAH_MAX_DIMS, &n[k]));
-  if (n[0] < 0 || n[1] != n[0] || (n[2] >= 0 && n[2] != n[0]) || (n[3] >= 0 && n[3] != n[0])) return mynah_fail(MYNAH_CORRUPT, "starts, ends, axes and steps do not fit each other");
+  if (n[0] < 0 || n[1] != n[0] || (n[2] >= 0 && n[2] != n[0]) || (n[3] >= 0 && n[3] != n[0]))
+    return mynah_fail(MYNAH_CORRUPT, "starts, ends, axes and steps do not fit each other");
   bool is_known = is_by_numbers(l, v);
   picking p = {.shape = v->shape};
   mynah__value now = *v;
   row_steps(v->shape, p.steps);
   for (int i = 0; i < n[0]; i++) {
     section s = {0};
-    MYNAH_TRY(section_of(l, &now, (int64_t[]){lists[0][i], lists[1][i], n[2] >= 0 ? lists[2][i] : i, n[3] >= 0 ? lists[3][i] : 1}, &s));
+    MYNAH_TRY(section_of(
+        l, &now, (int64_t[]){lists[0][i], lists[1][i], n[2] >= 0 ? lists[2][i] : i, n[3] >= 0 ? lists[3][i] : 1}, &s));
     if (is_known) {
       p.start += s.start * p.steps[s.axis];
       p.steps[s.axis] *= s.step;
@@ -387,7 +405,8 @@ static mynah_status op_split(mynah__lowering *l) {
   return MYNAH_OK;
 }
 
-/* ---- joining ------------------------------------------------------------------------------------------------------------------ */
+/* ---- joining
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static mynah_status join_numbers(mynah__lowering *l, int axis, mynah_shape shape) {
   double *out;
@@ -409,7 +428,8 @@ static mynah_status join_numbers(mynah__lowering *l, int axis, mynah_shape shape
 }
 
 /* Joins n values of the same shape but for `axis`, in the order of the first that has one of its own. */
-static mynah_status join_nodes(mynah__lowering *l, mynah__value *const *parts, size_t n_parts, int axis, mynah_shape shape) {
+static mynah_status join_nodes(mynah__lowering *l, mynah__value *const *parts, size_t n_parts, int axis,
+                               mynah_shape shape) {
   int order[MYNAH_MAX_DIMS], n = shape.n_dims;
   mynah_node *nodes = mynah_calloc(n_parts + 1, sizeof *nodes);
   if (!nodes) return MYNAH_NO_MEMORY;
@@ -442,12 +462,14 @@ static mynah_status op_concat(mynah__lowering *l) {
     else shape.dims[axis] += parts[k]->shape.dims[axis];
     if (status == MYNAH_OK && mynah__count(shape) < 0) status = mynah_fail(MYNAH_LIMIT, "too large");
   }
-  if (status == MYNAH_OK) status = mynah__is_arithmetic(l) ? join_numbers(l, axis, shape) : join_nodes(l, parts, n, axis, shape);
+  if (status == MYNAH_OK)
+    status = mynah__is_arithmetic(l) ? join_numbers(l, axis, shape) : join_nodes(l, parts, n, axis, shape);
   mynah_free(parts);
   return status;
 }
 
-/* ---- stretching and repeating --------------------------------------------------------------------------------------------------- */
+/* ---- stretching and repeating
+ * --------------------------------------------------------------------------------------------------- */
 
 static mynah_status op_expand(mynah__lowering *l) {
   mynah__value *v;
@@ -492,9 +514,12 @@ static mynah_status op_tile(mynah__lowering *l) {
   return mynah__set_node(l, 0, x, shape, NULL);
 }
 
-/* ---- gathering -------------------------------------------------------------------------------------------------------------------- */
+/* ---- gathering
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
-static mynah_status gather_numbers(mynah__lowering *l, mynah__value *v, int axis, const int64_t *index, mynah_shape index_shape, mynah_shape shape) {
+static mynah_status gather_numbers(mynah__lowering *l, mynah__value *v, int axis, const int64_t *index,
+                                   mynah_shape index_shape, mynah_shape shape) {
   const double *in;
   double *out;
   int64_t n_index = mynah__count(index_shape), n = v->shape.dims[axis], inner = 1, outer = 1;
@@ -511,14 +536,16 @@ static mynah_status gather_numbers(mynah__lowering *l, mynah__value *v, int axis
   return MYNAH_OK;
 }
 
-static mynah_status gather_nodes(mynah__lowering *l, mynah__value *v, int axis, const int64_t *index, int64_t n_index, mynah__value *out) {
+static mynah_status gather_nodes(mynah__lowering *l, mynah__value *v, int axis, const int64_t *index, int64_t n_index,
+                                 mynah__value *out) {
   bool is_run = true;
   for (int64_t k = 1; k < n_index; k++) is_run = is_run && index[k] == index[0] + k;
   if (is_run) return cut(l, v, (section){axis, index[0], n_index, 1}, out);
   int64_t n = v->shape.dims[axis];
   size_t size;
   double *matrix;
-  if (!mynah_mul_size((size_t)n, (size_t)n_index, &size) || size > (size_t)1 << 22) return mynah__refuse(l, "so many indices");
+  if (!mynah_mul_size((size_t)n, (size_t)n_index, &size) || size > (size_t)1 << 22)
+    return mynah__refuse(l, "so many indices");
   if (!(matrix = mynah_calloc(size + 1, sizeof *matrix))) return MYNAH_NO_MEMORY;
   for (int64_t k = 0; k < n_index; k++) matrix[k * n + index[k]] = 1;
   mynah_status status = mynah__mix_axis(l, v, axis, matrix, n_index, out);
@@ -538,10 +565,12 @@ static mynah_status gather(mynah__lowering *l, mynah__value *v, choice *c) {
   mynah__value part;
   int axis = c->axis, n = 0;
   mynah_shape shape = {0};
-  if (v->shape.n_dims - 1 + c->places.n_dims > MYNAH_MAX_DIMS) return mynah_fail(MYNAH_UNSUPPORTED, "over %d dimensions", MYNAH_MAX_DIMS);
+  if (v->shape.n_dims - 1 + c->places.n_dims > MYNAH_MAX_DIMS)
+    return mynah_fail(MYNAH_UNSUPPORTED, "over %d dimensions", MYNAH_MAX_DIMS);
   for (int i = 0; i < c->n; i++) {
     if (c->index[i] < 0) c->index[i] += v->shape.dims[axis];
-    if (c->index[i] < 0 || c->index[i] >= v->shape.dims[axis]) return mynah_fail(MYNAH_CORRUPT, "index %lld is outside", (long long)c->index[i]);
+    if (c->index[i] < 0 || c->index[i] >= v->shape.dims[axis])
+      return mynah_fail(MYNAH_CORRUPT, "index %lld is outside", (long long)c->index[i]);
   }
   for (int i = 0; i < axis; i++) shape.dims[n++] = v->shape.dims[i];
   for (int i = 0; i < c->places.n_dims; i++) shape.dims[n++] = c->places.dims[i];
@@ -580,7 +609,8 @@ static mynah_status op_gather_nd(mynah__lowering *l) {
   MYNAH_TRY(mynah__whole_list(l, "indices", 1, c.index, LIST_MAX, &c.n));
   int n = where->shape.n_dims, depth = n > 0 ? (int)where->shape.dims[n - 1] : 0;
   if (depth < 1 || depth > v->shape.n_dims) return mynah_fail(MYNAH_CORRUPT, "indices of %d axes", depth);
-  if (mynah__whole_attribute(l, "batch_dims", 0) || mynah__count(v->shape) < 1) return mynah__refuse(l, "batch_dims is not known");
+  if (mynah__whole_attribute(l, "batch_dims", 0) || mynah__count(v->shape) < 1)
+    return mynah__refuse(l, "batch_dims is not known");
   c.places = where->shape;
   c.places.n_dims = n - 1;
   for (int i = 0; i < c.n / depth; i++) {
@@ -630,15 +660,18 @@ static mynah_status op_trilu(mynah__lowering *l) {
   return MYNAH_OK;
 }
 
-/* ---- blocks of pixels ------------------------------------------------------------------------------------------------------------------ */
+/* ---- blocks of pixels
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static mynah_status op_depth_to_space(mynah__lowering *l) {
   mynah__value *v;
-  bool is_crd = strcmp(mynah__text_attribute(l, "mode", "DCR"), "CRD") == 0, is_back = strcmp(l->node->op, "SpaceToDepth") == 0;
+  bool is_crd = strcmp(mynah__text_attribute(l, "mode", "DCR"), "CRD") == 0,
+       is_back = strcmp(l->node->op, "SpaceToDepth") == 0;
   MYNAH_TRY(mynah__need(l, 0, &v));
   int64_t b = mynah__whole_attribute(l, "blocksize", 0);
   const int64_t *d = v->shape.dims;
-  bool fits = v->shape.n_dims == 4 && b >= 1 && b <= 1024 && (is_back ? d[2] % b == 0 && d[3] % b == 0 : d[1] % (b * b) == 0);
+  bool fits =
+      v->shape.n_dims == 4 && b >= 1 && b <= 1024 && (is_back ? d[2] % b == 0 && d[3] % b == 0 : d[1] % (b * b) == 0);
   if (!fits) return mynah_fail(MYNAH_MISMATCH, "blocks of %lld do not fit", (long long)b);
   mynah_node x = mynah__arranged(l, v, NULL);
   mynah_shape shape;
@@ -649,16 +682,33 @@ static mynah_status op_depth_to_space(mynah__lowering *l) {
   } else {
     int64_t c = d[1] / (b * b);
     shape = MYNAH_SHAPE(d[0], c, d[2] * b, d[3] * b);
-    x = mynah_reshape(l->g, x, is_crd ? MYNAH_SHAPE(d[0], c, b, b, d[2], d[3]) : MYNAH_SHAPE(d[0], b, b, c, d[2], d[3]));
+    x = mynah_reshape(l->g, x,
+                      is_crd ? MYNAH_SHAPE(d[0], c, b, b, d[2], d[3]) : MYNAH_SHAPE(d[0], b, b, c, d[2], d[3]));
     x = mynah_permute(l->g, x, is_crd ? (int[]){0, 1, 4, 2, 5, 3} : (int[]){0, 3, 4, 1, 5, 2});
   }
   return mynah__set_node(l, 0, mynah_reshape(l->g, x, shape), shape, NULL);
 }
 
 const mynah__onnx_op mynah__onnx_move_ops[] = {
-    {"Concat", op_concat},   {"Constant", op_constant}, {"ConstantOfShape", op_constant_of_shape}, {"DepthToSpace", op_depth_to_space},
-    {"Expand", op_expand},   {"Flatten", op_flatten},   {"Gather", op_gather}, {"GatherND", op_gather_nd},                   {"Range", op_range},
-    {"Reshape", op_reshape}, {"Shape", op_shape},       {"Size", op_size},                         {"Slice", op_slice},
-    {"SpaceToDepth", op_depth_to_space}, {"Split", op_split}, {"Squeeze", op_squeeze},             {"Tile", op_tile},
-    {"Transpose", op_transpose}, {"Trilu", op_trilu},   {"Unsqueeze", op_unsqueeze},               {NULL, NULL},
+    {"Concat", op_concat},
+    {"Constant", op_constant},
+    {"ConstantOfShape", op_constant_of_shape},
+    {"DepthToSpace", op_depth_to_space},
+    {"Expand", op_expand},
+    {"Flatten", op_flatten},
+    {"Gather", op_gather},
+    {"GatherND", op_gather_nd},
+    {"Range", op_range},
+    {"Reshape", op_reshape},
+    {"Shape", op_shape},
+    {"Size", op_size},
+    {"Slice", op_slice},
+    {"SpaceToDepth", op_depth_to_space},
+    {"Split", op_split},
+    {"Squeeze", op_squeeze},
+    {"Tile", op_tile},
+    {"Transpose", op_transpose},
+    {"Trilu", op_trilu},
+    {"Unsqueeze", op_unsqueeze},
+    {NULL, NULL},
 };

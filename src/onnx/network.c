@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- products ---------------------------------------------------------------------------------------------------------- */
+/* ---- products
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* A matrix (in,out) as the engine wants it, (out,in): exchanged, which for weights is done once. */
 static mynah_node weight_of(mynah__lowering *l, mynah__value *v, bool is_transposed) {
@@ -42,12 +43,14 @@ static mynah_shape leading_of(mynah_shape s) {
 }
 
 /* a (…,M,K) b (…,K,N), both of two axes or more */
-static mynah_status multiply(mynah__lowering *l, mynah__value *a, mynah__value *b, mynah_shape *shape, mynah_node *out) {
+static mynah_status multiply(mynah__lowering *l, mynah__value *a, mynah__value *b, mynah_shape *shape,
+                             mynah_node *out) {
   mynah_shape leading;
   int na = a->shape.n_dims, nb = b->shape.n_dims;
   bool ta, tb;
   if (a->shape.dims[na - 1] != b->shape.dims[nb - 2])
-    return mynah_fail(MYNAH_MISMATCH, "%lld columns meet %lld rows", (long long)a->shape.dims[na - 1], (long long)b->shape.dims[nb - 2]);
+    return mynah_fail(MYNAH_MISMATCH, "%lld columns meet %lld rows", (long long)a->shape.dims[na - 1],
+                      (long long)b->shape.dims[nb - 2]);
   MYNAH_TRY(mynah__broadcast_shape(l, leading_of(a->shape), leading_of(b->shape), &leading));
   *shape = leading;
   shape->n_dims = leading.n_dims + 2;
@@ -92,7 +95,8 @@ static mynah_status op_matmul(mynah__lowering *l) {
   if (!is_row && !is_column) return mynah__set_node(l, 0, y, shape, NULL);
   mynah_shape rest = {0};
   for (int i = 0; i < shape.n_dims; i++)
-    if (!(is_row && i == shape.n_dims - 2) && !(is_column && i == shape.n_dims - 1)) rest.dims[rest.n_dims++] = shape.dims[i];
+    if (!(is_row && i == shape.n_dims - 2) && !(is_column && i == shape.n_dims - 1))
+      rest.dims[rest.n_dims++] = shape.dims[i];
   return mynah__set_node(l, 0, mynah_reshape(l->g, y, rest.n_dims ? rest : MYNAH_SHAPE(1)), rest, NULL);
 }
 
@@ -105,11 +109,13 @@ static mynah_status op_gemm(mynah__lowering *l) {
   MYNAH_TRY(mynah__need(l, 1, &b));
   if (a->shape.n_dims != 2 || b->shape.n_dims != 2) return mynah_fail(MYNAH_CORRUPT, "takes matrices");
   int64_t m = a->shape.dims[ta], k = a->shape.dims[!ta], n = b->shape.dims[!tb];
-  if (b->shape.dims[tb] != k) return mynah_fail(MYNAH_MISMATCH, "%lld columns meet %lld rows", (long long)k, (long long)b->shape.dims[tb]);
+  if (b->shape.dims[tb] != k)
+    return mynah_fail(MYNAH_MISMATCH, "%lld columns meet %lld rows", (long long)k, (long long)b->shape.dims[tb]);
   mynah_shape shape = MYNAH_SHAPE(m, n);
   if (mynah__count(shape) < 1 || k < 1) return mynah__refuse(l, "empty or too large values");
   bool is_plain = alpha >= 1 && alpha <= 1 && beta >= 1 && beta <= 1;
-  bool is_bias = c && is_plain && mynah__is_known(c) && mynah__count(c->shape) == n && c->shape.dims[c->shape.n_dims - 1] == n && c->shape.n_dims > 0;
+  bool is_bias = c && is_plain && mynah__is_known(c) && mynah__count(c->shape) == n &&
+                 c->shape.dims[c->shape.n_dims - 1] == n && c->shape.n_dims > 0;
   mynah_node x = ta ? mynah__arranged(l, a, (int[]){1, 0}) : mynah__arranged(l, a, NULL), bias = MYNAH_NO_NODE;
   if (is_bias) bias = mynah_reshape(l->g, mynah__arranged(l, c, NULL), MYNAH_SHAPE(n));
   mynah_node y = mynah_linear(l->g, x, weight_of(l, b, tb), bias);
@@ -122,11 +128,12 @@ static mynah_status op_gemm(mynah__lowering *l) {
   return mynah__set_node(l, 0, y, shape, NULL);
 }
 
-/* ---- windows over pictures and sequences ------------------------------------------------------------------------------ */
+/* ---- windows over pictures and sequences
+ * ------------------------------------------------------------------------------ */
 
 /* What slides: kernel, strides, dilations, pads (rows, columns; a sequence is a picture of one row). */
 typedef struct window {
-  int n; /* 1 or 2 axes */
+  int n;                                             /* 1 or 2 axes */
   int64_t kernel[2], stride[2], dilation[2], pad[4]; /* pad: top, left, bottom, right */
 } window;
 
@@ -192,13 +199,16 @@ static mynah_status from_picture(mynah__lowering *l, mynah_node y, int n_dims) {
 }
 
 static mynah_status check_picture(const mynah__lowering *l, const mynah__value *v) {
-  if (v->shape.n_dims != 3 && v->shape.n_dims != 4) return mynah__refuse(l, "is known for sequences and pictures, not for %d dimensions", v->shape.n_dims);
+  if (v->shape.n_dims != 3 && v->shape.n_dims != 4)
+    return mynah__refuse(l, "is known for sequences and pictures, not for %d dimensions", v->shape.n_dims);
   return mynah__count(v->shape) > 0 ? MYNAH_OK : mynah__refuse(l, "empty or too large values");
 }
 
 static mynah_node filters_of(mynah__lowering *l, mynah__value *w) {
   mynah_node x = mynah__arranged(l, w, NULL);
-  return w->shape.n_dims == 4 ? x : mynah_reshape(l->g, x, MYNAH_SHAPE(w->shape.dims[0], w->shape.dims[1], 1, w->shape.dims[2]));
+  return w->shape.n_dims == 4
+             ? x
+             : mynah_reshape(l->g, x, MYNAH_SHAPE(w->shape.dims[0], w->shape.dims[1], 1, w->shape.dims[2]));
 }
 
 static mynah_conv conv_of(const window *w, int64_t groups) {
@@ -224,7 +234,8 @@ static mynah_status read_convolution(mynah__lowering *l, convolution *c) {
   MYNAH_TRY(mynah__need(l, 1, &c->w));
   MYNAH_TRY(check_picture(l, c->x));
   int n = c->x->shape.n_dims - 2;
-  if (c->w->shape.n_dims != n + 2 || mynah__count(c->w->shape) < 1) return mynah_fail(MYNAH_CORRUPT, "the filters do not fit the input");
+  if (c->w->shape.n_dims != n + 2 || mynah__count(c->w->shape) < 1)
+    return mynah_fail(MYNAH_CORRUPT, "the filters do not fit the input");
   if (c->groups < 1 || c->groups > 1 << 20) return mynah_fail(MYNAH_CORRUPT, "groups %lld", (long long)c->groups);
   if (b) c->bias = mynah__arranged(l, b, NULL);
   return read_window(l, c->w->shape.dims + 2, c->x->shape.dims + 2, n, &c->window);
@@ -247,9 +258,11 @@ static mynah_status op_conv_transpose(mynah__lowering *l) {
     return mynah__refuse(l, "output_shape and auto_pad are not known");
   MYNAH_TRY(mynah__whole_list(l, "output_padding", -1, given, 2, &n_given));
   for (int i = 0; i < n_given && i < n; i++) extra[2 - n + i] = given[i];
-  if (extra[0] < 0 || extra[1] < 0 || extra[0] > 1024 || extra[1] > 1024) return mynah_fail(MYNAH_CORRUPT, "'output_padding' is wrong");
+  if (extra[0] < 0 || extra[1] < 0 || extra[0] > 1024 || extra[1] > 1024)
+    return mynah_fail(MYNAH_CORRUPT, "'output_padding' is wrong");
   mynah_conv conv = conv_of(&c.window, c.groups);
-  mynah_node y = mynah_conv_transpose2d(l->g, as_picture(l, c.x), filters_of(l, c.w), c.bias, &conv, (int[]){(int)extra[0], (int)extra[1]});
+  mynah_node y = mynah_conv_transpose2d(l->g, as_picture(l, c.x), filters_of(l, c.w), c.bias, &conv,
+                                        (int[]){(int)extra[0], (int)extra[1]});
   return from_picture(l, y, c.x->shape.n_dims);
 }
 
@@ -266,20 +279,25 @@ static mynah_status op_pool(mynah__lowering *l) {
     if (kernel[i] < 1 || kernel[i] > 1 << 20) return mynah_fail(MYNAH_CORRUPT, "'kernel_shape' is wrong");
   MYNAH_TRY(read_window(l, kernel, v->shape.dims + 2, n, &w));
   if (w.dilation[0] != 1 || w.dilation[1] != 1) return mynah__refuse(l, "dilations are not known");
-  mynah_pool2d p = {.is_ceil = mynah__whole_attribute(l, "ceil_mode", 0) != 0, .counts_padding = mynah__whole_attribute(l, "count_include_pad", 0) != 0};
+  mynah_pool2d p = {.is_ceil = mynah__whole_attribute(l, "ceil_mode", 0) != 0,
+                    .counts_padding = mynah__whole_attribute(l, "count_include_pad", 0) != 0};
   for (int k = 0; k < 2; k++) {
     p.kernel[k] = (int)w.kernel[k];
     p.stride[k] = (int)w.stride[k];
   }
   for (int k = 0; k < 4; k++) p.pad[k] = (int)w.pad[k];
   mynah_node x = as_picture(l, v);
-  return from_picture(l, strcmp(l->node->op, "MaxPool") == 0 ? mynah_max_pool(l->g, x, &p) : mynah_avg_pool(l->g, x, &p), v->shape.n_dims);
+  return from_picture(l,
+                      strcmp(l->node->op, "MaxPool") == 0 ? mynah_max_pool(l->g, x, &p) : mynah_avg_pool(l->g, x, &p),
+                      v->shape.n_dims);
 }
 
-/* ---- reductions ------------------------------------------------------------------------------------------------------------ */
+/* ---- reductions
+ * ------------------------------------------------------------------------------------------------------------ */
 
 enum { SUM, MEAN, MAXIMUM, MINIMUM, PRODUCT, SQUARES, ABSOLUTES, NORM };
-static const char *const reduce_names[] = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ReduceL1", "ReduceL2"};
+static const char *const reduce_names[] = {"ReduceSum",  "ReduceMean",      "ReduceMax", "ReduceMin",
+                                           "ReduceProd", "ReduceSumSquare", "ReduceL1",  "ReduceL2"};
 
 static mynah_status reduced_axes(mynah__lowering *l, const mynah__value *v, bool *is_reduced) {
   int64_t given[MYNAH_MAX_DIMS];
@@ -300,13 +318,15 @@ static double join(int kind, double so_far, double x) {
   case MAXIMUM: return x > so_far ? x : so_far;
   case MINIMUM: return x < so_far ? x : so_far;
   case PRODUCT: return so_far * x;
-  case SQUARES: case NORM: return so_far + x * x;
+  case SQUARES:
+  case NORM: return so_far + x * x;
   case ABSOLUTES: return so_far + fabs(x);
   default: return so_far + x;
   }
 }
 
-static mynah_status reduce_numbers(mynah__lowering *l, int kind, mynah__value *v, const bool *is_reduced, mynah_shape kept, mynah_shape shape) {
+static mynah_status reduce_numbers(mynah__lowering *l, int kind, mynah__value *v, const bool *is_reduced,
+                                   mynah_shape kept, mynah_shape shape) {
   const double *in;
   double *out;
   mynah_shape full = v->shape;
@@ -315,7 +335,8 @@ static mynah_status reduce_numbers(mynah__lowering *l, int kind, mynah__value *v
   MYNAH_TRY(mynah__set_known(l, 0, shape, is_whole, &out));
   int64_t n = mynah__count(full), n_out = mynah__count(shape);
   (void)is_reduced;
-  for (int64_t i = 0; i < n_out; i++) out[i] = kind == PRODUCT ? 1 : kind == MAXIMUM ? -INFINITY : kind == MINIMUM ? INFINITY : 0;
+  for (int64_t i = 0; i < n_out; i++)
+    out[i] = kind == PRODUCT ? 1 : kind == MAXIMUM ? -INFINITY : kind == MINIMUM ? INFINITY : 0;
   for (int64_t i = 0; i < n; i++) {
     int64_t at = mynah__stretched_index(kept, full, i);
     out[at] = join(kind, out[at], in[i]);
@@ -399,12 +420,14 @@ static mynah_status op_global_pool(mynah__lowering *l) {
     is_reduced[i] = i >= 2;
     if (is_reduced[i]) kept.dims[i] = 1;
   }
-  if (strcmp(l->node->op, "GlobalMaxPool") == 0) return mynah__set_node(l, 0, largest(l, v, is_reduced, kept), kept, NULL);
+  if (strcmp(l->node->op, "GlobalMaxPool") == 0)
+    return mynah__set_node(l, 0, largest(l, v, is_reduced, kept), kept, NULL);
   mynah__channels_last(v->shape.n_dims, order);
   return mynah__set_node(l, 0, added(l, v, is_reduced, order, MEAN), kept, order);
 }
 
-/* ---- softmax ----------------------------------------------------------------------------------------------------------------- */
+/* ---- softmax
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static mynah_status op_softmax(mynah__lowering *l) {
   mynah__value *v;
@@ -428,14 +451,17 @@ static mynah_status op_softmax(mynah__lowering *l) {
   return mynah__set_node(l, 0, is_log ? mynah_log_softmax(l->g, x) : mynah_softmax(l->g, x), v->shape, order);
 }
 
-/* ---- norms ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- norms
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 /* A vector of `n` numbers of input k as a node; null where there is none. */
 static mynah_status vector_of(mynah__lowering *l, size_t k, int64_t n, mynah_node *out) {
   mynah__value *v = mynah__in(l, k);
   *out = MYNAH_NO_NODE;
   if (!v) return MYNAH_OK;
-  if (mynah__count(v->shape) != n) return mynah_fail(MYNAH_MISMATCH, "input %zu does not have %lld numbers", k, (long long)n);
+  if (mynah__count(v->shape) != n)
+    return mynah_fail(MYNAH_MISMATCH, "input %zu does not have %lld numbers", k, (long long)n);
   *out = mynah_reshape(l->g, mynah__arranged(l, v, NULL), MYNAH_SHAPE(n));
   return MYNAH_OK;
 }
@@ -446,12 +472,14 @@ static mynah_status op_batch_norm(mynah__lowering *l) {
   int order[MYNAH_MAX_DIMS];
   MYNAH_TRY(mynah__need(l, 0, &v));
   if (v->shape.n_dims < 2 || mynah__count(v->shape) < 1) return mynah_fail(MYNAH_CORRUPT, "takes (B,C,…)");
-  if (mynah__whole_attribute(l, "training_mode", 0)) return mynah__refuse(l, "exported for training: call model.eval() first");
+  if (mynah__whole_attribute(l, "training_mode", 0))
+    return mynah__refuse(l, "exported for training: call model.eval() first");
   for (size_t k = 0; k < 4; k++) MYNAH_TRY(vector_of(l, k + 1, v->shape.dims[1], &parts[k]));
   mynah__channels_last(v->shape.n_dims, order);
   mynah_node x = mynah__arranged(l, v, order);
   float eps = (float)mynah__real_attribute(l, "epsilon", 1e-5);
-  return mynah__set_node(l, 0, mynah_frozen_batch_norm(l->g, x, parts[0], parts[1], parts[2], parts[3], eps), v->shape, order);
+  return mynah__set_node(l, 0, mynah_frozen_batch_norm(l->g, x, parts[0], parts[1], parts[2], parts[3], eps), v->shape,
+                         order);
 }
 
 /* Over the axes from `axis` on. */
@@ -498,13 +526,15 @@ static mynah_status op_group_norm(mynah__lowering *l) {
   MYNAH_TRY(mynah__need(l, 0, &v));
   if (v->shape.n_dims < 2 || mynah__count(v->shape) < 1) return mynah_fail(MYNAH_CORRUPT, "takes (B,C,…)");
   int64_t channels = v->shape.dims[1];
-  if (groups < 1 || channels % groups) return mynah_fail(MYNAH_MISMATCH, "%lld channels in %lld groups", (long long)channels, (long long)groups);
+  if (groups < 1 || channels % groups)
+    return mynah_fail(MYNAH_MISMATCH, "%lld channels in %lld groups", (long long)channels, (long long)groups);
   for (size_t k = 0; k < 2; k++) {
     mynah__value *given = mynah__in(l, k + 1);
     bool is_by_group = given && mynah__count(given->shape) == groups && groups != channels;
     MYNAH_TRY(vector_of(l, k + 1, is_by_group ? groups : channels, &parts[k]));
     if (!is_by_group) continue;
-    mynah_node wide = mynah_broadcast(l->g, mynah_reshape(l->g, parts[k], MYNAH_SHAPE(groups, 1)), MYNAH_SHAPE(groups, channels / groups));
+    mynah_node wide = mynah_broadcast(l->g, mynah_reshape(l->g, parts[k], MYNAH_SHAPE(groups, 1)),
+                                      MYNAH_SHAPE(groups, channels / groups));
     parts[k] = mynah_reshape(l->g, wide, MYNAH_SHAPE(channels));
   }
   mynah__channels_last(v->shape.n_dims, order);
@@ -514,10 +544,27 @@ static mynah_status op_group_norm(mynah__lowering *l) {
 }
 
 const mynah__onnx_op mynah__onnx_network_ops[] = {
-    {"AveragePool", op_pool},        {"BatchNormalization", op_batch_norm}, {"Conv", op_conv},           {"ConvTranspose", op_conv_transpose},
-    {"Gemm", op_gemm},               {"GlobalAveragePool", op_global_pool}, {"GlobalMaxPool", op_global_pool}, {"GroupNormalization", op_group_norm},
-    {"InstanceNormalization", op_instance_norm}, {"LayerNormalization", op_layer_norm}, {"LogSoftmax", op_softmax}, {"MatMul", op_matmul},
-    {"MaxPool", op_pool},            {"ReduceL1", op_reduce},               {"ReduceL2", op_reduce},     {"ReduceMax", op_reduce},
-    {"ReduceMean", op_reduce},       {"ReduceMin", op_reduce},              {"ReduceProd", op_reduce},   {"ReduceSum", op_reduce},
-    {"ReduceSumSquare", op_reduce},  {"Softmax", op_softmax},               {NULL, NULL},
+    {"AveragePool", op_pool},
+    {"BatchNormalization", op_batch_norm},
+    {"Conv", op_conv},
+    {"ConvTranspose", op_conv_transpose},
+    {"Gemm", op_gemm},
+    {"GlobalAveragePool", op_global_pool},
+    {"GlobalMaxPool", op_global_pool},
+    {"GroupNormalization", op_group_norm},
+    {"InstanceNormalization", op_instance_norm},
+    {"LayerNormalization", op_layer_norm},
+    {"LogSoftmax", op_softmax},
+    {"MatMul", op_matmul},
+    {"MaxPool", op_pool},
+    {"ReduceL1", op_reduce},
+    {"ReduceL2", op_reduce},
+    {"ReduceMax", op_reduce},
+    {"ReduceMean", op_reduce},
+    {"ReduceMin", op_reduce},
+    {"ReduceProd", op_reduce},
+    {"ReduceSum", op_reduce},
+    {"ReduceSumSquare", op_reduce},
+    {"Softmax", op_softmax},
+    {NULL, NULL},
 };

@@ -7,12 +7,13 @@
 
 #include "wire.h"
 
-#define MYNAH__ONNX_LARGEST ((int64_t)1 << 53) /* whole numbers beyond are cut: they stand for "to the end" */
+#define MYNAH__ONNX_LARGEST ((int64_t)1 << 53)   /* whole numbers beyond are cut: they stand for "to the end" */
 #define MYNAH__ONNX_VALUE_MAX ((int64_t)1 << 28) /* numbers of one value */
 
 /* ---- read.c ---- */
 
-/* A constant of the file: floats as float32, whole numbers as double. No data: left out of the file, see mynah_onnx_strip. */
+/* A constant of the file: floats as float32, whole numbers as double. No data: left out of the file, see
+ * mynah_onnx_strip. */
 typedef struct mynah__onnx_tensor {
   char *name; /* of the weight; NULL: an attribute */
   mynah_shape shape;
@@ -55,7 +56,8 @@ struct mynah_onnx {
   mynah_onnx_port *inputs, *outputs;
   mynah__onnx_note *notes;
   mynah_safetensor *weights;
-  size_t n_tensors, n_nodes, n_attributes, n_numbers, n_links, n_values, n_table, n_inputs, n_outputs, n_notes, n_weights;
+  size_t n_tensors, n_nodes, n_attributes, n_numbers, n_links, n_values, n_table, n_inputs, n_outputs, n_notes,
+      n_weights;
   size_t cap_tensors, cap_nodes, cap_attributes, cap_numbers, cap_links, cap_values, cap_inputs, cap_outputs, cap_notes;
   int64_t opset;
 };
@@ -78,9 +80,9 @@ typedef struct mynah__value {
 typedef struct mynah__lowering {
   mynah_onnx *o;
   mynah_graph *g;
-  mynah__value *values;          /* as o->values */
-  const mynah__onnx_node *node;  /* being described */
-  int64_t n_known; /* numbers worked out so far, in `owned` */
+  mynah__value *values;         /* as o->values */
+  const mynah__onnx_node *node; /* being described */
+  int64_t n_known;              /* numbers worked out so far, in `owned` */
   double **owned;
   size_t n_owned, cap_owned;
 } mynah__lowering;
@@ -107,16 +109,19 @@ const mynah__onnx_attribute *mynah__attribute(const mynah__lowering *l, const ch
 int64_t mynah__whole_attribute(const mynah__lowering *l, const char *name, int64_t fallback);
 double mynah__real_attribute(const mynah__lowering *l, const char *name, double fallback);
 const char *mynah__text_attribute(const mynah__lowering *l, const char *name, const char *fallback);
-/* A list of whole numbers: from the attribute, or from input k when that is there (k < 0: none). Returns how many; -1: absent.
- * Fails: UNSUPPORTED (numbers not known in advance), LIMIT (more than max). */
-MYNAH_CHECKED mynah_status mynah__whole_list(mynah__lowering *l, const char *name, int k, int64_t *out, int max, int *n);
+/* A list of whole numbers: from the attribute, or from input k when that is there (k < 0: none). Returns how many; -1:
+ * absent. Fails: UNSUPPORTED (numbers not known in advance), LIMIT (more than max). */
+MYNAH_CHECKED mynah_status mynah__whole_list(mynah__lowering *l, const char *name, int k, int64_t *out, int max,
+                                             int *n);
 /* Axis in 0 … n_dims-1 of one that may count from the end. Fails: CORRUPT. */
 MYNAH_CHECKED mynah_status mynah__axis(const mynah__lowering *l, int64_t axis, int n_dims, int *out);
 
 /* Sets output k. Known: room for the numbers is made and given. */
-MYNAH_CHECKED mynah_status mynah__set_known(mynah__lowering *l, size_t k, mynah_shape shape, bool is_whole, double **out);
+MYNAH_CHECKED mynah_status mynah__set_known(mynah__lowering *l, size_t k, mynah_shape shape, bool is_whole,
+                                            double **out);
 /* order NULL: as it lies. shape: logical. */
-MYNAH_CHECKED mynah_status mynah__set_node(mynah__lowering *l, size_t k, mynah_node node, mynah_shape shape, const int *order);
+MYNAH_CHECKED mynah_status mynah__set_node(mynah__lowering *l, size_t k, mynah_node node, mynah_shape shape,
+                                           const int *order);
 /* Output k is input value v, shared. */
 MYNAH_CHECKED mynah_status mynah__set_same(mynah__lowering *l, size_t k, const mynah__value *v);
 
@@ -127,9 +132,11 @@ MYNAH_CHECKED mynah_status mynah__known(mynah__lowering *l, mynah__value *v, con
 bool mynah__is_known(const mynah__value *v); /* it can be had */
 /* The one number of a constant; false: it is no such thing. */
 bool mynah__known_number(mynah__lowering *l, mynah__value *v, double *out);
-/* The value as a node with its axes in this order (NULL: in their own); null: the graph holds the error. A scalar is (1). */
+/* The value as a node with its axes in this order (NULL: in their own); null: the graph holds the error. A scalar is
+ * (1). */
 mynah_node mynah__arranged(mynah__lowering *l, mynah__value *v, const int *order);
-/* A node of numbers worked out here; infinite ones, of masks, become the largest finite ones. Null: the graph holds the error. */
+/* A node of numbers worked out here; infinite ones, of masks, become the largest finite ones. Null: the graph holds the
+ * error. */
 mynah_node mynah__constant(mynah__lowering *l, mynah_shape shape, const double *numbers);
 /* The axes of v's order; of a constant, in their own. */
 void mynah__order_of(const mynah__value *v, int *order);
@@ -144,10 +151,12 @@ void mynah__channels_last(int n_dims, int *order);
 /* Product of dims; -1 when over MYNAH__ONNX_VALUE_MAX. */
 int64_t mynah__count(mynah_shape s);
 /* The shape that two broadcast to. Fails: MISMATCH. */
-MYNAH_CHECKED mynah_status mynah__broadcast_shape(const mynah__lowering *l, mynah_shape a, mynah_shape b, mynah_shape *out);
+MYNAH_CHECKED mynah_status mynah__broadcast_shape(const mynah__lowering *l, mynah_shape a, mynah_shape b,
+                                                  mynah_shape *out);
 /* Index of an element of `from`, stretched to `to`, for element i of `to`. */
 int64_t mynah__stretched_index(mynah_shape from, mynah_shape to, int64_t i);
 /* Along an axis, out_j = sum_i matrix[j][i] in_i. Shape: matrix (n_out, dims[axis]) */
-MYNAH_CHECKED mynah_status mynah__mix_axis(mynah__lowering *l, mynah__value *v, int axis, const double *matrix, int64_t n_out, mynah__value *out);
+MYNAH_CHECKED mynah_status mynah__mix_axis(mynah__lowering *l, mynah__value *v, int axis, const double *matrix,
+                                           int64_t n_out, mynah__value *out);
 
 #endif

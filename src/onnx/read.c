@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Reading ONNX: weights, nodes with their attributes, ports and metadata.
  *
- * Files come from strangers: every count has a ceiling, and weights are allocated only when the file really holds as many
- * bytes. There is no recursion: subgraphs are not entered. */
+ * Files come from strangers: every count has a ceiling, and weights are allocated only when the file really holds as
+ * many bytes. There is no recursion: subgraphs are not entered. */
 #include "onnx_internal.h"
 
 #include <math.h>
@@ -16,7 +16,8 @@
 #define NUMBERS_MAX 1048576
 #define FILE_MAX ((size_t)1 << 31)
 
-/* ---- values by name ------------------------------------------------------------------------------------------------- */
+/* ---- values by name -------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t hash_of(const char *name) {
   uint64_t h = 14695981039346656037u; /* FNV-1a */
@@ -70,7 +71,8 @@ static mynah_status value_of(mynah_onnx *o, char *name, int *out) {
   return MYNAH_OK;
 }
 
-/* ---- tensors ---------------------------------------------------------------------------------------------------------- */
+/* ---- tensors
+ * ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct raw_tensor {
   char *name;
@@ -108,7 +110,8 @@ static mynah_status tensor_field(void *context, const mynah__field *f) {
   if (mynah__is_bytes(f, TENSOR_INT64S)) t->int64s = f->bytes;
   if (mynah__is_bytes(f, TENSOR_DIMS)) {
     mynah__span packed = f->bytes;
-    for (uint64_t dim = 0; packed.at < packed.end && !t->has_many_dims; add_dim(t, dim)) MYNAH_TRY(mynah__wire_varint(&packed, &dim));
+    for (uint64_t dim = 0; packed.at < packed.end && !t->has_many_dims; add_dim(t, dim))
+      MYNAH_TRY(mynah__wire_varint(&packed, &dim));
   }
   return mynah__is_bytes(f, TENSOR_NAME) ? mynah__wire_text(f->bytes, &t->name) : MYNAH_OK;
 }
@@ -153,17 +156,23 @@ static double whole_at(const uint8_t *at, uint64_t type) {
 /* Bytes of an element in raw data; 0: a type that nobody here needs. */
 static size_t width_of(uint64_t type) {
   switch (type) {
-  case TYPE_FLOAT: case TYPE_INT32: return 4;
-  case TYPE_DOUBLE: case TYPE_INT64: return 8;
-  case TYPE_FLOAT16: case TYPE_INT16: return 2;
-  case TYPE_INT8: case TYPE_UINT8: case TYPE_BOOL: return 1;
+  case TYPE_FLOAT:
+  case TYPE_INT32: return 4;
+  case TYPE_DOUBLE:
+  case TYPE_INT64: return 8;
+  case TYPE_FLOAT16:
+  case TYPE_INT16: return 2;
+  case TYPE_INT8:
+  case TYPE_UINT8:
+  case TYPE_BOOL: return 1;
   default: return 0;
   }
 }
 static bool is_real_type(uint64_t type) { return type == TYPE_FLOAT || type == TYPE_FLOAT16 || type == TYPE_DOUBLE; }
 
 static mynah_status wrong_size(const raw_tensor *t, int64_t n, size_t bytes) {
-  return mynah_fail(MYNAH_CORRUPT, "onnx: tensor '%.64s': %lld numbers do not fit %zu bytes", t->name ? t->name : "", (long long)n, bytes);
+  return mynah_fail(MYNAH_CORRUPT, "onnx: tensor '%.64s': %lld numbers do not fit %zu bytes", t->name ? t->name : "",
+                    (long long)n, bytes);
 }
 
 static mynah_status tensor_count(const raw_tensor *t, int64_t *n) {
@@ -177,12 +186,17 @@ static mynah_status tensor_count(const raw_tensor *t, int64_t *n) {
 }
 
 static mynah_status read_reals(const raw_tensor *t, mynah__onnx_tensor *out) {
-  mynah__span data = t->raw.at ? t->raw : t->type == TYPE_FLOAT ? t->floats : t->type == TYPE_DOUBLE ? t->doubles : t->raw;
+  mynah__span data = t->raw.at                ? t->raw
+                     : t->type == TYPE_FLOAT  ? t->floats
+                     : t->type == TYPE_DOUBLE ? t->doubles
+                                              : t->raw;
   size_t width = width_of(t->type);
   bool is_halves = t->type == TYPE_FLOAT16 && !t->raw.at && t->int32s.at; /* each in a varint */
-  if (!data.at && !is_halves && out->n > 0) return MYNAH_OK; /* left out */
-  if (!is_halves && (size_t)out->n * width != mynah__span_size(data)) return wrong_size(t, out->n, mynah__span_size(data));
-  if (is_halves && (size_t)out->n > mynah__span_size(t->int32s)) return wrong_size(t, out->n, mynah__span_size(t->int32s));
+  if (!data.at && !is_halves && out->n > 0) return MYNAH_OK;              /* left out */
+  if (!is_halves && (size_t)out->n * width != mynah__span_size(data))
+    return wrong_size(t, out->n, mynah__span_size(data));
+  if (is_halves && (size_t)out->n > mynah__span_size(t->int32s))
+    return wrong_size(t, out->n, mynah__span_size(t->int32s));
   out->floats = mynah_calloc((size_t)out->n + 1, sizeof *out->floats);
   if (!out->floats) return MYNAH_NO_MEMORY;
   mynah__span packed = t->int32s;
@@ -236,7 +250,8 @@ static mynah_status keep_tensor(mynah_onnx *o, raw_tensor *t, mynah__span messag
                       t->name ? t->name : "");
   if (!width_of(t->type)) return MYNAH_OK;
   if (t->has_many_dims)
-    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: tensor '%.64s' has over %d dimensions", t->name ? t->name : "", MYNAH_MAX_DIMS);
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: tensor '%.64s' has over %d dimensions", t->name ? t->name : "",
+                      MYNAH_MAX_DIMS);
   MYNAH_TRY(tensor_count(t, &kept.n));
   if (o->n_tensors >= TENSORS_MAX) return mynah_fail(MYNAH_LIMIT, "onnx: over %d tensors", TENSORS_MAX);
   MYNAH_TRY(mynah_grow((void **)&o->tensors, &o->cap_tensors, o->n_tensors + 1, sizeof *o->tensors));
@@ -264,13 +279,15 @@ static mynah_status add_initializer(mynah_onnx *o, mynah__span message) {
   char *name = mynah_strdup(o->tensors[index].name ? o->tensors[index].name : "");
   if (!name) return MYNAH_NO_MEMORY;
   MYNAH_TRY(value_of(o, name, &value));
-  if (o->values[value].maker != -1) return mynah_fail(MYNAH_CORRUPT, "onnx: '%.64s' is made twice", o->values[value].name);
+  if (o->values[value].maker != -1)
+    return mynah_fail(MYNAH_CORRUPT, "onnx: '%.64s' is made twice", o->values[value].name);
   o->values[value].maker = -2 - index;
   if (o->tensors[index].name) shorten(o->tensors[index].name);
   return MYNAH_OK;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------------------ */
+/* ---- nodes
+ * ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct reading {
   mynah_onnx *o;
@@ -358,7 +375,8 @@ static mynah_status node_link(void *context, const mynah__field *f) {
   }
   r->node->n_out++;
   if (value < 0) return MYNAH_OK;
-  if (r->o->values[value].maker != -1) return mynah_fail(MYNAH_CORRUPT, "onnx: '%.64s' is made twice", r->o->values[value].name);
+  if (r->o->values[value].maker != -1)
+    return mynah_fail(MYNAH_CORRUPT, "onnx: '%.64s' is made twice", r->o->values[value].name);
   r->o->values[value].maker = (int)r->o->n_nodes - 1;
   return MYNAH_OK;
 }
@@ -383,7 +401,8 @@ static mynah_status add_node(mynah_onnx *o, mynah__span message) {
   return mynah__wire_each(message, node_link, &r);
 }
 
-/* ---- ports and notes --------------------------------------------------------------------------------------------------- */
+/* ---- ports and notes
+ * --------------------------------------------------------------------------------------------------- */
 
 static mynah_status dim_field(void *context, const mynah__field *f) {
   int64_t *dim = context;
@@ -448,7 +467,8 @@ const char *mynah_onnx_note(const mynah_onnx *o, const char *key) {
   return NULL;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------------------------------- */
+/* ---- the file
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static mynah_status graph_field(void *context, const mynah__field *f) {
   mynah_onnx *o = context;
@@ -572,8 +592,12 @@ void mynah_onnx_destroy(mynah_onnx *o) {
   mynah_free(o);
 }
 
-const mynah_onnx_port *mynah_onnx_input(const mynah_onnx *o, int i) { return i >= 0 && (size_t)i < o->n_inputs ? &o->inputs[i] : NULL; }
-const mynah_onnx_port *mynah_onnx_output(const mynah_onnx *o, int i) { return i >= 0 && (size_t)i < o->n_outputs ? &o->outputs[i] : NULL; }
+const mynah_onnx_port *mynah_onnx_input(const mynah_onnx *o, int i) {
+  return i >= 0 && (size_t)i < o->n_inputs ? &o->inputs[i] : NULL;
+}
+const mynah_onnx_port *mynah_onnx_output(const mynah_onnx *o, int i) {
+  return i >= 0 && (size_t)i < o->n_outputs ? &o->outputs[i] : NULL;
+}
 const mynah_safetensor *mynah_onnx_weights(const mynah_onnx *o, int *n) {
   *n = (int)o->n_weights;
   return o->weights;

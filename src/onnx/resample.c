@@ -7,7 +7,8 @@
 
 #define MATRIX_MAX ((size_t)1 << 22)
 
-/* ---- resizing ----------------------------------------------------------------------------------------------------------- */
+/* ---- resizing
+ * ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct resizing {
   const char *mode, *place, *nearest;
@@ -51,10 +52,12 @@ static void fill_row(const resizing *r, double at, int64_t n, double *row) {
   }
 }
 
-static mynah_status resize_axis(mynah__lowering *l, const resizing *r, mynah__value *v, int axis, int64_t n_out, double scale) {
+static mynah_status resize_axis(mynah__lowering *l, const resizing *r, mynah__value *v, int axis, int64_t n_out,
+                                double scale) {
   int64_t n = v->shape.dims[axis];
   size_t size;
-  if (n_out < 1 || !mynah_mul_size((size_t)n, (size_t)n_out, &size) || size > MATRIX_MAX) return mynah_fail(MYNAH_LIMIT, "too large");
+  if (n_out < 1 || !mynah_mul_size((size_t)n, (size_t)n_out, &size) || size > MATRIX_MAX)
+    return mynah_fail(MYNAH_LIMIT, "too large");
   double *matrix = mynah_calloc(size + 1, sizeof *matrix);
   if (!matrix) return MYNAH_NO_MEMORY;
   for (int64_t j = 0; j < n_out; j++) fill_row(r, origin(r, j, n, n_out, scale), n, matrix + j * n);
@@ -91,8 +94,11 @@ static mynah_status resize_target(mynah__lowering *l, const mynah__value *v, int
 static bool is_whole_nearest(const resizing *r, const mynah__value *v, const int64_t *dims) {
   const int64_t *in = v->shape.dims;
   if (strcmp(r->mode, "nearest") != 0 || v->shape.n_dims != 4 || dims[0] != in[0] || dims[1] != in[1]) return false;
-  bool is_plain = strcmp(r->place, "asymmetric") == 0 ? strcmp(r->nearest, "floor") == 0 : strcmp(r->place, "half_pixel") == 0 || strcmp(r->place, "pytorch_half_pixel") == 0;
-  return is_plain && dims[2] % in[2] == 0 && dims[3] % in[3] == 0 && dims[2] / in[2] == dims[3] / in[3] && dims[2] / in[2] <= 64;
+  bool is_plain = strcmp(r->place, "asymmetric") == 0
+                      ? strcmp(r->nearest, "floor") == 0
+                      : strcmp(r->place, "half_pixel") == 0 || strcmp(r->place, "pytorch_half_pixel") == 0;
+  return is_plain && dims[2] % in[2] == 0 && dims[3] % in[3] == 0 && dims[2] / in[2] == dims[3] / in[3] &&
+         dims[2] / in[2] <= 64;
 }
 
 static mynah_status op_resize(mynah__lowering *l) {
@@ -107,11 +113,13 @@ static mynah_status op_resize(mynah__lowering *l) {
   MYNAH_TRY(mynah__need(l, 0, &given));
   mynah__value v = *given;
   if (v.shape.n_dims < 1 || mynah__count(v.shape) < 1) return mynah__refuse(l, "empty or too large values");
-  bool is_known_place = strcmp(r.place, "asymmetric") == 0 || strcmp(r.place, "align_corners") == 0 || strcmp(r.place, "pytorch_half_pixel") == 0 ||
-                        strcmp(r.place, "half_pixel") == 0;
+  bool is_known_place = strcmp(r.place, "asymmetric") == 0 || strcmp(r.place, "align_corners") == 0 ||
+                        strcmp(r.place, "pytorch_half_pixel") == 0 || strcmp(r.place, "half_pixel") == 0;
   bool is_known_mode = strcmp(r.mode, "nearest") == 0 || strcmp(r.mode, "linear") == 0 || strcmp(r.mode, "cubic") == 0;
-  if (!is_known_mode || !is_known_place) return mynah__refuse(l, "mode %.32s placed %.32s is not known", r.mode, r.place);
-  if (mynah__whole_attribute(l, "antialias", 0) || mynah__whole_attribute(l, "exclude_outside", 0)) return mynah__refuse(l, "antialias and exclude_outside are not known");
+  if (!is_known_mode || !is_known_place)
+    return mynah__refuse(l, "mode %.32s placed %.32s is not known", r.mode, r.place);
+  if (mynah__whole_attribute(l, "antialias", 0) || mynah__whole_attribute(l, "exclude_outside", 0))
+    return mynah__refuse(l, "antialias and exclude_outside are not known");
   MYNAH_TRY(resize_target(l, &v, dims, scales));
   if (is_whole_nearest(&r, &v, dims)) {
     int order[MYNAH_MAX_DIMS];
@@ -124,7 +132,8 @@ static mynah_status op_resize(mynah__lowering *l) {
   return mynah__set_same(l, 0, &v);
 }
 
-/* ---- padding -------------------------------------------------------------------------------------------------------------- */
+/* ---- padding
+ * -------------------------------------------------------------------------------------------------------------- */
 
 /* Which input element stands at place i of an axis padded by `before`; -1: none. */
 static int64_t mirrored(const char *mode, int64_t i, int64_t n) {
@@ -137,10 +146,12 @@ static int64_t mirrored(const char *mode, int64_t i, int64_t n) {
   return i < n ? i : period - i;
 }
 
-static mynah_status pad_by_matrix(mynah__lowering *l, const char *mode, mynah__value *v, int axis, const int64_t *pads) {
+static mynah_status pad_by_matrix(mynah__lowering *l, const char *mode, mynah__value *v, int axis,
+                                  const int64_t *pads) {
   int64_t n = v->shape.dims[axis], n_out = n + pads[0] + pads[1];
   size_t size;
-  if (n_out < 1 || !mynah_mul_size((size_t)n, (size_t)n_out, &size) || size > MATRIX_MAX) return mynah_fail(MYNAH_LIMIT, "too large");
+  if (n_out < 1 || !mynah_mul_size((size_t)n, (size_t)n_out, &size) || size > MATRIX_MAX)
+    return mynah_fail(MYNAH_LIMIT, "too large");
   double *matrix = mynah_calloc(size + 1, sizeof *matrix);
   if (!matrix) return MYNAH_NO_MEMORY;
   for (int64_t j = 0; j < n_out; j++) matrix[j * n + mirrored(mode, j - pads[0], n)] = 1;
@@ -180,21 +191,25 @@ static mynah_status op_pad(mynah__lowering *l) {
   double value = mynah__real_attribute(l, "value", 0);
   MYNAH_TRY(mynah__need(l, 0, &given));
   mynah__value v = *given;
-  if (fill && mynah__count(fill->shape) > 0 && !mynah__known_number(l, fill, &value)) return mynah__refuse(l, "the value must be a constant");
+  if (fill && mynah__count(fill->shape) > 0 && !mynah__known_number(l, fill, &value))
+    return mynah__refuse(l, "the value must be a constant");
   MYNAH_TRY(mynah__whole_list(l, "pads", 1, pads, 2 * MYNAH_MAX_DIMS, &n_pads));
   MYNAH_TRY(mynah__whole_list(l, "axes", 3, axes, MYNAH_MAX_DIMS, &n_axes));
   int n = n_axes >= 0 ? n_axes : v.shape.n_dims;
   if (n_pads != 2 * n || mynah__count(v.shape) < 1) return mynah_fail(MYNAH_CORRUPT, "the pads do not fit");
   bool is_constant = strcmp(mode, "constant") == 0;
-  if (!is_constant && strcmp(mode, "edge") != 0 && strcmp(mode, "reflect") != 0 && strcmp(mode, "wrap") != 0) return mynah__refuse(l, "mode %.32s is not known", mode);
+  if (!is_constant && strcmp(mode, "edge") != 0 && strcmp(mode, "reflect") != 0 && strcmp(mode, "wrap") != 0)
+    return mynah__refuse(l, "mode %.32s is not known", mode);
   for (int i = 0; i < n; i++) {
     const int64_t sides[2] = {pads[i], pads[n + i]};
     MYNAH_TRY(mynah__axis(l, n_axes >= 0 ? axes[i] : i, v.shape.n_dims, &axis));
     if (sides[0] == 0 && sides[1] == 0) continue;
-    if (sides[0] > 1 << 20 || sides[1] > 1 << 20 || sides[0] < -(1 << 20) || sides[1] < -(1 << 20)) return mynah_fail(MYNAH_CORRUPT, "the pads are too large");
+    if (sides[0] > 1 << 20 || sides[1] > 1 << 20 || sides[0] < -(1 << 20) || sides[1] < -(1 << 20))
+      return mynah_fail(MYNAH_CORRUPT, "the pads are too large");
     MYNAH_TRY(is_constant ? pad_by_constant(l, value, &v, axis, sides) : pad_by_matrix(l, mode, &v, axis, sides));
   }
   return mynah__set_same(l, 0, &v);
 }
 
-const mynah__onnx_op mynah__onnx_resample_ops[] = {{"Pad", op_pad}, {"Resize", op_resize}, {"Upsample", op_resize}, {NULL, NULL}};
+const mynah__onnx_op mynah__onnx_resample_ops[] = {
+    {"Pad", op_pad}, {"Resize", op_resize}, {"Upsample", op_resize}, {NULL, NULL}};

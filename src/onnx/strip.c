@@ -7,7 +7,9 @@ typedef struct writing {
   mynah_str *out;
 } writing;
 
-static void copy(const writing *w, const mynah__field *f) { mynah_str_append(w->out, f->whole.at, mynah__span_size(f->whole)); }
+static void copy(const writing *w, const mynah__field *f) {
+  mynah_str_append(w->out, f->whole.at, mynah__span_size(f->whole));
+}
 
 static mynah_status strip_tensor(void *context, const mynah__field *f) {
   const writing *w = context;

@@ -8,13 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KNOWN_MAX ((int64_t)1 << 20)       /* numbers of one value that are worked out here */
-#define ALL_KNOWN_MAX ((int64_t)1 << 24)   /* and of all */
-#define ARITHMETIC_MAX 16                  /* numbers of a weight that may be a mere parameter */
+#define KNOWN_MAX ((int64_t)1 << 20)     /* numbers of one value that are worked out here */
+#define ALL_KNOWN_MAX ((int64_t)1 << 24) /* and of all */
+#define ARITHMETIC_MAX 16                /* numbers of a weight that may be a mere parameter */
 
-/* ---- inputs, outputs, attributes ------------------------------------------------------------------------------------ */
+/* ---- inputs, outputs, attributes ------------------------------------------------------------------------------------
+ */
 
-int mynah__in_index(const mynah__lowering *l, size_t k) { return k < l->node->n_in ? l->o->links[l->node->first_in + k] : -1; }
+int mynah__in_index(const mynah__lowering *l, size_t k) {
+  return k < l->node->n_in ? l->o->links[l->node->first_in + k] : -1;
+}
 int mynah__out_index(const mynah__lowering *l, size_t k) {
   return k < l->node->n_out ? l->o->links[l->node->first_in + l->node->n_in + k] : -1;
 }
@@ -73,7 +76,8 @@ mynah_status mynah__whole_list(mynah__lowering *l, const char *name, int k, int6
     MYNAH_TRY(mynah__known(l, v, &numbers));
     count = mynah__count(v->shape);
   }
-  if (count > max) return mynah_fail(MYNAH_LIMIT, "'%s' has %lld numbers, at most %d are possible", name, (long long)count, max);
+  if (count > max)
+    return mynah_fail(MYNAH_LIMIT, "'%s' has %lld numbers, at most %d are possible", name, (long long)count, max);
   for (int64_t i = 0; i < count; i++) out[i] = as_whole(numbers[i]);
   *n = (int)count;
   return MYNAH_OK;
@@ -87,7 +91,8 @@ mynah_status mynah__axis(const mynah__lowering *l, int64_t axis, int n_dims, int
   return MYNAH_OK;
 }
 
-/* ---- shapes and orders ------------------------------------------------------------------------------------------------- */
+/* ---- shapes and orders
+ * ------------------------------------------------------------------------------------------------- */
 
 int64_t mynah__count(mynah_shape s) {
   int64_t n = 1;
@@ -122,7 +127,8 @@ mynah_status mynah__broadcast_shape(const mynah__lowering *l, mynah_shape a, myn
   (void)l;
   for (int i = 1; i <= y.n_dims; i++) {
     int64_t da = i <= a.n_dims ? a.dims[a.n_dims - i] : 1, db = i <= b.n_dims ? b.dims[b.n_dims - i] : 1;
-    if (da != db && da != 1 && db != 1) return mynah_fail(MYNAH_MISMATCH, "the shapes do not broadcast: %lld meets %lld", (long long)da, (long long)db);
+    if (da != db && da != 1 && db != 1)
+      return mynah_fail(MYNAH_MISMATCH, "the shapes do not broadcast: %lld meets %lld", (long long)da, (long long)db);
     y.dims[y.n_dims - i] = da == 1 ? db : da;
   }
   *out = y;
@@ -140,7 +146,8 @@ int64_t mynah__stretched_index(mynah_shape from, mynah_shape to, int64_t i) {
   return index;
 }
 
-/* ---- outputs ------------------------------------------------------------------------------------------------------------ */
+/* ---- outputs
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static mynah_status own(mynah__lowering *l, int64_t n, double **out) {
   if (n < 0 || n > KNOWN_MAX || n > ALL_KNOWN_MAX - l->n_known)
@@ -159,7 +166,8 @@ mynah_status mynah__set_known(mynah__lowering *l, size_t k, mynah_shape shape, b
   double *numbers;
   MYNAH_TRY(own(l, mynah__count(shape), &numbers));
   if (index >= 0)
-    l->values[index] = (mynah__value){.shape = shape, .is_set = true, .is_whole = is_whole, .known = numbers, .tensor = -1, .logistic_of = -1};
+    l->values[index] = (mynah__value){
+        .shape = shape, .is_set = true, .is_whole = is_whole, .known = numbers, .tensor = -1, .logistic_of = -1};
   *out = numbers;
   return MYNAH_OK;
 }
@@ -172,7 +180,8 @@ mynah_status mynah__set_node(mynah__lowering *l, size_t k, mynah_node node, myna
   }
   int64_t n = mynah__count(shape);
   if (n < 0) return mynah_fail(MYNAH_LIMIT, "a value of over %lld numbers", (long long)MYNAH__ONNX_VALUE_MAX);
-  if (n != mynah_shape_size(mynah_node_shape(l->g, node))) return mynah_fail(MYNAH_INTERNAL, "onnx: another size came out");
+  if (n != mynah_shape_size(mynah_node_shape(l->g, node)))
+    return mynah_fail(MYNAH_INTERNAL, "onnx: another size came out");
   if (index < 0) return MYNAH_OK;
   mynah__value v = {.shape = shape, .is_set = true, .node = node, .tensor = -1, .logistic_of = -1};
   if (order) memcpy(v.order, order, (size_t)shape.n_dims * sizeof *order);
@@ -187,7 +196,8 @@ mynah_status mynah__set_same(mynah__lowering *l, size_t k, const mynah__value *v
   return MYNAH_OK;
 }
 
-/* ---- known numbers ------------------------------------------------------------------------------------------------------ */
+/* ---- known numbers
+ * ------------------------------------------------------------------------------------------------------ */
 
 bool mynah__is_known(const mynah__value *v) { return v->known || v->tensor >= 0; }
 
@@ -204,11 +214,14 @@ bool mynah__is_arithmetic(const mynah__lowering *l) {
 }
 
 mynah_status mynah__known(mynah__lowering *l, mynah__value *v, const double **out) {
-  if (!v->known && v->tensor < 0) return mynah_fail(MYNAH_UNSUPPORTED, "an input must be known when the network is read, and here depends on what it sees");
+  if (!v->known && v->tensor < 0)
+    return mynah_fail(MYNAH_UNSUPPORTED,
+                      "an input must be known when the network is read, and here depends on what it sees");
   if (!v->known) {
     mynah__onnx_tensor *t = &l->o->tensors[v->tensor];
     double *numbers;
-    if (!t->floats && !t->wholes && t->n > 0) return mynah_fail(MYNAH_CORRUPT, "the numbers of '%.64s' were left out", t->name ? t->name : "");
+    if (!t->floats && !t->wholes && t->n > 0)
+      return mynah_fail(MYNAH_CORRUPT, "the numbers of '%.64s' were left out", t->name ? t->name : "");
     MYNAH_TRY(own(l, t->n, &numbers));
     for (int64_t i = 0; i < t->n; i++) numbers[i] = t->is_real ? (double)t->floats[i] : t->wholes[i];
     t->is_read = true;
@@ -225,7 +238,8 @@ bool mynah__known_number(mynah__lowering *l, mynah__value *v, double *out) {
   return true;
 }
 
-/* ---- nodes ---------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static mynah_shape at_least_one(mynah_shape s) { return s.n_dims ? s : MYNAH_SHAPE(1); }
 
@@ -282,9 +296,11 @@ mynah_node mynah__arranged(mynah__lowering *l, mynah__value *v, const int *order
   return mynah_permute(l->g, v->node, axes);
 }
 
-/* ---- mixing along an axis ------------------------------------------------------------------------------------------------- */
+/* ---- mixing along an axis
+ * ------------------------------------------------------------------------------------------------- */
 
-mynah_status mynah__mix_axis(mynah__lowering *l, mynah__value *v, int axis, const double *matrix, int64_t n_out, mynah__value *out) {
+mynah_status mynah__mix_axis(mynah__lowering *l, mynah__value *v, int axis, const double *matrix, int64_t n_out,
+                             mynah__value *out) {
   int order[MYNAH_MAX_DIMS], n = v->shape.n_dims, k = 0;
   if (n < 1 || mynah_mul_size((size_t)n_out, (size_t)v->shape.dims[axis], &(size_t){0}) == false)
     return mynah_fail(MYNAH_LIMIT, "too large");

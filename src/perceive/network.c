@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Detectors whose network is not written here, but described from an ONNX file: those with the raw head that YOLOv8 and YOLO11
- * export, (1,4+classes,A): centre x, centre y, width, height in px of the network's input, then a score of each class. */
+/* Detectors whose network is not written here, but described from an ONNX file: those with the raw head that YOLOv8 and
+ * YOLO11 export, (1,4+classes,A): centre x, centre y, width, height in px of the network's input, then a score of each
+ * class. */
 #include "perceive_internal.h"
 
 #include <stdio.h>
@@ -10,7 +11,8 @@
 
 bool mynah__detector_is_network(const mynah_detector *d) { return d->file.length > 0; }
 
-/* ---- the graph ---------------------------------------------------------------------------------------------------------- */
+/* ---- the graph
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static mynah_node corners(mynah_graph *g, mynah_node rows) {
   mynah_node centre = mynah_slice(g, rows, 2, 0, 2), half = mynah_affine(g, mynah_slice(g, rows, 2, 2, 2), 0.5f, 0);
@@ -20,7 +22,8 @@ static mynah_node corners(mynah_graph *g, mynah_node rows) {
 static mynah_status lower(const mynah_detector *d, mynah_onnx *o, mynah_graph *g) {
   float scale = 1.0f / 255, shift = 0;
   const mynah_onnx_port *in = mynah_onnx_input(o, 0), *out = mynah_onnx_output(o, 0);
-  if (!in || !out || mynah_onnx_input(o, 1)) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector with one input");
+  if (!in || !out || mynah_onnx_input(o, 1))
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector with one input");
   mynah_node x = mynah_input(g, "image", MYNAH_U8, MYNAH_SHAPE(1, d->height, d->width, 3)), y;
   x = mynah_from_u8(g, x, &scale, &shift, 1);
   MYNAH_TRY(mynah_onnx_lower(o, g, &(mynah_onnx_feed){x, true}, &out->name, 1, &y));
@@ -36,7 +39,8 @@ static mynah_status lower(const mynah_detector *d, mynah_onnx *o, mynah_graph *g
 mynah_status mynah__detector_describe_network(const mynah_detector *d, int height, int width, mynah_graph **out) {
   mynah_graph *g;
   mynah_onnx *o;
-  if (height != d->height || width != d->width) return mynah_fail(MYNAH_UNSUPPORTED, "the network takes pictures of %dx%d only", d->width, d->height);
+  if (height != d->height || width != d->width)
+    return mynah_fail(MYNAH_UNSUPPORTED, "the network takes pictures of %dx%d only", d->width, d->height);
   MYNAH_TRY(mynah_onnx_parse(mynah_str_text(&d->file), d->file.length, &o));
   mynah_status status = mynah_graph_create(&g);
   if (status == MYNAH_OK) {
@@ -48,21 +52,25 @@ mynah_status mynah__detector_describe_network(const mynah_detector *d, int heigh
   return status;
 }
 
-/* ---- recognising ---------------------------------------------------------------------------------------------------------- */
+/* ---- recognising
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Height and width that the export fixes, or the metadata's. */
 static mynah_status take_size(const mynah_onnx *o, mynah_detector *d) {
   const mynah_onnx_port *in = mynah_onnx_input(o, 0);
   const char *note = mynah_onnx_note(o, "imgsz");
   int h = 0, w = 0;
-  if (!in || in->shape.n_dims != 4 || in->shape.dims[1] != 3) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector: its input is not (1,3,H,W)");
-  if (in->shape.dims[2] > 0 && in->shape.dims[3] > 0 && in->shape.dims[2] <= MYNAH_IMAGE_MAX_SIDE && in->shape.dims[3] <= MYNAH_IMAGE_MAX_SIDE) {
+  if (!in || in->shape.n_dims != 4 || in->shape.dims[1] != 3)
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector: its input is not (1,3,H,W)");
+  if (in->shape.dims[2] > 0 && in->shape.dims[3] > 0 && in->shape.dims[2] <= MYNAH_IMAGE_MAX_SIDE &&
+      in->shape.dims[3] <= MYNAH_IMAGE_MAX_SIDE) {
     h = (int)in->shape.dims[2];
     w = (int)in->shape.dims[3];
   } else if (!note || sscanf(note, "[%d, %d]", &h, &w) != 2) {
     return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the size of the pictures is not said: export with fixed sizes");
   }
-  if (h < 8 || w < 8 || h > MYNAH_IMAGE_MAX_SIDE || w > MYNAH_IMAGE_MAX_SIDE) return mynah_fail(MYNAH_CORRUPT, "onnx: pictures of %dx%d", w, h);
+  if (h < 8 || w < 8 || h > MYNAH_IMAGE_MAX_SIDE || w > MYNAH_IMAGE_MAX_SIDE)
+    return mynah_fail(MYNAH_CORRUPT, "onnx: pictures of %dx%d", w, h);
   d->height = h;
   d->width = w;
   return MYNAH_OK;
@@ -72,12 +80,15 @@ static mynah_status take_size(const mynah_onnx *o, mynah_detector *d) {
 static mynah_status take_classes(const mynah_onnx *o, mynah_detector *d) {
   const mynah_onnx_port *out = mynah_onnx_output(o, 0);
   const char *names = mynah_onnx_note(o, "names");
-  if (!out || out->shape.n_dims != 3) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector: its output is not (1,4+classes,A)");
+  if (!out || out->shape.n_dims != 3)
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector: its output is not (1,4+classes,A)");
   d->network.n_classes = out->shape.dims[1] - 4;
   if (names) MYNAH_TRY(mynah__names_parse(names, &d->names));
   if (out->shape.dims[1] < 0 && names) d->network.n_classes = d->names.n;
-  if (d->network.n_classes < 1 || d->network.n_classes > MYNAH_YOLO26_CLASSES_MAX || (names && d->names.n != d->network.n_classes))
-    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the output (1,%lld,…) does not fit %d class names", (long long)out->shape.dims[1], d->names.n);
+  if (d->network.n_classes < 1 || d->network.n_classes > MYNAH_YOLO26_CLASSES_MAX ||
+      (names && d->names.n != d->network.n_classes))
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the output (1,%lld,…) does not fit %d class names",
+                      (long long)out->shape.dims[1], d->names.n);
   return names ? MYNAH_OK : mynah__names_numbered(d->network.n_classes, &d->names);
 }
 
@@ -99,7 +110,10 @@ mynah_status mynah__detector_from_network(mynah_onnx *o, mynah_detector **out) {
   const char *task = mynah_onnx_note(o, "task");
   mynah_detector *d = mynah_calloc(1, sizeof *d);
   if (!d) return MYNAH_NO_MEMORY;
-  mynah_status status = task && strcmp(task, "detect") == 0 ? take_size(o, d) : mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector: the metadata's task is not 'detect'");
+  mynah_status status =
+      task && strcmp(task, "detect") == 0
+          ? take_size(o, d)
+          : mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector: the metadata's task is not 'detect'");
   if (status == MYNAH_OK) status = take_classes(o, d);
   if (status == MYNAH_OK) status = take_weights(o, d);
   if (status == MYNAH_OK) *out = d;
@@ -107,13 +121,16 @@ mynah_status mynah__detector_from_network(mynah_onnx *o, mynah_detector **out) {
   return status;
 }
 
-/* ---- our file ----------------------------------------------------------------------------------------------------------------- */
+/* ---- our file
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 mynah_status mynah__detector_load_network(const mynah_json *j, const mynah_safetensors *f, mynah_detector **out) {
   const mynah_json *size = mynah_json_get(j, "imgsz"), *names = mynah_json_get(j, "classes");
-  int64_t h = mynah_json_to_integer(mynah_json_at(size, 0), 0), w = mynah_json_to_integer(mynah_json_at(size, 1), 0), n = (int64_t)mynah_json_size(names);
+  int64_t h = mynah_json_to_integer(mynah_json_at(size, 0), 0), w = mynah_json_to_integer(mynah_json_at(size, 1), 0),
+          n = (int64_t)mynah_json_size(names);
   if (h < 8 || w < 8 || h > MYNAH_IMAGE_MAX_SIDE || w > MYNAH_IMAGE_MAX_SIDE || n < 1 || n > MYNAH_YOLO26_CLASSES_MAX)
-    return mynah_fail(MYNAH_CORRUPT, "a detector of %lld classes for pictures of %lldx%lld", (long long)n, (long long)w, (long long)h);
+    return mynah_fail(MYNAH_CORRUPT, "a detector of %lld classes for pictures of %lldx%lld", (long long)n, (long long)w,
+                      (long long)h);
   mynah_detector *d = mynah_calloc(1, sizeof *d);
   mynah_graph *g;
   if (!d) return MYNAH_NO_MEMORY;
@@ -121,7 +138,8 @@ mynah_status mynah__detector_load_network(const mynah_json *j, const mynah_safet
   d->width = (int)w;
   d->network.n_classes = n;
   mynah_status status = mynah__names_numbered(n, &d->names);
-  if (status == MYNAH_OK) status = mynah_base64_decode(mynah_json_to_string(mynah_json_get(j, "network"), ""), &d->file);
+  if (status == MYNAH_OK)
+    status = mynah_base64_decode(mynah_json_to_string(mynah_json_get(j, "network"), ""), &d->file);
   if (status == MYNAH_OK && d->file.length == 0) status = mynah_fail(MYNAH_CORRUPT, "the network is empty");
   if (status == MYNAH_OK) status = mynah__detector_describe_network(d, d->height, d->width, &g);
   if (status == MYNAH_OK) {

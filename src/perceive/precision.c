@@ -163,7 +163,7 @@ mynah_status mynah_precision_finish(mynah_precision *p, mynah_precision_result *
     if (p->n_truth[label] == 0) continue;
     double own = 0;
     for (int i = 0; i < OVERLAPS; i++) {
-      double ap = average_precision(p->found + first, n, p->n_truth[label], i, room, room + p->n_found);
+      double ap = average_precision(n ? p->found + first : NULL, n, p->n_truth[label], i, room, room + p->n_found);
       own += ap / OVERLAPS;
       if (i == 0) half += ap;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The policies `onnx` and `onnx-rnn`: a network trained elsewhere, described from its ONNX file each time a graph is built; the
- * second carries values from step to step. The policy file holds the network without its weights, and these as all weights. */
+/* The policies `onnx` and `onnx-rnn`: a network trained elsewhere, described from its ONNX file each time a graph is
+ * built; the second carries values from step to step. The policy file holds the network without its weights, and these
+ * as all weights. */
 #include "policy_internal.h"
 
 #include <stdio.h>
@@ -9,10 +10,11 @@
 #define POLICY_ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(mynah_onnx_policy_config, type, field, name, value, low, high, unit, help)
 static const mynah_key policy_keys[] = {MYNAH_ONNX_POLICY_KEYS(POLICY_ROW)};
-const mynah_config_table mynah_onnx_policy_table = {"onnx policy", policy_keys, sizeof policy_keys / sizeof *policy_keys,
-                                                    sizeof(mynah_onnx_policy_config)};
+const mynah_config_table mynah_onnx_policy_table = {
+    "onnx policy", policy_keys, sizeof policy_keys / sizeof *policy_keys, sizeof(mynah_onnx_policy_config)};
 
-/* ---- names ---------------------------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 bool mynah__onnx_pair(const char *list, const char *name, char rest[MYNAH_TEXT_MAX]) {
   size_t n = strlen(name);
@@ -46,12 +48,14 @@ mynah_status mynah__onnx_action(const mynah_onnx *o, const char *wanted, const m
     only = port;
   }
   if (n != 1 || wanted[0])
-    return mynah_fail(MYNAH_NOT_FOUND, "onnx: which of %d outputs is the action? Say output=NAME%s%.40s", n, n ? ", the last is " : "", only ? only->name : "");
+    return mynah_fail(MYNAH_NOT_FOUND, "onnx: which of %d outputs is the action? Say output=NAME%s%.40s", n,
+                      n ? ", the last is " : "", only ? only->name : "");
   *out = only;
   return MYNAH_OK;
 }
 
-/* ---- the network in the policy file ------------------------------------------------------------------------------------------ */
+/* ---- the network in the policy file
+ * ------------------------------------------------------------------------------------------ */
 
 mynah_status mynah__onnx_keep(mynah_policy *p, const mynah_onnx *o) {
   mynah_str bytes = {0}, text = {0};
@@ -79,17 +83,23 @@ static mynah_status parse_network(const mynah_policy *p, mynah_onnx **out) {
 
 static mynah_status check(const mynah_policy *p) {
   mynah_onnx *o;
-  if (!p->network) return mynah_fail(MYNAH_UNSUPPORTED, "policy onnx: it is not trained here, but made by mynah import-model FILE.onnx");
-  if (p->action.dtype == MYNAH_I64 || p->action.dtype == MYNAH_I32) return mynah_fail(MYNAH_UNSUPPORTED, "policy onnx: actions that are classes are not known");
+  if (!p->network)
+    return mynah_fail(MYNAH_UNSUPPORTED,
+                      "policy onnx: it is not trained here, but made by mynah import-model FILE.onnx");
+  if (p->action.dtype == MYNAH_I64 || p->action.dtype == MYNAH_I32)
+    return mynah_fail(MYNAH_UNSUPPORTED, "policy onnx: actions that are classes are not known");
   MYNAH_TRY(parse_network(p, &o));
   mynah_onnx_destroy(o);
   return MYNAH_OK;
 }
 
-/* ---- graphs -------------------------------------------------------------------------------------------------------------------- */
+/* ---- graphs
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Observation `index` as the network takes it. */
-static mynah_status feed_feature(const mynah_policy *p, mynah_graph *g, int index, const mynah_onnx_port *port, mynah_onnx_feed *out) {
+static mynah_status feed_feature(const mynah_policy *p, mynah_graph *g, int index, const mynah_onnx_port *port,
+                                 mynah_onnx_feed *out) {
   mynah_node x = mynah__policy_observe(p, g, index, 1);
   mynah_shape s = mynah_node_shape(g, x), wanted = mynah__onnx_shape(port);
   *out = (mynah_onnx_feed){0};
@@ -109,7 +119,8 @@ static mynah_status feed_feature(const mynah_policy *p, mynah_graph *g, int inde
   return mynah_graph_status(g);
 }
 
-/* Feeds of all inputs; what is carried is an input "carry.K" of the graph. names: outputs to describe, the action's first. */
+/* Feeds of all inputs; what is carried is an input "carry.K" of the graph. names: outputs to describe, the action's
+ * first. */
 typedef struct wiring {
   mynah_onnx_feed feeds[MYNAH__ONNX_PORTS_MAX];
   const char *names[MYNAH__ONNX_PORTS_MAX];
@@ -125,7 +136,8 @@ static mynah_status wire(const mynah_policy *p, const mynah_onnx *o, mynah_graph
   w->names[0] = port->name;
   w->n_names = 1;
   for (int i = 0; (port = mynah_onnx_input(o, i)); i++) {
-    if (i >= MYNAH__ONNX_PORTS_MAX - 1) return mynah_fail(MYNAH_LIMIT, "onnx: over %d inputs", MYNAH__ONNX_PORTS_MAX - 1);
+    if (i >= MYNAH__ONNX_PORTS_MAX - 1)
+      return mynah_fail(MYNAH_LIMIT, "onnx: over %d inputs", MYNAH__ONNX_PORTS_MAX - 1);
     if (mynah__onnx_pair(c->carry, port->name, text)) {
       char name[32];
       snprintf(name, sizeof name, "carry.%d", w->n_names);
@@ -151,8 +163,10 @@ mynah_status mynah__onnx_build(const mynah_policy *p, mynah_onnx *o, mynah_graph
   MYNAH_TRY(wire(p, o, g, &w));
   MYNAH_TRY(mynah_onnx_lower(o, g, w.feeds, w.names, w.n_names, nodes));
   if (mynah_shape_size(mynah_node_shape(g, nodes[0])) != p->common.chunk * size)
-    return mynah_fail(MYNAH_MISMATCH, "onnx: output '%.64s' does not have %lld x %lld numbers", w.names[0], (long long)p->common.chunk, (long long)size);
-  mynah_output(g, "action", mynah__policy_restore_action(p, g, mynah_reshape(g, nodes[0], MYNAH_SHAPE(p->common.chunk, size))));
+    return mynah_fail(MYNAH_MISMATCH, "onnx: output '%.64s' does not have %lld x %lld numbers", w.names[0],
+                      (long long)p->common.chunk, (long long)size);
+  mynah_output(g, "action",
+               mynah__policy_restore_action(p, g, mynah_reshape(g, nodes[0], MYNAH_SHAPE(p->common.chunk, size))));
   for (int k = 1; k < w.n_names; k++) {
     char name[32];
     snprintf(name, sizeof name, "carry.%d", k);
@@ -177,7 +191,9 @@ static mynah_status build_train(const mynah_policy *p, mynah_graph *g, int64_t b
   return build_act(p, 0, g);
 }
 
-/* ---- acting ------------------------------------------------------------------------------------------------------------------- */
+/* ---- acting
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Memory and size of what is carried; false: there is no k-th. */
 static bool carried(mynah_state *s, int k, float **in, const float **out, size_t *bytes) {
@@ -202,7 +218,8 @@ static void predict(const mynah_policy *p, const mynah_prediction *r) {
   const float *out;
   size_t bytes;
   mynah_state_run(r->states[0]);
-  memcpy(r->chunk, mynah_state_output(r->states[0], "action"), (size_t)(p->common.chunk * mynah_feature_size(&p->action)) * sizeof(float));
+  memcpy(r->chunk, mynah_state_output(r->states[0], "action"),
+         (size_t)(p->common.chunk * mynah_feature_size(&p->action)) * sizeof(float));
   for (int k = 1; carried(r->states[0], k, &in, &out, &bytes); k++)
     if (in) memcpy(in, out, bytes);
 }

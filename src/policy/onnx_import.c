@@ -9,8 +9,8 @@
 #define IMPORT_ROW(type, field, name, value, low, high, unit, help) \
   MYNAH_KEY_OF(mynah_onnx_import_config, type, field, name, value, low, high, unit, help)
 static const mynah_key import_keys[] = {MYNAH_ONNX_IMPORT_KEYS(IMPORT_ROW)};
-const mynah_config_table mynah_onnx_import_table = {"import-model network", import_keys, sizeof import_keys / sizeof *import_keys,
-                                                    sizeof(mynah_onnx_import_config)};
+const mynah_config_table mynah_onnx_import_table = {
+    "import-model network", import_keys, sizeof import_keys / sizeof *import_keys, sizeof(mynah_onnx_import_config)};
 
 typedef struct importing {
   mynah_onnx *o;
@@ -20,14 +20,16 @@ typedef struct importing {
   mynah_policy *p;
 } importing;
 
-/* ---- features --------------------------------------------------------------------------------------------------------- */
+/* ---- features
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* "1,2,3" -> three numbers */
 static mynah_status three(const char *name, const char *text, float out[3]) {
   for (int i = 0; i < 3; i++) {
     char *end;
     out[i] = strtof(text, &end);
-    if (end == text || *end != (i < 2 ? ',' : 0)) return mynah_fail(MYNAH_INVALID, "%s: three numbers with commas are expected", name);
+    if (end == text || *end != (i < 2 ? ',' : 0))
+      return mynah_fail(MYNAH_INVALID, "%s: three numbers with commas are expected", name);
     text = end + 1;
   }
   return MYNAH_OK;
@@ -76,12 +78,17 @@ static mynah_status picture_size(const mynah_onnx_port *port, int64_t *h, int64_
   *w = d[at + 1];
   *frames = port->shape.n_dims == 5 ? d[1] : 1;
   if (*h < 8 || *w < 8 || *h > 4096 || *w > 4096 || *frames < 1 || *frames > 64)
-    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: input '%.64s': pictures of 8 … 4096 px a side are possible, of a size that the export fixes", port->name);
+    return mynah_fail(
+        MYNAH_UNSUPPORTED,
+        "onnx: input '%.64s': pictures of 8 … 4096 px a side are possible, of a size that the export fixes",
+        port->name);
   return MYNAH_OK;
 }
 
 static mynah_status set_frames(importing *m, const char *name, int64_t n) {
-  if (m->p->n_inputs > 0 && m->p->common.n_obs != n) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: input '%.64s' takes %lld frames, another %lld", name, (long long)n, (long long)m->p->common.n_obs);
+  if (m->p->n_inputs > 0 && m->p->common.n_obs != n)
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: input '%.64s' takes %lld frames, another %lld", name, (long long)n,
+                      (long long)m->p->common.n_obs);
   if (n < 1 || n > 64) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: input '%.64s': 1 … 64 frames are possible", name);
   m->p->common.n_obs = n;
   return MYNAH_OK;
@@ -100,8 +107,8 @@ static mynah_status add_picture(importing *m, const mynah_onnx_port *port, const
   const mynah_feature *known = m->data ? mynah_dataset_find(m->data, name) : NULL;
   int camera_w = (int)w, camera_h = (int)h;
   const char *text = m->config->camera;
-  bool is_size = !text[0] || (sscanf(text, "%6dx%6d", &camera_w, &camera_h) == 2 && camera_w > 0 && camera_h > 0 && camera_w <= MYNAH_IMAGE_MAX_SIDE &&
-                              camera_h <= MYNAH_IMAGE_MAX_SIDE);
+  bool is_size = !text[0] || (sscanf(text, "%6dx%6d", &camera_w, &camera_h) == 2 && camera_w > 0 && camera_h > 0 &&
+                              camera_w <= MYNAH_IMAGE_MAX_SIDE && camera_h <= MYNAH_IMAGE_MAX_SIDE);
   if (!is_size) return mynah_fail(MYNAH_INVALID, "image.camera: '%.32s': WIDTHxHEIGHT is expected", text);
   *f = known && !text[0] ? *known : mynah_feature_image(name, camera_h, camera_w);
   return MYNAH_OK;
@@ -110,13 +117,17 @@ static mynah_status add_picture(importing *m, const mynah_onnx_port *port, const
 static mynah_status add_vector(importing *m, const mynah_onnx_port *port, const char *name, mynah_feature *f) {
   const mynah_feature *known = m->data ? mynah_dataset_find(m->data, name) : NULL;
   mynah_shape s = port->shape;
-  if (s.n_dims < 1 || s.n_dims > 3) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: input '%.64s' has %d dimensions", port->name, s.n_dims);
+  if (s.n_dims < 1 || s.n_dims > 3)
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: input '%.64s' has %d dimensions", port->name, s.n_dims);
   int64_t size = s.dims[s.n_dims - 1], frames = s.n_dims == 3 ? s.dims[1] : 1;
   if (known && size < 1) size = mynah_feature_size(known);
   MYNAH_TRY(set_frames(m, port->name, frames < 1 ? 1 : frames));
-  if (size < 1 || size > 1 << 20) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: input '%.64s': its size is not fixed: name data=X.demos, or export with it", port->name);
+  if (size < 1 || size > 1 << 20)
+    return mynah_fail(MYNAH_UNSUPPORTED,
+                      "onnx: input '%.64s': its size is not fixed: name data=X.demos, or export with it", port->name);
   if (known && mynah_feature_size(known) != size)
-    return mynah_fail(MYNAH_MISMATCH, "onnx: input '%.64s' has %lld elements, the dataset's '%.64s' has %lld", port->name, (long long)size, name, (long long)mynah_feature_size(known));
+    return mynah_fail(MYNAH_MISMATCH, "onnx: input '%.64s' has %lld elements, the dataset's '%.64s' has %lld",
+                      port->name, (long long)size, name, (long long)mynah_feature_size(known));
   *f = known ? *known : mynah_feature_vector(name, size, "", "");
   f->angle_mask = 0; /* the network sees the numbers as they are */
   return MYNAH_OK;
@@ -130,16 +141,23 @@ static mynah_status add_input(importing *m, const mynah_onnx_port *port) {
   bool is_mapped = mynah__onnx_pair(m->config->map, port->name, text);
   const char *name = is_mapped ? text : port->name;
   if (!is_mapped && strncmp(name, "observation.", 12) != 0 && !(m->data && mynah_dataset_find(m->data, name)))
-    return mynah_fail(MYNAH_NOT_FOUND, "onnx: input '%.64s': say which feature it is, map=%.64s:observation.state, or what it is carried from, carry=%.64s:OUTPUT", port->name, port->name, port->name);
-  if (strlen(name) >= MYNAH_NAME_MAX || p->n_inputs == MYNAH_POLICY_INPUTS_MAX) return mynah_fail(MYNAH_LIMIT, "onnx: too many inputs, or too long a name");
-  if (mynah_feature_find(p->inputs, p->n_inputs, name) >= 0) return mynah_fail(MYNAH_INVALID, "onnx: two inputs are '%.64s'", name);
+    return mynah_fail(MYNAH_NOT_FOUND,
+                      "onnx: input '%.64s': say which feature it is, map=%.64s:observation.state, or what it is "
+                      "carried from, carry=%.64s:OUTPUT",
+                      port->name, port->name, port->name);
+  if (strlen(name) >= MYNAH_NAME_MAX || p->n_inputs == MYNAH_POLICY_INPUTS_MAX)
+    return mynah_fail(MYNAH_LIMIT, "onnx: too many inputs, or too long a name");
+  if (mynah_feature_find(p->inputs, p->n_inputs, name) >= 0)
+    return mynah_fail(MYNAH_INVALID, "onnx: two inputs are '%.64s'", name);
   MYNAH_TRY(is_picture(&port->shape) ? add_picture(m, port, name, &f) : add_vector(m, port, name, &f));
-  MYNAH_TRY(f.is_image ? picture_norm(m, &p->input_norms[p->n_inputs]) : vector_norm(m, &f, &p->input_norms[p->n_inputs]));
+  MYNAH_TRY(f.is_image ? picture_norm(m, &p->input_norms[p->n_inputs])
+                       : vector_norm(m, &f, &p->input_norms[p->n_inputs]));
   p->inputs[p->n_inputs++] = f;
   return MYNAH_OK;
 }
 
-/* ---- the action --------------------------------------------------------------------------------------------------------- */
+/* ---- the action
+ * --------------------------------------------------------------------------------------------------------- */
 
 static mynah_status set_action(importing *m) {
   const mynah_onnx_port *port = NULL;
@@ -147,9 +165,12 @@ static mynah_status set_action(importing *m) {
   const mynah_feature *known = m->data ? mynah_dataset_find(m->data, "action") : NULL;
   MYNAH_TRY(mynah__onnx_action(m->o, m->config->output, &port));
   mynah_shape s = mynah__onnx_shape(port);
-  if (s.n_dims < 1 || s.n_dims > 3 || mynah_shape_size(s) > 1 << 20) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: output '%.64s' is no action or chunk of actions", port->name);
+  if (s.n_dims < 1 || s.n_dims > 3 || mynah_shape_size(s) > 1 << 20)
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: output '%.64s' is no action or chunk of actions", port->name);
   int64_t size = known ? mynah_feature_size(known) : s.dims[s.n_dims - 1], n = mynah_shape_size(s);
-  if (size < 1 || size > 64 || n % size || n / size > 512) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: output '%.64s': %lld numbers are no actions of %lld", port->name, (long long)n, (long long)size);
+  if (size < 1 || size > 64 || n % size || n / size > 512)
+    return mynah_fail(MYNAH_UNSUPPORTED, "onnx: output '%.64s': %lld numbers are no actions of %lld", port->name,
+                      (long long)n, (long long)size);
   p->common.chunk = n / size;
   p->action = known ? *known : mynah_feature_vector("action", size, "", "");
   return vector_norm(m, &p->action, &p->action_norm);
@@ -165,7 +186,8 @@ static mynah_status fill(importing *m) {
   MYNAH_TRY(mynah_copy_text(own->output, sizeof own->output, m->config->output));
   MYNAH_TRY(mynah_copy_text(own->carry, sizeof own->carry, m->config->carry));
   bool needs = p->common.normalize != MYNAH_NORMALIZE_NONE || p->common.normalize_action != MYNAH_NORMALIZE_NONE;
-  if (needs && !m->data && !m->statistics) return mynah_fail(MYNAH_NOT_FOUND, "normalize: takes statistics: name data=X.demos or stats=FILE.json");
+  if (needs && !m->data && !m->statistics)
+    return mynah_fail(MYNAH_NOT_FOUND, "normalize: takes statistics: name data=X.demos or stats=FILE.json");
   for (int i = 0; (port = mynah_onnx_input(m->o, i)); i++) MYNAH_TRY(add_input(m, port));
   if (p->n_inputs == 0) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the network has no input that is a feature");
   MYNAH_TRY(set_action(m));
@@ -189,8 +211,8 @@ static mynah_status describe(importing *m, mynah_weights **weights) {
   return status;
 }
 
-mynah_status mynah_policy_import_onnx(const char *path, const mynah_onnx_import_config *config, mynah_dataset *data, const mynah_json *statistics,
-                                      mynah_policy **out, mynah_weights **weights) {
+mynah_status mynah_policy_import_onnx(const char *path, const mynah_onnx_import_config *config, mynah_dataset *data,
+                                      const mynah_json *statistics, mynah_policy **out, mynah_weights **weights) {
   importing m = {.config = config, .data = data, .statistics = statistics};
   mynah_weights *w = NULL;
   MYNAH_TRY(mynah_onnx_open(path, &m.o));

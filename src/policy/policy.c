@@ -2,6 +2,8 @@
 /* The table of policies; making one from a dataset; the windows it wants to see. */
 #include "policy_internal.h"
 
+#include <mynah/perceive.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -199,6 +201,9 @@ mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *feat
     if (have->is_image && (have->dims[0] != want->dims[0] || have->dims[1] != want->dims[1]))
       return mynah_fail(MYNAH_MISMATCH, "'%s': the policy takes pictures of %lldx%lld px, here they are %lldx%lld", want->name,
                         (long long)want->dims[1], (long long)want->dims[0], (long long)have->dims[1], (long long)have->dims[0]);
+    if (strncmp(want->unit, MYNAH_SIGHT_MARK, strlen(MYNAH_SIGHT_MARK)) == 0 && strcmp(want->unit, have->unit) != 0)
+      return mynah_fail(MYNAH_MISMATCH, "'%s': the policy was trained with another detector or other settings of it (%s, here '%s')",
+                        want->name, want->unit, have->unit);
     order[i] = at;
   }
   int at = mynah_feature_find(features, n, "action");

@@ -155,8 +155,8 @@ static mynah_status write_item(mynah__recorder *r, const item *x, bool *is_open)
   r->report.n_frames++;
   r->n_open++;
   MYNAH_TRY(mynah_episode_add(r->dataset, x->time_ns, values, is_encoded));
-  int64_t ns = mynah_dataset_commit_ns(r->dataset);
-  if (ns > 0 && r->config.committed) r->config.committed(r->config.context, ns);
+  int64_t move_ns, ns = mynah_dataset_commit_ns(r->dataset, &move_ns);
+  if (ns > 0 && r->config.committed) r->config.committed(r->config.context, ns, move_ns);
   return MYNAH_OK;
 }
 

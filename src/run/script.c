@@ -8,6 +8,7 @@
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -130,18 +131,18 @@ static mynah_status tell(mynah_script *s, const mynah_device *d, const mynah_val
 static mynah_status start_command(mynah_script *s, const char *command) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return mynah_fail_errno(command, "cannot be started");
+  char *const arguments[] = {(char[]){"sh"}, (char[]){"-c"}, s->name + 1, NULL};
+  posix_spawn_file_actions_t actions;
   s->fd = ends[0];
-  s->child = fork();
-  if (s->child == 0) {
-    dup2(ends[1], 0);
-    dup2(ends[1], 1);
-    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-    _exit(127);
-  }
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+  int code = posix_spawn(&s->child, "/bin/sh", &actions, NULL, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
-  if (s->child > 0) return MYNAH_OK;
+  if (code == 0) return MYNAH_OK;
   s->child = 0;
-  return mynah_fail_errno(command, "cannot be started");
+  return mynah_fail(MYNAH_IO, "%s: cannot be started: %s", command, strerror(code));
 }
 
 /* Its input has ended; it is given some time, then ended. */

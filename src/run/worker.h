@@ -48,7 +48,7 @@ typedef struct mynah__recorder_config {
   const char *expert;
   void (*saved)(void *context, int64_t episode, int64_t frames); /* by the writer; NULL: nobody is told */
   void *context;
-  void (*committed)(void *context, int64_t ns); /* how long each commit took, by the writer; NULL: nobody is told */
+  void (*committed)(void *context, int64_t ns, int64_t move_ns); /* how long each commit took, by the writer; NULL: nobody is told */
   int64_t ballast_bytes; /* kept free on the disk; 0: none */
 } mynah__recorder_config;
 /* A new dataset, or one that has the device's features. Shape: order (features of the dataset): which of the device's each is. */

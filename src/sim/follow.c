@@ -34,6 +34,7 @@ typedef struct follow {
   mynah_eye *eye;
   mynah_tracker *tracker;
   mynah_slots *slots;
+  mynah_feature mark; /* its unit: that of the detector's state */
   float motion[2], state[STATE_MAX], labels[LABELS][5], action[2];
   int64_t n_state;
   bool is_drawn;    /* the picture shows the present step */
@@ -56,7 +57,8 @@ static void declare_features(follow *f) {
     *at = mynah_feature_vector("observation.environment_state", 4, "target.x_m,target.y_m,target.vx_m_s,target.vy_m_s", "");
     mynah_feature_mirror(at++, (int[]){1, -2, 3, -4}, NULL);
   } else if (f->config.state != STATE_NONE) {
-    *at++ = mynah_slots_feature(f->slots);
+    *at = mynah_slots_feature(f->slots);
+    memcpy(at++->unit, f->mark.unit, sizeof f->mark.unit); /* of a detector */
   }
   if (f->config.state != STATE_NONE) f->n_state = mynah_feature_size(at - 1);
   if (f->config.has_labels) *at++ = mynah_feature_boxes("observation.images.front", LABELS);
@@ -79,14 +81,13 @@ static void follow_close(mynah_device *device) {
   mynah_free(f);
 }
 
-static mynah_status open_detector(follow *f) {
-  mynah_detect_config c;
+static mynah_status open_detector(follow *f, mynah_detect_config *c) {
   if (!f->config.detector[0]) return mynah_fail(MYNAH_INVALID, "sim=follow: state=detector needs detector=FILE");
-  mynah_config_default(&mynah_detect_table, &c);
-  c.confidence = 0.1; /* the tracker's lower bound */
-  c.size = f->canvas.width;
+  mynah_config_default(&mynah_detect_table, c);
+  c->confidence = 0.1; /* the tracker's lower bound */
+  c->size = f->canvas.width;
   MYNAH_TRY(mynah_detector_load(f->config.detector, &f->detector));
-  return mynah_eye_create(f->detector, &c, &f->eye);
+  return mynah_eye_create(f->detector, c, &f->eye);
 }
 
 /* Tracker and slots, of the detector's classes or the simulator's own. */
@@ -100,7 +101,10 @@ static mynah_status open_eyes(follow *f) {
   else MYNAH_TRY(mynah_copy_text(c.slots, sizeof c.slots, class_names[f->config.target]));
   MYNAH_TRY(mynah_tracker_create(NULL, &f->tracker));
   if (f->config.state == STATE_BOXES) return mynah_slots_create_named(&c, class_names, MYNAH_FOLLOW_CLASSES, &f->slots);
-  MYNAH_TRY(open_detector(f));
+  mynah_sight_config sight = {.slots = c};
+  mynah_config_default(&mynah_tracker_table, &sight.tracker);
+  MYNAH_TRY(open_detector(f, &sight.detect));
+  MYNAH_TRY(mynah_sight_mark(f->detector, &sight, &f->mark));
   return mynah_slots_create(&c, f->detector, &f->slots);
 }
 

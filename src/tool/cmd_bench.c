@@ -214,5 +214,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return 2;
 }
 
-const tool_command tool_bench = {"bench", "bench POLICY.safetensors [runs=1000] [batch=N] [precision=bf16]",
+const tool_command tool_bench = {"bench", "bench POLICY.safetensors [runs=1000] [batch=N] [threads=N] [precision=bf16]",
                                  "time a policy step by step", run, tables};

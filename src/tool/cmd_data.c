@@ -6,6 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What the recorder had to leave out, summed over episodes; nothing for a set without. */
+static mynah_status say_ledger(mynah_dataset *d, mynah_json *result) {
+  mynah_str text = {0};
+  mynah_json *j = NULL;
+  mynah_status status = mynah_dataset_get_note(d, "ledger", &text);
+  if (status == MYNAH_OK) status = mynah_json_parse(mynah_str_text(&text), text.length, &j);
+  mynah_str_deinit(&text);
+  if (status != MYNAH_OK) return status == MYNAH_NOT_FOUND ? MYNAH_OK : status;
+  const char *id, *name;
+  const mynah_json *episode, *n;
+  for (size_t i = 0; mynah_json_entry(j, i, &id, &episode); i++) {
+    for (size_t k = 0; mynah_json_entry(mynah_json_get(episode, "dropped"), k, &name, &n); k++)
+      tool_say("  episode %s: %s: %lld samples dropped", id, name, (long long)mynah_json_to_integer(n, 0));
+    for (size_t k = 0; mynah_json_entry(mynah_json_get(episode, "late"), k, &name, &n); k++)
+      tool_say("  episode %s: %s: %lld samples late", id, name, (long long)mynah_json_to_integer(n, 0));
+  }
+  mynah_json_set(result, "ledger", j);
+  return MYNAH_OK;
+}
+
 static mynah_status data_info(const tool_args *args, mynah_dataset *d, mynah_json *result) {
   (void)args;
   char hash[65];
@@ -30,7 +50,7 @@ static mynah_status data_info(const tool_args *args, mynah_dataset *d, mynah_jso
   mynah_json_set(result, "bytes", mynah_json_integer(size));
   mynah_json_set(result, "features", features);
   mynah_json_set(result, "hash", mynah_json_string(hash));
-  return MYNAH_OK;
+  return say_ledger(d, result);
 }
 
 static mynah_status data_list(const tool_args *args, mynah_dataset *d, mynah_json *result) {
@@ -174,6 +194,7 @@ static const data_action looks[] = {{"info", MYNAH_OPEN_READ, data_info, NULL, N
                                     {"stats", MYNAH_OPEN_READ, data_stats, NULL, NULL},
                                     {"verify", MYNAH_OPEN_READ, data_verify, NULL, NULL},
                                     {"lint", MYNAH_OPEN_READ, data_lint, lint_tables, NULL},
+                                    {"detect", MYNAH_OPEN_READ, data_detect, data_detect_tables, NULL},
                                     {"play", MYNAH_OPEN_READ, data_play, data_play_tables, NULL}};
 #define N_LOOKS ((int)(sizeof looks / sizeof *looks))
 
@@ -216,6 +237,6 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
 
 const tool_command tool_data = {
     "data",
-    "data info|list|stats|verify|lint|play|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|reencode|version|diff "
+    "data info|list|stats|verify|lint|detect|play|delete|undelete|vacuum|tag|trim|split|rename|merge|select|resample|reencode|version|diff "
     "X.demos [key=value ...]",
     "look after a dataset", run, tables};

@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-#define MODEL_KEYS(K)                                                                                         \
-  K(STRING, out, "out", "", 0, 0, "path", "the file to write, NAME.safetensors")                              \
-  K(STRING, data, "data", "", 0, 0, "", "policies: a dataset whose features and statistics the network was trained with, X.demos") \
+#define MODEL_KEYS(K)                                                                          \
+  K(STRING, out, "out", "", 0, 0, "path", "the file to write, NAME.safetensors")               \
+  K(STRING, data, "data", "", 0, 0, "",                                                        \
+    "policies: a dataset whose features and statistics the network was trained with, X.demos") \
   K(STRING, stats, "stats", "", 0, 0, "", "policies: statistics, as LeRobot's meta/stats.json")
 typedef struct model_config {
   MODEL_KEYS(MYNAH_FIELD_ROW)
@@ -23,7 +24,8 @@ static mynah_status describe(const mynah_detector *d, const char *out, mynah_jso
   char hash[65];
   mynah_detector_hash(d, hash);
   mynah_json *names = mynah_json_array();
-  for (int i = 0; i < mynah_detector_n_classes(d); i++) mynah_json_append(names, mynah_json_string(mynah_detector_class(d, i)));
+  for (int i = 0; i < mynah_detector_n_classes(d); i++)
+    mynah_json_append(names, mynah_json_string(mynah_detector_class(d, i)));
   mynah_json_set(result, "out", mynah_json_string(out));
   mynah_json_set(result, "detector", mynah_json_string(mynah_detector_kind(d)));
   mynah_json_set(result, "scale", scale[0] ? mynah_json_string(scale) : mynah_json_null());
@@ -32,8 +34,8 @@ static mynah_status describe(const mynah_detector *d, const char *out, mynah_jso
   mynah_json_set(result, "imgsz", mynah_json_integer(mynah_detector_size(d)));
   mynah_json_set(result, "parameters", mynah_json_integer(mynah_detector_n_parameters(d)));
   mynah_json_set(result, "hash", mynah_json_string(hash));
-  tool_say("%s%s, %s head, %d classes, %lld parameters: %s", scale[0] ? "YOLO26" : "network", scale, head, mynah_detector_n_classes(d),
-           (long long)mynah_detector_n_parameters(d), out);
+  tool_say("%s%s, %s head, %d classes, %lld parameters: %s", scale[0] ? "YOLO26" : "network", scale, head,
+           mynah_detector_n_classes(d), (long long)mynah_detector_n_parameters(d), out);
   return MYNAH_OK;
 }
 
@@ -46,7 +48,8 @@ static mynah_status import_detector(const char *path, const model_config *c, myn
   return status;
 }
 
-/* ---- policies ----------------------------------------------------------------------------------------------------------- */
+/* ---- policies
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static mynah_status save_policy(const mynah_policy *p, const mynah_weights *w, const char *out, mynah_json *result) {
   mynah_json *inputs = mynah_json_array();
@@ -57,12 +60,13 @@ static mynah_status save_policy(const mynah_policy *p, const mynah_weights *w, c
   mynah_json_set(result, "inputs", inputs);
   mynah_json_set(result, "parameters", mynah_json_integer(mynah_weights_n_parameters(w)));
   mynah_json_set(result, "chunk", mynah_json_integer(p->common.chunk));
-  tool_say("%s: policy %s with %lld parameters, %d inputs, chunk %lld", out, p->type->name, (long long)mynah_weights_n_parameters(w), p->n_inputs,
-           (long long)p->common.chunk);
+  tool_say("%s: policy %s with %lld parameters, %d inputs, chunk %lld", out, p->type->name,
+           (long long)mynah_weights_n_parameters(w), p->n_inputs, (long long)p->common.chunk);
   return MYNAH_OK;
 }
 
-static mynah_status import_policy(const char *path, const model_config *c, const mynah_onnx_import_config *how, mynah_json *result) {
+static mynah_status import_policy(const char *path, const model_config *c, const mynah_onnx_import_config *how,
+                                  mynah_json *result) {
   mynah_dataset *data = NULL;
   mynah_json *stats = NULL;
   mynah_policy *p;
@@ -93,7 +97,8 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   MYNAH_TRY(tool_apply(args, binds, 2));
   if (args->n_positional != 1) return tool_usage_error("name one file");
   if (!c.out[0]) return tool_usage_error("out=NAME.safetensors is missing");
-  if (mynah_file_exists(c.out)) return mynah_fail(MYNAH_BUSY, "%s: exists already: remove it or choose another name", c.out);
+  if (mynah_file_exists(c.out))
+    return mynah_fail(MYNAH_BUSY, "%s: exists already: remove it or choose another name", c.out);
   mynah_status status = import_detector(args->positional[0], &c, result);
   return status == MYNAH_UNSUPPORTED && is_onnx(args->positional[0]) && !mynah_detector_is_named(args->positional[0])
              ? import_policy(args->positional[0], &c, &how, result)
@@ -106,5 +111,6 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return 2;
 }
 
-const tool_command tool_import_model = {"import-model", "import-model FILE.onnx|FILE.safetensors out=M.safetensors [key=value ...]",
+const tool_command tool_import_model = {"import-model",
+                                        "import-model FILE.onnx|FILE.safetensors out=M.safetensors [key=value ...]",
                                         "bring in a network from ONNX: a detector, else a policy", run, tables};

@@ -11,7 +11,7 @@
   K(STRING, robot, "robot", "", 0, 0, "", "a robot's JSON file (docs/formats.md), or sim:NAME")    \
   K(STRING, out, "out", "", 0, 0, "", "the dataset; new episodes are added to one that exists")    \
   K(CHOICE, source, "source", "expert", 0, 0, "expert|person|script", "who demonstrates: the simulator's expert, someone at the keyboard or a gamepad, or actions from elsewhere") \
-  K(STRING, script, "script", "", 0, 0, "", "source=script: X.demos; a text file with the numbers of an action a line, an empty line after each episode; or \"|COMMAND\", which is given a JSON line an observation and answers with such a line")
+  K(STRING, script, "script", "", 0, 0, "", "X.demos; a text file, an action a line, an empty line after each episode; or \"|COMMAND\", which answers a JSON line an observation with such a line")
 typedef struct record_command_config {
 #define RECORD_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   RECORD_COMMAND_KEYS(RECORD_FIELD)

@@ -16,7 +16,7 @@
   K(STRING, robot, "robot", "", 0, 0, "", "sim:NAME, or a robot's JSON file (docs/formats.md)")                                                               \
   K(STRING, record, "record", "", 0, 0, "", "what is seen and commanded goes into this dataset")                    \
   K(CHOICE, record_only, "record.only", "all", 0, 0, "all|person", "person: only what the person commands, each stretch an episode") \
-  K(STRING, person, "person", "", 0, 0, "", "a gamepad or keyboard, /dev/input/eventN, or terminal: takes over while a shoulder button or space is held (in a terminal space switches); start or enter saves the episode, select or backspace throws it away and begins again, north or x goes on to the next, south or y and east or n mark success and failure, mode or escape ends") \
+  K(STRING, person, "person", "", 0, 0, "", "/dev/input/eventN or terminal; shoulder, space: takes over; start, enter: saves; select, backspace: redoes; north, x: discards; south, y and east, n: mark success, failure; mode, escape: ends") \
   K(STRING, person_map, "person.map", "", 0, 0, "", "CONTROL:ELEMENT[:SCALE],… of axes x y z rx ry rz gas brake hat_x hat_y and keys left/right down/up a/d s/w; empty: x:0,y:1:-1 and the keys alike") \
   K(FLOAT, person_speed, "person.speed", 0, 0, 1e12, "/s", "0: the person's -1 … 1 are the action; else they move it by so much a second") \
   K(CHOICE, view, "view", "none", 0, 0, "none|terminal", "terminal: what the first camera sees, or the numbers, are drawn there") \

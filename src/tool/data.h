@@ -19,4 +19,8 @@ extern const int data_n_edits;
 mynah_status data_play(const tool_args *args, mynah_dataset *d, mynah_json *result);
 int data_play_tables(const tool_args *args, const mynah_config_table **out);
 
+/* cmd_data_detect.c */
+mynah_status data_detect(const tool_args *args, mynah_dataset *d, mynah_json *result);
+int data_detect_tables(const tool_args *args, const mynah_config_table **out);
+
 #endif

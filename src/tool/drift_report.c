@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define BINS 30
 
@@ -167,8 +168,9 @@ static void add_stress_rows(const drift_page *p, mynah_json *rows) {
     char name[128];
     const char *rate = "";
     for (int i = 0; i < p->n; i++) values[i] = first_rate(mynah_json_at(at(p->results[i], "stress", NULL, NULL), s), &rate);
-    snprintf(name, sizeof name, "%s with %s %.3g", rate, mynah_json_to_string(at(mynah_json_at(first, s), "kind", NULL, NULL), ""),
-             number_at(mynah_json_at(first, s), "value", NULL, NULL));
+    const char *kind = mynah_json_to_string(at(mynah_json_at(first, s), "kind", NULL, NULL), "");
+    if (strcmp(kind, "none") == 0) snprintf(name, sizeof name, "%s undisturbed", rate);
+    else snprintf(name, sizeof name, "%s with %s %.3g", rate, kind, number_at(mynah_json_at(first, s), "value", NULL, NULL));
     add_row(p, rows, name, values, "rate");
   }
 }
@@ -227,7 +229,8 @@ mynah_status drift_page_write(const drift_page *p, const char *path) {
   mynah_json_set(data, "results", table(p));
   mynah_json_set(data, "story", story);
   mynah_json_set(data, "curves", curves(p));
-  if (mynah_json_size(histograms) > 0) mynah_json_set(data, "histograms", histograms), mynah_json_set(data, "histograms_heading", mynah_json_string("The alarm"));
+  mynah_json_set(data, "histograms_heading", mynah_json_string("The alarm"));
+  if (mynah_json_size(histograms) > 0) mynah_json_set(data, "histograms", histograms);
   else mynah_json_destroy(histograms);
   mynah_json_set(data, "settings", lists);
   mynah_status status = mynah_report_write(data, path);

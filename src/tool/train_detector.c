@@ -223,8 +223,7 @@ static mynah_status prepare(training *t) {
   count_steps(t);
   MYNAH_TRY(make_weights(t));
   if (j->start.from[0] && !is_resumed) MYNAH_TRY(begin_with(t, j->start.from));
-  int n_threads = j->train.threads > 0 ? (int)j->train.threads : mynah_cpu_count();
-  MYNAH_TRY(mynah_frames_load(j->command.data, &j->feed, t->windows, 2, n_threads, tool_progress(), &t->frames));
+  MYNAH_TRY(mynah_frames_open(j->command.data, &j->feed, t->windows, 2, &t->frames));
   mynah_learn_task task = {.context = t,
                            .build = build,
                            .weights = t->weights,
@@ -263,6 +262,7 @@ static mynah_status configure(const tool_args *args, job *j) {
   if (preset) MYNAH_TRY(tool_apply_preset(preset, binds, n));
   MYNAH_TRY(tool_apply(args, binds, n));
   if (!j->command.data[0]) return tool_usage_error("data=NAME.demos or dataset.yaml is missing");
+  if (j->command.eval_sim[0]) return tool_usage_error("eval.sim= is for policies: a detector is measured on what validates");
   return j->command.out[0] ? MYNAH_OK : tool_usage_error("out=FOLDER is missing");
 }
 

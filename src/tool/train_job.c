@@ -191,9 +191,7 @@ static mynah_status prepare(training *t, train_job *job) {
     MYNAH_TRY(sim_choice_init(&t->wiring.sim, job->command.eval_sim));
     MYNAH_TRY(sim_choice_fit(&t->wiring.sim, t->wiring.policy));
   }
-  int n_threads = job->train.threads > 0 ? (int)job->train.threads : mynah_cpu_count();
-  MYNAH_TRY(mynah_frames_load(job->command.data, &job->feed, t->windows, t->n_windows, n_threads, tool_progress(),
-                              &t->frames));
+  MYNAH_TRY(mynah_frames_open(job->command.data, &job->feed, t->windows, t->n_windows, &t->frames));
   t->wiring.job = job;
   mynah_learn_task task = {.context = &t->wiring, .build = build, .precision = mynah_policy_precision(&job->policy),
                            .weights = t->weights, .frames = t->frames,

@@ -169,8 +169,55 @@ static void test_real_pictures(void **state) {
   mynah_names_free(names, n);
 }
 
+/* What a camera does not send: no pixels, one, far too many, inks, half a file. */
+static void test_hostile_sizes(void **state) {
+  static const uint8_t sizes[][4] = {{0, 0, 0, 0}, {0, H, 0, 0}, {255, 255, 255, 255}}; /* height, width, big-endian */
+  mynah_str s = {0};
+  mynah_image back = {0};
+  assert_int_equal(mynah_jpeg_encode(&picture, 90, &s), MYNAH_OK);
+  uint8_t *sof = NULL;
+  for (size_t i = 0; i + 9 < s.length && !sof; i++)
+    if ((uint8_t)s.data[i] == 0xff && (uint8_t)s.data[i + 1] == 0xc0) sof = (uint8_t *)s.data + i;
+  assert_non_null(sof);
+  for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+    memcpy(sof + 5, sizes[k], 4);
+    assert_int_not_equal(mynah_image_decode(s.data, s.length, 0, 0, &back), MYNAH_OK);
+    assert_null(back.data);
+  }
+  mynah_str_deinit(&s);
+  const mynah_image one = {.data = &pixels[0][0][0], .width = 1, .height = 1};
+  assert_int_equal(mynah_jpeg_encode(&one, 90, &s), MYNAH_OK);
+  assert_int_equal(mynah_image_decode(s.data, s.length, 0, 0, &back), MYNAH_OK);
+  assert_true(back.width == 1 && back.height == 1);
+  mynah_image_deinit(&back);
+  for (size_t n = 0; n < s.length / 2; n++) assert_int_not_equal(mynah_image_decode(s.data, n, 0, 0, &back), MYNAH_OK);
+  mynah_str_deinit(&s);
+}
+
+/* An 8x8 picture of inks 200, 40, 0 with black 60 of 255, as Adobe writes it. */
+static void test_cmyk(void **state) {
+  static const uint8_t file[] = {
+      0xff, 0xd8, 0xff, 0xee, 0x00, 0x0e, 0x41, 0x64, 0x6f, 0x62, 0x65, 0x00, 0x64, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xdb, 0x00, 0x43,
+      0x00, 0x02, 0x01, 0x01, 0x01, 0x01, 0x01, 0x02, 0x01, 0x01, 0x01, 0x02, 0x02, 0x02, 0x02, 0x02, 0x04, 0x03, 0x02, 0x02, 0x02, 0x02,
+      0x05, 0x04, 0x04, 0x03, 0x04, 0x06, 0x05, 0x06, 0x06, 0x06, 0x05, 0x06, 0x06, 0x06, 0x07, 0x09, 0x08, 0x06, 0x07, 0x09, 0x07, 0x06,
+      0x06, 0x08, 0x0b, 0x08, 0x09, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x06, 0x08, 0x0b, 0x0c, 0x0b, 0x0a, 0x0c, 0x09, 0x0a, 0x0a, 0x0a, 0xff,
+      0xc0, 0x00, 0x14, 0x08, 0x00, 0x08, 0x00, 0x08, 0x04, 0x43, 0x11, 0x00, 0x4d, 0x11, 0x00, 0x59, 0x11, 0x00, 0x4b, 0x11, 0x00, 0xff,
+      0xc4, 0x00, 0x14, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x09, 0xff,
+      0xc4, 0x00, 0x14, 0x10, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff,
+      0xda, 0x00, 0x0e, 0x04, 0x43, 0x00, 0x4d, 0x00, 0x59, 0x00, 0x4b, 0x00, 0x00, 0x3f, 0x00, 0x36, 0xca, 0xe1, 0xfc, 0x21, 0x8f, 0xff,
+      0xd9,
+  };
+  mynah_image back = {0};
+  assert_int_equal(mynah_image_decode(file, sizeof file, 0, 0, &back), MYNAH_OK);
+  assert_true(back.width == 8 && back.height == 8);
+  static const int due[3] = {55 * 195 / 255, 215 * 195 / 255, 195};
+  for (int i = 0; i < 8 * 8 * 3; i++) assert_in_range(back.data[i], due[i % 3] - 3, due[i % 3] + 3);
+  mynah_image_deinit(&back);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_png_is_exact), cmocka_unit_test(test_jpeg_is_near),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hostile_sizes), cmocka_unit_test(test_cmyk),
+      cmocka_unit_test(test_png_is_exact), cmocka_unit_test(test_jpeg_is_near),
                                      cmocka_unit_test(test_jpeg_reduced), cmocka_unit_test(test_damaged),
                                      cmocka_unit_test(test_refused),      cmocka_unit_test(test_torture),
                                      cmocka_unit_test(test_real_pictures)};

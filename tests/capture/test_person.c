@@ -120,6 +120,7 @@ static void bad_maps_are_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(gamepads_command), cmocka_unit_test(keyboards_command), cmocka_unit_test(terminals_command), cmocka_unit_test(bad_maps_are_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(gamepads_command), cmocka_unit_test(keyboards_command),
+                                     cmocka_unit_test(terminals_command), cmocka_unit_test(bad_maps_are_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

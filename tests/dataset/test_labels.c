@@ -280,10 +280,28 @@ static void test_copy(void **state) {
   mynah_dataset_close(d);
 }
 
+/* Between two pictures there is no mixture of their boxes. */
+static void test_resample(void **state) {
+  (void)state;
+  mynah_dataset *d;
+  mynah_copy_options o = {.rate_hz = 4};
+  float two[2][10], all[5][10];
+  test_import(NULL);
+  ok(mynah_dataset_open(in_root("set.demos"), MYNAH_OPEN_READ, &d));
+  ok(mynah_dataset_read(d, 0, "boxes.front", 0, 2, &two[0][0]));
+  ok(mynah_dataset_copy(&d, 1, &o, in_root("fast.demos")));
+  mynah_dataset_close(d);
+  ok(mynah_dataset_open(in_root("fast.demos"), MYNAH_OPEN_READ, &d));
+  ok(mynah_dataset_read(d, 0, "boxes.front", 0, 5, &all[0][0]));
+  for (int t = 0; t < 5; t++) assert_memory_equal(all[t], two[t >= 2], sizeof all[t]);
+  mynah_dataset_close(d);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
       TEST(test_rows),   TEST(test_bad_rows), TEST(test_yaml_names), TEST(test_yaml_parts), TEST(test_yaml_refused),
-      TEST(test_folder), TEST(test_escapes),  TEST(test_import),     TEST(test_export),     TEST(test_copy)};
+      TEST(test_folder), TEST(test_escapes),  TEST(test_import),     TEST(test_export),     TEST(test_copy),
+      TEST(test_resample)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -360,7 +360,7 @@ static int fill_with_ballast(const char *folder) {
     case_fill(&f, 1, n_frames);
     case_values(&f, v);
     if (mynah_episode_add(d, n_frames, v, NULL) != MYNAH_OK) return 5;
-    for (; n_frames % 100 == 99 && mynah_now_ns() - looked_ns < 510000000;) usleep(1000); /* it looks twice a second */
+    for (; n_frames % 100 == 99 && mynah_now_ns() - looked_ns < 110000000;) usleep(1000); /* it looks ten times a second */
     if (n_frames % 100 == 99) looked_ns = mynah_now_ns();
   }
   if (mynah_file_exists(ballast)) return 6;

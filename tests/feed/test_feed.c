@@ -68,7 +68,7 @@ static const mynah_window windows[4] = {
 
 static mynah_frames *load(const mynah_feed_config *c) {
   mynah_frames *f;
-  if (mynah_frames_load(path, c, windows, 4, 2, NULL, &f) != MYNAH_OK) fail_msg("%s", mynah_error());
+  if (mynah_frames_open(path, c, windows, 4, &f) != MYNAH_OK) fail_msg("%s", mynah_error());
   return f;
 }
 
@@ -256,21 +256,49 @@ static void splits(void **state) {
   mynah_dataset_close(d);
 }
 
-/* Pictures that do not fit into memory come from a mapped file, the same. */
+/* What does not fit into memory is read anew each time, the same, whoever reads. */
 static void cache_beyond_memory(void **state) {
   (void)state;
   mynah_feed_config c = defaults(), small = defaults();
   small.cache_mb = 0;
   mynah_frames *f = load(&c), *g = load(&small);
-  mynah_feed *a = make(f, &c, 0, false, 56), *b = make(g, &small, 0, false, 56);
-  mynah_batch x, y;
-  assert_int_equal(mynah_feed_next(a, &x), MYNAH_OK);
-  assert_int_equal(mynah_feed_next(b, &y), MYNAH_OK);
-  assert_memory_equal(x.data[1], y.data[1], 56 * HEIGHT * WIDTH * 3);
+  mynah_feed *a = make(f, &c, 0, true, 6), *b = make(g, &small, 3, true, 6);
+  for (int k = 0; k < 20; k++) {
+    mynah_batch x, y;
+    assert_int_equal(mynah_feed_next(a, &x), MYNAH_OK);
+    assert_int_equal(mynah_feed_next(b, &y), MYNAH_OK);
+    assert_memory_equal(x.data[0], y.data[0], 6 * 2 * 2 * sizeof(float));
+    assert_memory_equal(x.data[1], y.data[1], 6 * HEIGHT * WIDTH * 3);
+    assert_memory_equal(x.data[2], y.data[2], 6 * 3 * sizeof(float));
+    mynah_feed_release(a, &x);
+    mynah_feed_release(b, &y);
+  }
   mynah_feed_destroy(a);
   mynah_feed_destroy(b);
   mynah_frames_destroy(f);
   mynah_frames_destroy(g);
+}
+
+/* A file that was changed since it was opened is not read on as if it had not been. */
+static void changes_are_noticed(void **state) {
+  (void)state;
+  mynah_feed_config c = defaults();
+  c.cache_mb = 0;
+  mynah_dataset *d;
+  mynah_batch b;
+  mynah_frames *f = load(&c);
+  mynah_feed *feed = make(f, &c, 2, true, 6);
+  assert_int_equal(mynah_feed_next(feed, &b), MYNAH_OK);
+  mynah_feed_destroy(feed);
+  assert_int_equal(mynah_dataset_open(path, MYNAH_OPEN_WRITE, &d), MYNAH_OK);
+  int64_t id = mynah_dataset_episode(d, 1)->id;
+  assert_int_equal(mynah_dataset_set_deleted(d, &id, 1, true), MYNAH_OK);
+  feed = make(f, &c, 2, true, 6);
+  assert_int_equal(mynah_feed_next(feed, &b), MYNAH_MISMATCH);
+  mynah_feed_destroy(feed);
+  assert_int_equal(mynah_dataset_set_deleted(d, &id, 1, false), MYNAH_OK);
+  mynah_dataset_close(d);
+  mynah_frames_destroy(f);
 }
 
 static void misfits(void **state) {
@@ -278,11 +306,11 @@ static void misfits(void **state) {
   mynah_feed_config c = defaults();
   mynah_frames *f;
   mynah_window w = {.input = "x", .feature = "observation.velocity", .count = 1};
-  assert_int_equal(mynah_frames_load(path, &c, &w, 1, 1, NULL, &f), MYNAH_NOT_FOUND);
-  assert_int_equal(mynah_frames_load("/nowhere.demos", &c, windows, 4, 1, NULL, &f), MYNAH_NOT_FOUND);
+  assert_int_equal(mynah_frames_open(path, &c, &w, 1, &f), MYNAH_NOT_FOUND);
+  assert_int_equal(mynah_frames_open("/nowhere.demos", &c, windows, 4, &f), MYNAH_NOT_FOUND);
   c.side_share = 0.5;
   snprintf(c.side_camera, sizeof c.side_camera, "observation.images.back");
-  assert_int_equal(mynah_frames_load(path, &c, windows, 4, 1, NULL, &f), MYNAH_NOT_FOUND);
+  assert_int_equal(mynah_frames_open(path, &c, windows, 4, &f), MYNAH_NOT_FOUND);
 }
 
 static void torture(void **state) {
@@ -295,7 +323,7 @@ static void torture(void **state) {
     mynah_range ranges[EPISODES];
     mynah_feed_options o = {.ranges = ranges, .n_ranges = all_ranges(ranges), .batch = 3, .is_training = true};
     mynah_alloc_fail_at(n);
-    mynah_status status = mynah_frames_load(path, &c, windows, 4, 1, NULL, &f);
+    mynah_status status = mynah_frames_open(path, &c, windows, 4, &f);
     if (status == MYNAH_OK) status = mynah_feed_create(f, &c, &o, &feed);
     mynah_alloc_fail_at(0);
     mynah_feed_destroy(feed);
@@ -310,7 +338,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(workers_do_not_matter), cmocka_unit_test(every_sample_once_an_epoch),
       cmocka_unit_test(validation_is_plain),   cmocka_unit_test(labels_follow_pictures),
-      cmocka_unit_test(splits),                cmocka_unit_test(cache_beyond_memory),
+      cmocka_unit_test(splits),                cmocka_unit_test(cache_beyond_memory), cmocka_unit_test(changes_are_noticed),
       cmocka_unit_test(misfits),               cmocka_unit_test(torture)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

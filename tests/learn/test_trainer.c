@@ -121,7 +121,7 @@ static mynah_status train(const mynah_train_config *c, const char *out, bool res
   assert_int_equal(mynah_dataset_open(data, MYNAH_OPEN_READ, &d), MYNAH_OK);
   assert_int_equal(mynah_split_create(d, &feed, 1, &split), MYNAH_OK);
   mynah_dataset_close(d);
-  assert_int_equal(mynah_frames_load(data, &feed, windows, 2, 1, NULL, &frames), MYNAH_OK);
+  assert_int_equal(mynah_frames_open(data, &feed, windows, 2, &frames), MYNAH_OK);
   assert_int_equal(mynah_graph_create(&g), MYNAH_OK);
   assert_int_equal(build(NULL, 1, g, &loss), MYNAH_OK);
   assert_int_equal(mynah_weights_create(g, 1, &w), MYNAH_OK);

@@ -18,7 +18,8 @@ static inline void ok(mynah_status status) {
   if (status != MYNAH_OK) fail_msg("%s", mynah_error());
 }
 
-/* ---- making files ----------------------------------------------------------------------------------------------------- */
+/* ---- making files
+ * ----------------------------------------------------------------------------------------------------- */
 
 static inline void put_varint(mynah_str *s, uint64_t v) {
   for (; v > 127; v >>= 7) mynah_str_append(s, &(uint8_t){(uint8_t)(v | 128)}, 1);
@@ -39,7 +40,8 @@ static inline void put_message(mynah_str *s, int field, mynah_str *message) {
   mynah_str_deinit(message);
 }
 
-static inline mynah_str tensor(const char *name, int type, const int64_t *dims, int n_dims, const void *raw, size_t bytes) {
+static inline mynah_str tensor(const char *name, int type, const int64_t *dims, int n_dims, const void *raw,
+                               size_t bytes) {
   mynah_str t = {0};
   for (int i = 0; i < n_dims; i++) put_number(&t, 1, (uint64_t)dims[i]);
   put_number(&t, 2, (uint64_t)type);

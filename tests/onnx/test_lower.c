@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Networks exported from PyTorch (tests/support/onnx_networks.py) against what PyTorch made of the same inputs; again without
- * the weights in the file; unknown and damaged ones named. */
+/* Networks exported from PyTorch (tests/support/onnx_networks.py) against what PyTorch made of the same inputs; again
+ * without the weights in the file; unknown and damaged ones named. */
 #include "onnx_case.h"
 
 #include <dirent.h>
@@ -10,7 +10,8 @@
 #define MYNAH_ONNX_NETWORKS "tests/onnx/networks"
 #endif
 
-/* ---- one network ---------------------------------------------------------------------------------------------------------- */
+/* ---- one network
+ * ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct running {
   mynah_graph *g;
@@ -20,7 +21,8 @@ typedef struct running {
   mynah_state *state;
 } running;
 
-static void feed_all(const mynah_onnx *o, mynah_graph *g, const mynah_safetensors *f, bool is_last, mynah_onnx_feed *feeds) {
+static void feed_all(const mynah_onnx *o, mynah_graph *g, const mynah_safetensors *f, bool is_last,
+                     mynah_onnx_feed *feeds) {
   const mynah_onnx_port *port;
   for (int i = 0; (port = mynah_onnx_input(o, i)); i++) {
     char name[128];

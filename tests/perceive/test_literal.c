@@ -35,9 +35,27 @@ static void test_names(void **state) {
 }
 
 static void test_bad_names(void **state) {
-  static const char *const bad[] = {"", "0", "{", "{0}", "{0:", "{0: 'a", "{0: 'a' 1: 'b'}", "{0: 'a', 0: 'b'}", "{1: 'a'}", "{0: __import__('os')}",
-                                    "['a'] + ['b']", "{99999999999999999999: 'a'}", "{-1: 'a'}", "['\\q']", "['\\x4']", "['\\ud800']", "['\\", "['\\x00']",
-                                    "['a\n']", "{0: 5}", "[[]]"};
+  static const char *const bad[] = {"",
+                                    "0",
+                                    "{",
+                                    "{0}",
+                                    "{0:",
+                                    "{0: 'a",
+                                    "{0: 'a' 1: 'b'}",
+                                    "{0: 'a', 0: 'b'}",
+                                    "{1: 'a'}",
+                                    "{0: __import__('os')}",
+                                    "['a'] + ['b']",
+                                    "{99999999999999999999: 'a'}",
+                                    "{-1: 'a'}",
+                                    "['\\q']",
+                                    "['\\x4']",
+                                    "['\\ud800']",
+                                    "['\\",
+                                    "['\\x00']",
+                                    "['a\n']",
+                                    "{0: 5}",
+                                    "[[]]"};
   mynah__names n;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     if (mynah__names_parse(bad[i], &n) == MYNAH_OK) fail_msg("'%s' was taken", bad[i]);
@@ -53,6 +71,7 @@ static mynah_status names_work(void *context) {
 static void test_torture(void **state) { mynah_test_torture(names_work, NULL); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_bad_names), cmocka_unit_test(test_torture)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_bad_names),
+                                     cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Policies of networks in ONNX: the action is what PyTorch made of the same observation, also from our own file; states are
- * carried; pictures reach the network in its range; what is not said or does not fit is named. */
+/* Policies of networks in ONNX: the action is what PyTorch made of the same observation, also from our own file; states
+ * are carried; pictures reach the network in its range; what is not said or does not fit is named. */
 #include <mynah/policy.h>
 
 #include "support/shared.h"
@@ -77,7 +77,8 @@ static void test_same_as_pytorch(void **state) {
 }
 
 static void test_carried(void **state) {
-  static const char *const settings[] = {"map", "x:observation.state", "output", "out", "carry", "h:h_out,c:c_out", NULL};
+  static const char *const settings[] = {"map",   "x:observation.state", "output", "out",
+                                         "carry", "h:h_out,c:c_out",     NULL};
   float x[9] = {0.3f, -1, 0.5f, 0.1f, 0.2f, 0.7f, -0.4f, 0.9f, 0.25f}, first[2], second[2], again[2];
   mynah_actor *a;
   mynah_clone *c = clone_of("recurrent-old", settings);
@@ -97,8 +98,10 @@ static void test_carried(void **state) {
 /* A picture of one grey, x / 255 or x - whatever the settings say: two ways to the same numbers, a third to others. */
 static void test_pictures(void **state) {
   static const char *const unit[] = {"map", "x:observation.images.front", NULL};
-  static const char *const same[] = {"map", "x:observation.images.front", "image.max", "1", "image.std", "255,255,255", NULL};
-  static const char *const other[] = {"map", "x:observation.images.front", "image.mean", "0.5,0.5,0.5", "image.camera", "32x32", NULL};
+  static const char *const same[] = {"map", "x:observation.images.front", "image.max", "1", "image.std", "255,255,255",
+                                     NULL};
+  static const char *const other[] = {
+      "map", "x:observation.images.front", "image.mean", "0.5,0.5,0.5", "image.camera", "32x32", NULL};
   const char *const *const all[3] = {unit, same, other};
   uint8_t pixels[32 * 32 * 3];
   float actions[3][2];
@@ -112,7 +115,8 @@ static void test_pictures(void **state) {
     mynah_actor_destroy(a);
     mynah_clone_destroy(c);
   }
-  for (int i = 0; i < 2; i++) assert_true(fabsf(actions[0][i] - actions[1][i]) <= 1e-6f && fabsf(actions[0][i] - actions[2][i]) > 1e-5f);
+  for (int i = 0; i < 2; i++)
+    assert_true(fabsf(actions[0][i] - actions[1][i]) <= 1e-6f && fabsf(actions[0][i] - actions[2][i]) > 1e-5f);
 }
 
 static void refused(const char *name, const char *const *settings, mynah_status status, const char *text) {
@@ -124,15 +128,18 @@ static void refused(const char *name, const char *const *settings, mynah_status 
 
 static void test_refused(void **state) {
   refused("pictures-new", NULL, MYNAH_NOT_FOUND, "map=x:");
-  refused("recurrent-old", (const char *const[]){"map", "x:observation.state", "carry", "h:h_out,c:c_out", NULL}, MYNAH_NOT_FOUND, "output=");
+  refused("recurrent-old", (const char *const[]){"map", "x:observation.state", "carry", "h:h_out,c:c_out", NULL},
+          MYNAH_NOT_FOUND, "output=");
   refused("mlp-new", (const char *const[]){"output", "speed", NULL}, MYNAH_NOT_FOUND, "output=");
   refused("mlp-new", (const char *const[]){"normalize", "minmax", NULL}, MYNAH_NOT_FOUND, "statistics");
-  refused("pictures-new", (const char *const[]){"map", "x:observation.images.front", "image.std", "1,0,1", NULL}, MYNAH_INVALID, "image.std");
-  refused("pictures-new", (const char *const[]){"map", "x:observation.images.front", "image.camera", "0x4", NULL}, MYNAH_INVALID, "image.camera");
+  refused("pictures-new", (const char *const[]){"map", "x:observation.images.front", "image.std", "1,0,1", NULL},
+          MYNAH_INVALID, "image.std");
+  refused("pictures-new", (const char *const[]){"map", "x:observation.images.front", "image.camera", "0x4", NULL},
+          MYNAH_INVALID, "image.camera");
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_as_pytorch), cmocka_unit_test(test_carried), cmocka_unit_test(test_pictures),
-                                     cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_as_pytorch), cmocka_unit_test(test_carried),
+                                     cmocka_unit_test(test_pictures), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

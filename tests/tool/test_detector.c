@@ -109,6 +109,8 @@ static void test_folder(void **state) {
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "images"), 0), 24);
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "left_out"), 0), 3);
   mynah_json_destroy(j);
+  mynah_json_destroy(mynah_test_run_json("train detector preset=detector-follow data=d.demos out=preset imgsz=64 steps=1 valid.share=0.2"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "train detector data=d.demos out=x eval.sim=follow 2>&1"), 2);
   assert_int_equal(mynah_test_run(out, sizeof out, "train detector out=x 2>&1"), 2);
   assert_int_equal(mynah_test_run(out, sizeof out, "train detector data=none.yaml out=x 2>&1"), 1);
   assert_non_null(strstr(out, "none.yaml"));

@@ -211,6 +211,48 @@ static void scripts_record(void **state) {
   assert_int_equal(mynah_test_run(out, sizeof out, "record robot=x.json out=s.demos 2>&1"), 2);
 }
 
+/* A day's use: record, throw away, mark, split, train; the policy names the version that it saw, and later edits are told from it. */
+static void a_day(void **state) {
+  (void)state;
+  char out[4096], hash[80], path[MYNAH_PATH_MAX], *text;
+  size_t n;
+  mynah_json *j = mynah_test_run_json("record sim=track source=expert episodes=20 limit=5 seed=1 out=day.demos");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "episodes"), 0), 20);
+  mynah_json_destroy(j);
+  assert_int_equal(mynah_test_run(out, sizeof out, "data lint day.demos fail=error 2>&1"), 0);
+  mynah_json_destroy(mynah_test_run_json("data delete day.demos episodes=3,7-8"));
+  mynah_json_destroy(mynah_test_run_json("data tag day.demos episodes=1,2,4-6 add=good success=yes"));
+  mynah_json_destroy(mynah_test_run_json("data split day.demos valid=0.2 test=0.1 seed=4 by=success"));
+  j = mynah_test_run_json("data list day.demos");
+  const mynah_json *list = mynah_json_get(j, "episodes");
+  int n_parts[3] = {0};
+  for (size_t i = 0; i < mynah_json_size(list); i++) {
+    const char *part = mynah_json_to_string(mynah_json_get(mynah_json_at(list, i), "part"), "");
+    for (int k = 0; k < 3; k++) n_parts[k] += strcmp(part, (const char *const[]){"train", "valid", "test"}[k]) == 0;
+  }
+  assert_int_equal(n_parts[0] + n_parts[1] + n_parts[2], 17);
+  assert_true(n_parts[1] >= 2 && n_parts[2] >= 1);
+  mynah_json_destroy(j);
+  mynah_json_destroy(mynah_test_run_json("train mlp data=day.demos inputs=observation.state widths=16 chunk=2 steps=20 batch=16 out=day"));
+  j = mynah_test_run_json("data version day.demos name=first");
+  take_text(j, "hash", hash, sizeof hash);
+  mynah_json_destroy(j);
+  snprintf(path, sizeof path, "%s/day/policy.safetensors", folder);
+  assert_int_equal(mynah_file_read(path, (size_t)64 << 20, &text, &n), MYNAH_OK);
+  assert_int_equal(strlen(hash), 64);
+  assert_non_null(memmem(text, n, hash, 64));
+  mynah_free(text);
+  mynah_json_destroy(mynah_test_run_json("data undelete day.demos episodes=3"));
+  mynah_json_destroy(mynah_test_run_json("data delete day.demos episodes=good"));
+  const char *const froms[] = {"day/policy.safetensors", "day.demos@first"};
+  for (int k = 0; k < 2; k++) {
+    j = mynah_test_run_json("data diff %s day.demos", froms[k]);
+    assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_removed")), 5);
+    assert_int_equal(mynah_json_size(mynah_json_get(j, "episodes_added")), 1);
+    mynah_json_destroy(j);
+  }
+}
+
 /* Killed in the middle and resumed, a run ends in the same file as one left alone. */
 static void killed_runs_resume(void **state) {
   (void)state;
@@ -459,7 +501,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dataset_is_there),         cmocka_unit_test(threads_give_the_same_file),
       cmocka_unit_test(precision_is_chosen),
-      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(people_record), cmocka_unit_test(scripts_record), cmocka_unit_test(policies_run),
+      cmocka_unit_test(episodes_are_shown),       cmocka_unit_test(a_day),
+      cmocka_unit_test(people_record), cmocka_unit_test(scripts_record), cmocka_unit_test(policies_run),
       cmocka_unit_test(killed_runs_resume),       cmocka_unit_test(every_policy_trains_alike),
       cmocka_unit_test(lerobot_and_back),         cmocka_unit_test(evaluation_has_the_contract),
       cmocka_unit_test(evaluated_while_training), cmocka_unit_test(edits_are_versions),

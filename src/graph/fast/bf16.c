@@ -9,7 +9,9 @@
 typedef uint32_t loose_word __attribute__((aligned(2), may_alias));
 
 INLINE uvec load_words(const float *p) { return (uvec)load(p); }
+#ifdef __AVX512BF16__
 INLINE uvec splat_word(uint32_t a) { return a - (uvec){0}; }
+#endif
 INLINE uint32_t word_of(float low, float high) { return mynah__bf16_of(low) | (uint32_t)mynah__bf16_of(high) << 16; }
 INLINE vec words_of(vec low, vec high) { return (vec)((uvec)rounded(low) >> 16 | (uvec)rounded(high)); }
 
@@ -97,7 +99,8 @@ typedef struct product {
 #define AHEAD 512
 #define LINE 16
 
-/* Separate sums of a row, so that additions do not wait for each other where there are few rows. */
+/* Separate sums of the only row, so that additions do not wait for each other. Rows of other products have one sum
+ * each, so that their bits do not depend on which rows are done together. */
 #define SUMS_MAX 4
 typedef vec sums[SUMS_MAX][TILE_ROWS_MAX][PANEL_VECTORS];
 
@@ -155,25 +158,28 @@ INLINE void multiply(const int R, const int NV, const int S, const product *p, c
 
 typedef void (*multiply_fn)(const product *p, const row_tile *t, const epilogue *e);
 
-#define MULTIPLY(R, NV, S)                                                                  \
-  static void multiply_##R##_##NV(const product *p, const row_tile *t, const epilogue *e) { \
-    multiply(R, NV, S, p, t, e);                                                            \
+#define MULTIPLY(R, NV, S)                                                                        \
+  static void multiply_##R##_##NV##_##S(const product *p, const row_tile *t, const epilogue *e) { \
+    multiply(R, NV, S, p, t, e);                                                                  \
   }
-/* Every panel with its best number of rows, and 4, 2 and 1 for what is left. */
+/* Every panel with its best number of rows, 4, 2 and 1 for what is left, and the only row. */
 #if VL == 16
 #define PANELS(P) P(8, 1) P(8, 2) P(8, 3) P(6, 4)
 #else
 #define PANELS(P) P(8, 1) P(6, 2)
 #endif
-#define INSTANTIATE(R, NV) MULTIPLY(R, NV, 1) MULTIPLY(4, NV, NV == 1 ? 2 : 1) MULTIPLY(2, NV, 2) MULTIPLY(1, NV, 4)
+#define INSTANTIATE(R, NV) \
+  MULTIPLY(R, NV, 1) MULTIPLY(4, NV, 1) MULTIPLY(2, NV, 1) MULTIPLY(1, NV, 1) MULTIPLY(1, NV, 4)
 PANELS(INSTANTIATE)
 
 typedef struct panel_entry {
   int rows;
-  multiply_fn most, four, two, one;
+  multiply_fn most, four, two, one, alone;
 } panel_entry;
 static const panel_entry panels[PANEL_VECTORS + 1] = {
-#define ENTRY(R, NV) [NV] = {R, multiply_##R##_##NV, multiply_4_##NV, multiply_2_##NV, multiply_1_##NV},
+#define ENTRY(R, NV) \
+  [NV] = {           \
+      R, multiply_##R##_##NV##_1, multiply_4_##NV##_1, multiply_2_##NV##_1, multiply_1_##NV##_1, multiply_1_##NV##_4},
     PANELS(ENTRY)
 #undef ENTRY
 };
@@ -187,8 +193,8 @@ void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const 
                      int n_rows, const epilogue *e) {
   const panel_entry *entry = &panels[p->nv];
   product job = {s->n_segments, s->k, stride, p->width, p->skip, packed + p->offset};
-  if (n_rows == entry->rows) {
-    entry->most(&job, t, e);
+  if (n_rows == entry->rows || e->is_row) {
+    (e->is_row ? entry->alone : entry->most)(&job, t, e);
     return;
   }
   row_tile rest = *t;
@@ -239,7 +245,7 @@ static void pack_outer(const outer_job *job, int64_t first, int nv, float *out) 
 void FAST(outer_add)(const outer_job *job) {
   operand *a = (operand *)(void *)(job->room + panel_room());
   pack_shape s = {job->vectors * VL, 1, job->n};
-  epilogue e = {false, job->is_first ? NULL : job->c, job->c};
+  epilogue e = {false, job->is_first ? NULL : job->c, job->c, false};
   turn(job, a);
   for (int64_t i = 0; i < panel_count(&s); i++) {
     panel p = FAST(panel_at)(&s, i);

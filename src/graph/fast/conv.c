@@ -160,7 +160,7 @@ void FAST(conv2d)(const mynah__call *call) {
   operand *frame = call->scratch; /* a strip of (ph,pw,c) */
   const mynah__fast_function *post = step->post ? LEVEL(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
-  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
+  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y, v.batch * v.out_h * v.out_w == 1};
   int64_t lines = strip_lines(&v), line = v.out_w * v.o;
   if (is_copied(&v)) zero(frame, strip_height(&v, lines) * v.pw * v.c);
   int64_t in_sample = (v.out_h + lines - 1) / lines;
@@ -313,7 +313,7 @@ void FAST(conv2d_grad_x)(const mynah__call *call) {
   float *dx = call->out[0];      /* (batch,h,w,c) */
   operand *frame = call->scratch; /* (out_h,f.w,o) */
   int residual = call->step->residual;
-  epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx};
+  epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx, false};
   zero(frame, v.out_h * f.w * v.o);
   for (int64_t b = 0; b < v.batch; b++, dy += v.out_h * v.out_w * v.o, dx += v.h * v.w * v.c) {
     for (int64_t i = 0; i < v.out_h; i++)

@@ -46,7 +46,7 @@ void FAST(depthwise)(const mynah__call *call) {
   float *y = call->out[0];
   const mynah__fast_function *post = step->post ? LEVEL(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
-  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
+  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y, false};
   mynah__share lines = mynah__share_of(ys[0] * v.out_h, call);
   for (int64_t l = lines.first; l < lines.last; l++) {
     const float *sample = x + l / v.out_h * v.h * v.w * v.c;

@@ -61,7 +61,7 @@ void FAST(linear)(const mynah__call *call) {
   float *y = call->out[0];      /* (rows,out) */
   const mynah__fast_function *post = step->post ? LEVEL(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
-  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
+  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y, rows == 1};
   mynah__share lines = {0, rows}, panels = {0, panel_count(&s)};
   if (rows >= FEW_ROWS * call->n_parts) lines = mynah__share_of(rows, call);
   else panels = mynah__share_of(panels.last, call);
@@ -96,7 +96,7 @@ void FAST(linear_grad_x)(const mynah__call *call) {
   int64_t rows = rows_of(&call->step->in[0]);
   const float *dy = call->in[0]; /* (rows,out) */
   float *dx = call->out[0];      /* (rows,in) */
-  epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx};
+  epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx, false};
   for (int64_t m = 0; m < rows; m += ROW_BLOCK) {
     int64_t n = rows - m < ROW_BLOCK ? rows - m : ROW_BLOCK;
     multiply_rows(&s, (mynah__share){0, panel_count(&s)}, operands_of(dy + m * s.k, n * s.k, call->scratch), n, call->packed, dx + m * s.n, &e);

@@ -96,6 +96,7 @@ typedef struct epilogue {
   bool is_relu;
   const float *residual; /* laid out as the output, or NULL */
   const float *out;      /* where the output begins, to find the place in residual */
+  bool is_row;           /* the product has one row in all: however work is shared out, it comes alone */
 } epilogue;
 
 typedef struct row_tile {

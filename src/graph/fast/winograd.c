@@ -296,7 +296,7 @@ void FAST(winograd)(const mynah__call *call) {
   const float *bias = (const float *)call->packed + places(&v) * FAST(packed_floats)(&s);
   const mynah__fast_function *post = step->post ? FAST(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
-  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y};
+  epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y, false};
   int64_t n_blocks = (v.n_tiles + v.block - 1) / v.block;
   mynah__share blocks = {0, n_blocks}, panels = {0, panel_count(&s)};
   if (n_blocks >= 2 * call->n_parts) blocks = mynah__share_of(n_blocks, call);

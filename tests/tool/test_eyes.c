@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Networks from elsewhere, as typed: a policy from ONNX is evaluated; a detector from ONNX looks at a dataset, its
+ * boxes become a state, a policy trained on that state is evaluated with the same eyes and refuses others. */
+#include "support/program.h"
+
+#include <mynah/base.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char networks[600];
+
+static int set_up(void **state) {
+  char here[512];
+  if (!getcwd(here, sizeof here)) return 1;
+  snprintf(networks, sizeof networks, "%s/tests/onnx/networks", here);
+  mynah_test_program_folder();
+  mynah_json_destroy(mynah_test_run_json("record sim=follow out=d.demos episodes=2 limit=2"));
+  mynah_json_destroy(mynah_test_run_json("import-model %s/detector-old.onnx out=eyes.safetensors", networks));
+  return 0;
+}
+
+static int tear_down(void **state) {
+  mynah_test_program_remove();
+  return 0;
+}
+
+static void policy_from_onnx(void **state) {
+  mynah_json *j = mynah_test_run_json(
+      "import-model %s/mlp-new.onnx out=p.safetensors map=observation.state:observation.environment_state", networks);
+  assert_string_equal(mynah_json_to_string(mynah_json_get(j, "type"), ""), "onnx");
+  assert_string_equal(mynah_json_to_string(mynah_json_at(mynah_json_get(j, "inputs"), 0), ""),
+                      "observation.environment_state");
+  mynah_json_destroy(j);
+  mynah_json_destroy(mynah_test_run_json("selfcheck p.safetensors"));
+  j = mynah_test_run_json("eval p.safetensors sim=follow episodes=1 limit=2");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "steps"), 0), 40);
+  mynah_json_destroy(j);
+  char out[4096];
+  assert_int_equal(mynah_test_run(out, sizeof out, "train onnx data=d.demos out=x 2>&1"), 1); /* it is not trained here */
+  assert_non_null(strstr(out, "import-model"));
+}
+
+static void boxes_in_pictures(void **state) {
+  mynah_json *j = mynah_test_run_json("detect eyes.safetensors source=d.demos conf=0.01 max_det=3");
+  const mynah_json *first = mynah_json_at(mynah_json_get(j, "images"), 0), *ms = mynah_json_get(j, "ms");
+  assert_int_equal(mynah_json_size(mynah_json_get(j, "images")), 80);
+  assert_true(mynah_json_size(mynah_json_get(first, "boxes")) <= 3);
+  for (int k = 0; k < 4; k++)
+    assert_true(mynah_json_to_number(
+                    mynah_json_get(ms, (const char *const[]){"decode", "letterbox", "network", "select"}[k]), -1) >= 0);
+  mynah_json_destroy(j);
+}
+
+static void boxes_as_a_state(void **state) {
+  char out[4096];
+  mynah_json *j = mynah_test_run_json(
+      "data detect d.demos model=eyes.safetensors slots=ball slots.motion=true imgsz=160 out=e.demos");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "frames"), 0), 80);
+  mynah_json_destroy(j);
+  j = mynah_test_run_json("data info e.demos");
+  const mynah_json *f = mynah_json_get(mynah_json_get(j, "features"), "observation.environment_state");
+  assert_int_equal(strncmp(mynah_json_to_string(mynah_json_get(f, "unit"), ""), "eyes ", 5), 0);
+  mynah_json_destroy(j);
+  mynah_json_destroy(
+      mynah_test_run_json("train mlp data=e.demos inputs=observation.environment_state widths= steps=5 out=t"));
+  j = mynah_test_run_json(
+      "eval t/policy.safetensors sim=follow state=detector detector=eyes.safetensors episodes=1 limit=2");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "steps"), 0), 40);
+  mynah_json_destroy(j);
+  assert_int_equal(
+      mynah_test_run(out, sizeof out, "eval t/policy.safetensors sim=follow state=boxes episodes=1 limit=2 2>&1"), 1);
+  assert_non_null(strstr(out, "another detector"));
+  assert_int_equal(
+      mynah_test_run(out, sizeof out, "data detect d.demos model=eyes.safetensors slots=zebra out=f.demos"), 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(policy_from_onnx), cmocka_unit_test(boxes_in_pictures),
+                                     cmocka_unit_test(boxes_as_a_state)};
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
