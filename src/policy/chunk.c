@@ -159,8 +159,11 @@ static void enter(mynah_plan *plan, const float *row, int64_t step, int64_t orig
 }
 
 bool mynah_plan_arrive(mynah_plan *plan, const float *chunk, int64_t origin) {
-  int64_t passed = plan->step - origin, left = plan->chunk - passed, size = plan->size;
-  if (origin <= plan->newest || passed < 0 || left <= 0) return false;
+  int64_t passed = plan->step - origin, size = plan->size;
+  if (origin <= plan->newest || passed < 0) return false;
+  if (plan->chunk == 1) passed = 0; /* a policy of single actions: done when it comes */
+  int64_t left = plan->chunk - passed;
+  if (left <= 0) return false;
   float *rows = plan->incoming;
   memcpy(rows, chunk + passed * size, (size_t)(left * size) * sizeof(float));
   int mode = (int)plan->config.mode;

@@ -136,7 +136,8 @@ static unsigned plan_action(loop *l) {
     l->n_seams++;
   }
   bool is_old = source.age_steps < 0 || (double)(source.age_steps * l->period_ns) > l->config->stale_s * 1e9 + 1;
-  return source.is_held && is_old ? MYNAH_FAULT_CHUNK_USED_UP : 0;
+  bool is_used_up = source.is_held || l->task->predictor->policy->common.chunk == 1; /* one action comes late, always */
+  return is_used_up && is_old ? MYNAH_FAULT_CHUNK_USED_UP : 0;
 }
 
 static unsigned decide(loop *l, const mynah_value *values) {

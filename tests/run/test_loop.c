@@ -72,7 +72,7 @@ static mynah_status oracle_predict(mynah_predictor *p, const float *prefix, int6
   if (o->breaks_at >= 0 && n >= o->breaks_at) return mynah_fail(MYNAH_IO, "the wire is cut");
   if (o->slow_us > 0 && n > 0) usleep((useconds_t)o->slow_us);
   double x = o->x;
-  for (int i = 0; i < CHUNK; i++) {
+  for (int i = 0; i < p->policy->common.chunk; i++) {
     chunk[i] = o->nan_at >= 0 && n >= o->nan_at ? NAN : (float)-x;
     x -= 0.1 * x;
   }
@@ -138,6 +138,25 @@ static void chunks_drive(void **state) {
   assert_true(number(j, "chunks") >= 10); /* every fourth step, and the one before the first */
   assert_int_equal(mynah_json_size(mynah_json_get(j, "faults")), 0);
   assert_true(o.n_observed >= 49); /* every frame, in order, and the one before the first */
+  mynah_json_destroy(j);
+}
+
+/* A policy of single actions is a step behind, and drives all the same; what is too old brakes. */
+static void single_actions_drive(void **state) {
+  (void)state;
+  oracle o;
+  make_oracle(&o);
+  o.policy.common.chunk = o.policy.common.execute.steps = 1;
+  mynah_json *j = run_oracle(&o, 100, 0.49);
+  assert_int_equal(number(j, "steps"), 49);
+  assert_true(number(j, "chunks") >= 25); /* of 49, on a busy machine */
+  assert_true(number(j, "held_steps") <= 24);
+  mynah_json_destroy(j);
+  make_oracle(&o);
+  o.policy.common.chunk = o.policy.common.execute.steps = 1;
+  o.slow_us = 60000;
+  j = run_oracle(&o, 100, 0.49);
+  assert_true(number(mynah_json_get(j, "faults"), "chunk_used_up") > 30);
   mynah_json_destroy(j);
 }
 
@@ -439,7 +458,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_expert_is_recorded), cmocka_unit_test(chunks_drive), cmocka_unit_test(slow_predictions_do_not_stop_the_loop),
       cmocka_unit_test(broken_predictions_are_told), cmocka_unit_test(limits_hold), cmocka_unit_test(the_control_thread_touches_nothing),
-      cmocka_unit_test(a_person_intervenes), cmocka_unit_test(a_blind_device_is_braked),
+      cmocka_unit_test(single_actions_drive), cmocka_unit_test(a_person_intervenes), cmocka_unit_test(a_blind_device_is_braked),
       cmocka_unit_test(the_watchdog_stops_what_nobody_runs), cmocka_unit_test(the_watchdog_lets_go)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
