@@ -90,8 +90,8 @@ typedef struct mynah_joint {
   double low, high, velocity, acceleration, jerk; /* limits; 0 (velocity on): none */
 } mynah_joint;
 /* An arm of servos on a serial bus (Feetech STS, Dynamixel protocol 2), from a JSON file: docs/formats.md. Features:
- * observation.state (joints) rad, action (joints) rad: where they are and shall be. A thread of its own talks to the bus, so that observe and act
- * neither wait nor fail; times are those of the answers. reset turns torque on and holds.
+ * observation.state (joints) rad, observation.images.NAME of each camera, action (joints) rad: where they are and shall be. Threads of their
+ * own talk to the bus and read the cameras, so that observe and act neither wait nor fail; times are those of the answers. reset turns torque on and holds.
  * Fails: NOT_FOUND, CORRUPT, INVALID (the file), IO (the port, or a joint that does not answer). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_robot_open(const char *path, mynah_device **out);
 extern MYNAH_API const mynah_device_type mynah_robot;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Cameras against a device that is not there: formats, frames that are short, garbled, old or missing, and a pulled plug. */
 #include "src/capture/camera.h"
+#include "src/capture/watch.h"
 
 #include "support/shared.h"
 
@@ -28,7 +29,7 @@ static struct {
   uint8_t memory[BUFFERS][BYTES];
   int empty[BUFFERS], n_empty;   /* given to the camera, in order */
   struct v4l2_buffer full[BUFFERS];
-  int n_full, n_mapped, n_streaming, n_waits;
+  int n_full, n_mapped, n_streaming, n_waits, unplug_after; /* so many waits */
   const uint8_t *late;           /* a frame that is put when the program waits */
   size_t late_bytes;
 } fake;
@@ -127,7 +128,7 @@ static void *fake_map(int fd, size_t length, int64_t offset) {
 static void fake_unmap(void *data, size_t length) { fake.n_mapped--; }
 
 static int fake_wait(int fd, int timeout_ms) {
-  fake.n_waits++;
+  if (++fake.n_waits == fake.unplug_after) fake.is_unplugged = true;
   if (fake.late && fake.n_full == 0) {
     put_frame(fake.late, fake.late_bytes, V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, mynah_now_ns());
     fake.late = NULL;
@@ -324,10 +325,48 @@ static void a_pulled_plug_is_said(void **state) {
   close_camera(c);
 }
 
+/* A robot's camera: read by a thread, the latest picture is there at once, a pulled plug is the device's failure. */
+static void a_thread_watches(void **state) {
+  mynah__watch *w;
+  mynah_camera *c;
+  uint8_t late[2 * WIDTH * HEIGHT];
+  int64_t start = mynah_now_ns();
+  plug_in();
+  c = open_camera();
+  for (size_t i = 0; i < sizeof late; i += 2) late[i] = 200, late[i + 1] = 128;
+  put_grey(50, start - 5000000);
+  if (mynah__watch_start(c, &w) != MYNAH_OK) fail_msg("%s", mynah_error());
+  mynah_value v = mynah__watch_latest(w);
+  assert_int_equal(v.bytes, 3 * WIDTH * HEIGHT);
+  assert_int_equal(((const uint8_t *)v.data)[0], (298 * (50 - 16) + 128) >> 8);
+  assert_int_equal(v.time_ns, (start - 5000000) / 1000 * 1000);
+  assert_int_equal(mynah__watch_health(w), MYNAH_OK);
+  mynah__watch_end(w); /* while it waits */
+  assert_int_equal(fake.n_mapped, 0);
+  plug_in();
+  c = open_camera();
+  put_grey(50, start - 5000000);
+  fake.late = late, fake.late_bytes = sizeof late, fake.unplug_after = 3;
+  if (mynah__watch_start(c, &w) != MYNAH_OK) fail_msg("%s", mynah_error());
+  while (mynah__watch_health(w) == MYNAH_OK && mynah_now_ns() - start < 10000000000) mynah_sleep_until_ns(mynah_now_ns() + 1000000);
+  assert_int_equal(mynah__watch_health(w), MYNAH_IO);
+  assert_non_null(strstr(mynah_error(), "was unplugged"));
+  v = mynah__watch_latest(w);
+  assert_int_equal(((const uint8_t *)v.data)[0], (298 * (200 - 16) + 128) >> 8);
+  assert_ptr_equal(mynah__watch_latest(w).data, v.data); /* nothing newer */
+  mynah__watch_end(w);
+  assert_int_equal(fake.n_mapped, 0);
+  plug_in();
+  c = open_camera();
+  fake.is_unplugged = true;
+  assert_int_equal(mynah__watch_start(c, &w), MYNAH_IO);
+  assert_int_equal(fake.n_mapped, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(formats_are_negotiated), cmocka_unit_test(what_is_no_camera_is_refused),
                                      cmocka_unit_test(yuyv_becomes_rgb), cmocka_unit_test(the_newest_frame_is_taken),
                                      cmocka_unit_test(rows_may_have_padding), cmocka_unit_test(bad_motion_jpeg_is_skipped),
-                                     cmocka_unit_test(a_pulled_plug_is_said)};
+                                     cmocka_unit_test(a_pulled_plug_is_said), cmocka_unit_test(a_thread_watches)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
