@@ -60,6 +60,9 @@ typedef struct mynah_device_type {
   void (*trace)(const mynah_device *device, double *row);
   /* Whether it still works; what fails says why. NULL: it cannot fail. */
   mynah_status (*health)(const mynah_device *device);
+  /* Whether it has lost sight of what a policy cannot do without: time for the loop's safe action. Neither waits nor allocates.
+   * NULL: never. */
+  bool (*is_blind)(const mynah_device *device);
   /* What the classes in its boxes are called, NULL-terminated; NULL: it shows none. */
   const char *const *classes;
 } mynah_device_type;
@@ -75,6 +78,7 @@ struct mynah_device {
   bool is_done;       /* the episode has ended (set by reset and act) */
   bool is_live;       /* times are the monotonic clock's, and an observation can grow old; simulators: false */
   int64_t step;       /* actions executed in this episode */
+  const float *rest;  /* (action size): the action that makes it stand still; NULL: it stands still when its action stays */
 };
 
 /* The action feature of a device. */

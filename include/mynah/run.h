@@ -270,7 +270,7 @@ typedef struct mynah_limits {
   double acceleration; /* u/s^2 */
   double jerk;         /* u/s^3 */
 } mynah_limits;
-/* Why a command was not what was asked for. A ladder: what is 1, 2, 4 or 32 is limited, held or passed by; 8 and 16 brake to rest as long as they
+/* Why a command was not what was asked for. A ladder: what is 1, 2, 4 or 32 is limited, held or passed by; 8, 16 and 256 brake to rest as long as they
  * last; 64 and 128 end the run. Reasons are latched: the run's report tells every one that there was, and the first. */
 typedef enum mynah_fault {
   MYNAH_FAULT_NONFINITE = 1,    /* an action that is no number: the last command is held */
@@ -280,9 +280,10 @@ typedef enum mynah_fault {
   MYNAH_FAULT_CHUNK_USED_UP = 16, /* no chunk said what to do */
   MYNAH_FAULT_PREDICTION = 32,  /* the predictor failed */
   MYNAH_FAULT_DEVICE = 64,      /* the device failed */
-  MYNAH_FAULT_WATCHDOG = 128    /* the loop stood still and the watchdog stopped the device */
+  MYNAH_FAULT_WATCHDOG = 128,   /* the loop stood still and the watchdog stopped the device */
+  MYNAH_FAULT_LOST_TARGET = 256 /* a policy commands and the device is blind: a required slot is lost */
 } mynah_fault;
-#define MYNAH_FAULTS 8
+#define MYNAH_FAULTS 9
 MYNAH_API const char *mynah_fault_name(int bit); /* 0 … MYNAH_FAULTS-1: "nonfinite" … */
 
 /* Commands that follow targets as fast as limits allow: position, velocity, acceleration and jerk within them at every
@@ -355,7 +356,7 @@ typedef struct mynah_loop_task {
   mynah_predictor *predictor;         /* NULL: the device's expert commands, or the recorded episode */
   const mynah_execute_config *execute; /* NULL: as the policy says */
   const mynah_limits *limits;          /* (action size); NULL: none */
-  const float *rest;                   /* (action size): commanded when nobody commands; NULL: braking, then holding */
+  const float *rest;                   /* (action size): commanded when nobody commands; NULL: the device's; without one braking, then holding */
   const float *replay;                 /* not NULL: these actions. Shape: (n_replay, action size) */
   int64_t n_replay;
   const char *record_path;             /* not NULL: what was seen and commanded goes into this dataset */

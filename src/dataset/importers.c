@@ -76,17 +76,30 @@ mynah_status mynah__import_begin(const char *out_path, mynah__import_file *file)
   return is_locked(file->part_path) ? mynah_fail(MYNAH_BUSY, "%s: another import is writing it", out_path) : MYNAH_OK;
 }
 
-/* What a killed import left, if it is whole as far as it goes and of these features. */
+static bool has_progress(mynah_dataset *d) {
+  mynah_str text = {0};
+  mynah_status status = mynah_dataset_get_note(d, MYNAH__PROGRESS_NOTE, &text);
+  mynah_str_deinit(&text);
+  return status == MYNAH_OK;
+}
+
+/* What a killed import left, if it says how far it came, is whole so far, and of these features. One that was killed
+ * between the end of its work and its place under its name no longer says so: it is made anew. */
 static bool resume(mynah__import_file *file, const mynah_dataset_config *c) {
   mynah_dataset *d;
   mynah_verify_report r = {.n_damaged = 1};
-  if (!file->may_resume || !mynah_file_exists(file->part_path) || mynah_dataset_open(file->part_path, MYNAH_OPEN_WRITE, &d) != MYNAH_OK) return false;
-  bool is_same = d->n_features == c->n_features && d->n_episodes > 0 && c->rate_hz - d->rate_hz == 0 && d->codec == c->codec;
+  if (!file->may_resume || !mynah_file_exists(file->part_path) ||
+      mynah_dataset_open(file->part_path, MYNAH_OPEN_WRITE, &d) != MYNAH_OK)
+    return false;
+  bool is_same =
+      d->n_features == c->n_features && d->n_episodes > 0 && c->rate_hz - d->rate_hz == 0 && d->codec == c->codec;
   for (int i = 0; i < c->n_features && is_same; i++) {
     const mynah_feature *a = &d->features[i], *b = &c->features[i];
-    is_same = strcmp(a->name, b->name) == 0 && a->dtype == b->dtype && a->n_dims == b->n_dims && memcmp(a->dims, b->dims, sizeof a->dims) == 0;
+    is_same = strcmp(a->name, b->name) == 0 && a->dtype == b->dtype && a->n_dims == b->n_dims &&
+              memcmp(a->dims, b->dims, sizeof a->dims) == 0;
   }
-  if (is_same && mynah_dataset_verify(d, NULL, &r) == MYNAH_OK && r.n_damaged == 0 && mynah__make_bulk(d) == MYNAH_OK) {
+  if (is_same && has_progress(d) && mynah_dataset_verify(d, NULL, &r) == MYNAH_OK && r.n_damaged == 0 &&
+      mynah__make_bulk(d) == MYNAH_OK) {
     file->dataset = d;
     return file->is_resumed = true;
   }

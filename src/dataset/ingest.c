@@ -8,8 +8,6 @@
 
 #define MAX_SKIPPED 1000 /* listed; further ones are counted */
 
-#define PROGRESS_NOTE "import progress"
-
 /* ---- going on with a killed import -----------------------------------------------------------------------------------
  * With each episode's seal the file notes how many calls of ingest_episode it stands for, and which of them were left out. */
 
@@ -21,7 +19,7 @@ static mynah_status note_progress(mynah__ingest *in) {
   mynah_json_set(j, "bad", mynah_json_copy(in->bad));
   mynah_status status = mynah_json_dump(j, 0, &text);
   mynah_json_destroy(j);
-  if (status == MYNAH_OK) status = mynah__put_note(in->file.dataset, PROGRESS_NOTE, mynah_str_text(&text));
+  if (status == MYNAH_OK) status = mynah__put_note(in->file.dataset, MYNAH__PROGRESS_NOTE, mynah_str_text(&text));
   mynah_str_deinit(&text);
   return status;
 }
@@ -29,7 +27,7 @@ static mynah_status note_progress(mynah__ingest *in) {
 static mynah_status load_progress(mynah__ingest *in) {
   mynah_str text = {0};
   mynah_json *j = NULL;
-  mynah_status status = mynah_dataset_get_note(in->file.dataset, PROGRESS_NOTE, &text);
+  mynah_status status = mynah_dataset_get_note(in->file.dataset, MYNAH__PROGRESS_NOTE, &text);
   if (status == MYNAH_OK) status = mynah_json_parse(mynah_str_text(&text), text.length, &j);
   mynah_str_deinit(&text);
   MYNAH_TRY(status);
@@ -93,7 +91,7 @@ mynah_status mynah__ingest_run(const char *path, const char *out_path, const myn
     status = mynah_fail(MYNAH_CORRUPT, "%s: no episode could be read%s%s", path, why ? "; first: " : "",
                         mynah_json_to_string(why, ""));
   }
-  if (status == MYNAH_OK && in->file.may_resume) status = mynah__sql_run(in->file.dataset, "DELETE FROM meta WHERE key='" PROGRESS_NOTE "'");
+  if (status == MYNAH_OK && in->file.may_resume) status = mynah__sql_run(in->file.dataset, "DELETE FROM meta WHERE key='" MYNAH__PROGRESS_NOTE "'");
   status = mynah__import_end(&in->file, status);
   mynah_json_destroy(in->bad);
   for (int i = 0; i < in->n; i++) mynah_free(in->values[i]);

@@ -172,6 +172,7 @@ mynah_status mynah__copy_episode(mynah_dataset *from, int64_t i, mynah_dataset *
 /* An import writes to OUT.part, which begin clears of a killed one's leavings (with may_resume, create does, unless it can go on from
  * them); end closes it, renames it when status is MYNAH_OK and removes it otherwise, passing the status on; what may be resumed is kept
  * after an interrupt. */
+#define MYNAH__PROGRESS_NOTE "import progress" /* how far an import has come that may be resumed */
 typedef struct mynah__import_file {
   char out_path[MYNAH_PATH_MAX], part_path[MYNAH_PATH_MAX];
   mynah_dataset *dataset; /* made by create */

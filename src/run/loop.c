@@ -20,6 +20,7 @@ const mynah_config_table mynah_loop_table = {"loop", loop_keys, sizeof loop_keys
 
 #define ACTION_MAX 64
 #define FIRST_CHUNK_NS (INT64_C(30) * 1000000000)
+#define BRAKING (unsigned)(MYNAH_FAULT_STALE_SEEN | MYNAH_FAULT_CHUNK_USED_UP | MYNAH_FAULT_LOST_TARGET) /* as long as they last */
 #define KEPT_MAX 4000000 /* samples of a measurement */
 
 /* Measurements of a kind, kept for percentiles; room is made before the loop begins. */
@@ -58,6 +59,7 @@ typedef struct loop {
   const mynah_loop_config *config;
   const mynah_loop_task *task;
   mynah_device *device;
+  const float *rest;
   mynah__worker *worker;
   mynah__recorder *recorder;
   mynah_plan *plan;
@@ -174,9 +176,8 @@ static bool is_stale(const loop *l, const mynah_value *values) {
 
 /* The command for an action, or for none when something is wrong. */
 static unsigned make_command(loop *l, unsigned faults) {
-  unsigned stopping = MYNAH_FAULT_STALE_SEEN | MYNAH_FAULT_CHUNK_USED_UP | MYNAH_FAULT_DEVICE | MYNAH_FAULT_WATCHDOG;
-  if (faults & stopping) {
-    if (l->task->rest) faults |= mynah_safety_step(l->safety, l->task->rest, l->command) & ~(unsigned)MYNAH_FAULT_LIMITED;
+  if (faults & (BRAKING | MYNAH_FAULT_DEVICE | MYNAH_FAULT_WATCHDOG)) {
+    if (l->rest) faults |= mynah_safety_step(l->safety, l->rest, l->command) & ~(unsigned)MYNAH_FAULT_LIMITED;
     else mynah_safety_brake(l->safety, l->command);
     return faults;
   }
@@ -197,12 +198,13 @@ static void one_step(loop *l) {
   if (l->task->watch) l->task->watch(l->task->watch_context, values);
   if (is_stale(l, values)) faults |= MYNAH_FAULT_STALE_SEEN;
   if (l->worker) {
+    if (l->device->type->is_blind && l->device->type->is_blind(l->device)) faults |= MYNAH_FAULT_LOST_TARGET;
     faults |= take_chunks(l);
     show_worker(l, values);
   }
   faults |= l->task->is_person_only ? 0 : decide(l, values);
   if (l->task->person) ask_person(l);
-  if (l->is_person) faults &= ~(unsigned)MYNAH_FAULT_CHUNK_USED_UP;
+  if (l->is_person) faults &= ~(unsigned)(MYNAH_FAULT_CHUNK_USED_UP | MYNAH_FAULT_LOST_TARGET);
   if (l->watchdog && !mynah_watchdog_beat(l->watchdog)) faults |= MYNAH_FAULT_WATCHDOG, l->is_done = true;
   if (l->device->type->health && l->device->type->health(l->device) != MYNAH_OK) faults |= MYNAH_FAULT_DEVICE, l->is_done = true;
   faults = make_command(l, faults);
@@ -240,7 +242,7 @@ static void begin_commands(loop *l) {
   mynah_value values[17];
   float pose[ACTION_MAX] = {0};
   const mynah_device *d = l->device;
-  if (l->task->rest) memcpy(pose, l->task->rest, (size_t)l->size * sizeof(float));
+  if (l->rest) memcpy(pose, l->rest, (size_t)l->size * sizeof(float));
   d->type->observe(l->device, values);
   for (int i = 0; d->is_live && i < d->n_observations; i++)
     if (strcmp(d->features[i].name, "observation.state") == 0 && d->features[i].dtype == MYNAH_F32 && mynah_feature_size(&d->features[i]) >= l->size)
@@ -407,7 +409,7 @@ static mynah_status prepare(loop *l) {
 /* What was done about the worst that happened. */
 static const char *response(unsigned faults) {
   if (faults & (MYNAH_FAULT_DEVICE | MYNAH_FAULT_WATCHDOG)) return "stopped";
-  if (faults & (MYNAH_FAULT_STALE_SEEN | MYNAH_FAULT_CHUNK_USED_UP)) return "braked";
+  if (faults & BRAKING) return "braked";
   return faults ? "limited" : "none";
 }
 
@@ -465,6 +467,7 @@ static mynah_status finish_recording(loop *l, mynah_json *out) {
 
 mynah_status mynah_loop_run(const mynah_loop_config *config, const mynah_loop_task *task, mynah_json *result) {
   loop l = {.config = config, .task = task, .device = task->device, .asked_at = -1, .mark = -1, .notes = mynah_json_array()};
+  l.rest = task->rest ? task->rest : task->device->rest;
   mynah_status status = prepare(&l);
   if (status == MYNAH_OK) {
     status = run_steps(&l);

@@ -19,7 +19,7 @@ struct mynah_safety {
 };
 
 static const char *const fault_names[MYNAH_FAULTS] = {"nonfinite", "limited",       "far_start", "stale_observation",
-                                                      "chunk_used_up", "prediction", "device",  "watchdog"};
+                                                      "chunk_used_up", "prediction", "device",  "watchdog", "lost_target"};
 const char *mynah_fault_name(int bit) { return bit >= 0 && bit < MYNAH_FAULTS ? fault_names[bit] : "unknown"; }
 
 /* What never binds at any rate and cannot overflow when squared. */

@@ -111,6 +111,7 @@ static mynah_status open_eyes(follow *f) {
 static mynah_status follow_reset(mynah_device *device, uint64_t seed);
 
 static mynah_status prepare(follow *f) {
+  static const float still[2] = {0, 0};
   size_t n = (size_t)f->config.width * (size_t)(f->config.width * 3 / 4);
   f->canvas.width = (int)f->config.width;
   f->canvas.height = (int)(f->config.width * 3 / 4);
@@ -123,6 +124,7 @@ static mynah_status prepare(follow *f) {
   if (f->n_state > STATE_MAX) return mynah_fail(MYNAH_LIMIT, "sim=follow: slots of over %d numbers", STATE_MAX);
   f->base.type = &mynah_sim_follow;
   f->base.rate_hz = FOLLOW_RATE_HZ;
+  f->base.rest = still;
   f->base.max_steps = (int64_t)ceil(f->config.limit_s * FOLLOW_RATE_HZ);
   return follow_reset(&f->base, 0);
 }
@@ -255,6 +257,11 @@ static void follow_act(mynah_device *device, const float *action) {
 
 static void follow_expert(mynah_device *device, float *action) { mynah__follow_expert(&follow_of(device)->world, action); }
 
+static bool follow_is_blind(const mynah_device *device) {
+  const follow *f = follow_of(device);
+  return f->slots && mynah_slots_is_lost(f->slots);
+}
+
 static double distance_m(const follow *f) {
   double x, y;
   mynah__follow_target(&f->world, &x, &y);
@@ -297,6 +304,7 @@ const mynah_device_type mynah_sim_follow = {
     .expert = follow_expert,
     .metrics = follow_metrics,
     .trace_names = trace_names,
+    .is_blind = follow_is_blind,
     .classes = class_names,
     .trace = follow_trace,
 };

@@ -14,11 +14,13 @@
   K(INT, frames, "frames", 0, 0, 9.0e15, "", "of a camera; 0: until interrupted, and --json then lists no pictures") \
   K(INT, width, "camera.width", 0, 0, 16384, "px", "0: as the camera is set")                               \
   K(INT, height, "camera.height", 0, 0, 16384, "px", "0: as the camera is set")                             \
-  K(FLOAT, fps, "camera.fps", 0, 0, 1000, "1/s", "0: as the camera is set")                                \
+  K(FLOAT, camera_fps, "camera.fps", 0, 0, 1000, "1/s", "0: as the camera is set")                                \
   K(STRING, out, "out", "", 0, 0, "path", "folder for pictures with boxes drawn; empty: none")              \
   K(BOOL, save_txt, "save_txt", false, 0, 0, "", "write out/labels/NAME.txt: class, centre and size as shares of the picture") \
   K(BOOL, save_conf, "save_conf", false, 0, 0, "", "and the score as a sixth number")                       \
-  K(BOOL, is_drawn, "draw", true, 0, 0, "", "false: no pictures in out=")
+  K(BOOL, is_drawn, "draw", true, 0, 0, "", "false: no pictures in out=")                                     \
+  K(BOOL, is_sequence, "track", false, 0, 0, "", "the pictures follow one another in the order of their names: boxes get the ids of their tracks; those of X.demos and cameras always do") \
+  K(FLOAT, fps, "fps", 30, 0.001, 100000, "Hz", "track=true: so many of them a second")
 typedef struct detect_command {
 #define DETECT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   DETECT_COMMAND_KEYS(DETECT_FIELD)
@@ -29,6 +31,8 @@ static const mynah_key detect_command_keys[] = {DETECT_COMMAND_KEYS(DETECT_ROW)}
 static const mynah_config_table detect_command_table = {
     "detect command", detect_command_keys, sizeof detect_command_keys / sizeof *detect_command_keys, sizeof(detect_command)};
 
+#define ALONE INT64_MIN /* a picture that follows no other */
+
 enum { DECODE, LETTERBOX, NETWORK, SELECT, STAGES };
 static const char *const stage_names[STAGES] = {"decode", "letterbox", "network", "select"};
 
@@ -38,6 +42,10 @@ typedef struct job {
   mynah_detect_config config;
   mynah_detector *detector;
   mynah_eye *eye;
+  mynah_tracker_config tracking;
+  mynah_tracker *tracker;
+  mynah_box *boxes; /* [max_det], with ids */
+  int64_t time_ns;  /* of the present picture, or ALONE */
   mynah_json *images;
   int64_t *ns[STAGES];
   size_t n, capacity[STAGES];
@@ -118,6 +126,13 @@ static mynah_status keep_times(job *j, int64_t decode_ns) {
   return MYNAH_OK;
 }
 
+/* The same boxes with the ids of their tracks. */
+static const mynah_box *track(job *j, const mynah_box *boxes, int n) {
+  memcpy(j->boxes, boxes, (size_t)n * sizeof *boxes);
+  mynah_tracker_update(j->tracker, j->time_ns, j->boxes, n);
+  return j->boxes;
+}
+
 static void keep_entry(job *j, const char *name, const mynah_image *image, const mynah_box *boxes, int n) {
   mynah_json *entry = mynah_json_object(), *list = mynah_json_array(), *size = mynah_json_array();
   for (int i = 0; i < n; i++) mynah_json_append(list, box_json(j, &boxes[i]));
@@ -135,6 +150,7 @@ static mynah_status look(job *j, const char *name, const char *stem, mynah_image
   int n;
   MYNAH_TRY(mynah_eye_look(j->eye, image, &boxes, &n));
   MYNAH_TRY(keep_times(j, decode_ns));
+  if (j->time_ns != ALONE) boxes = track(j, boxes, n);
   if (!j->is_endless) keep_entry(j, name, image, boxes, n);
   j->n_boxes += n;
   tell(j, name, image, boxes, n);
@@ -168,6 +184,7 @@ static bool is_picture(const char *name) {
 static mynah_status look_at_list(job *j, char **paths, size_t n) {
   for (size_t i = 0; i < n; i++) {
     if (mynah_is_interrupted()) return MYNAH_INTERRUPTED;
+    if (j->command.is_sequence) j->time_ns = llround((double)i * 1e9 / j->command.fps);
     mynah_status status = look_at_file(j, paths[i]);
     mynah_progress_tell(tool_progress(), "detecting", (double)i + 1, (double)n, "pictures", "");
     if (status == MYNAH_OK) continue;
@@ -206,13 +223,15 @@ static mynah_status look_at_pattern(job *j) {
   return status;
 }
 
-/* All frames of episode i of one image feature. */
+/* All frames of episode i of one image feature; they follow one another at the times they were taken. */
 static mynah_status look_at_episode(job *j, mynah_dataset *d, int64_t i, const char *feature) {
   int64_t n = mynah_dataset_episode(d, i)->n_frames;
+  mynah_tracker_reset(j->tracker);
   for (int64_t t = 0; t < n; t++) {
     char name[MYNAH_PATH_MAX], stem[256];
     mynah_image image;
     if (mynah_is_interrupted()) return MYNAH_INTERRUPTED;
+    MYNAH_TRY(mynah_dataset_read_times(d, i, t, 1, &j->time_ns));
     int64_t start = mynah_now_ns();
     MYNAH_TRY(mynah_dataset_read_image(d, i, feature, t, 0, 0, &image));
     snprintf(name, sizeof name, "%.600s#%lld/%lld/%.90s", j->command.source, (long long)i, (long long)t, feature);
@@ -248,8 +267,8 @@ static mynah_status look_at_frames(job *j, mynah_camera *camera, mynah_image *im
   const char *source = j->command.source;
   for (int64_t i = 0; (j->is_endless || i < j->command.frames) && !mynah_is_interrupted(); i++) {
     char name[MYNAH_PATH_MAX], stem[32];
-    int64_t time, start = mynah_now_ns();
-    mynah_status status = mynah_camera_read(camera, 5, image, &time);
+    int64_t start = mynah_now_ns();
+    mynah_status status = mynah_camera_read(camera, 5, image, &j->time_ns);
     if (status != MYNAH_OK) return mynah_is_interrupted() ? MYNAH_OK : status;
     snprintf(name, sizeof name, "%.600s#%lld", source, (long long)i);
     snprintf(stem, sizeof stem, "%06lld", (long long)i);
@@ -266,7 +285,7 @@ static mynah_status look_at_camera(job *j) {
   if (is_number && (!c->source[7] || strspn(c->source + 7, "0123456789") != strlen(c->source + 7)))
     return mynah_fail(MYNAH_INVALID, "%s: camera:N takes a number", c->source);
   snprintf(path, sizeof path, "%s%.600s", is_number ? "/dev/video" : "", c->source + (is_number ? 7 : 0));
-  MYNAH_TRY(mynah_camera_open(path, &(mynah_camera_config){(int)c->width, (int)c->height, c->fps}, &camera));
+  MYNAH_TRY(mynah_camera_open(path, &(mynah_camera_config){(int)c->width, (int)c->height, c->camera_fps}, &camera));
   mynah_image image = mynah_camera_size(camera);
   image.data = mynah_calloc((size_t)image.width * (size_t)image.height, 3);
   j->is_endless = c->frames == 0;
@@ -313,6 +332,8 @@ static void report(job *j, mynah_json *result) {
 static mynah_status detect(job *j, const char *model, mynah_json *result) {
   MYNAH_TRY(mynah_detector_import(model, &j->detector));
   MYNAH_TRY(mynah_eye_create(j->detector, &j->config, &j->eye));
+  MYNAH_TRY(mynah_tracker_create(&j->tracking, &j->tracker));
+  if (!(j->boxes = mynah_calloc((size_t)j->config.max, sizeof *j->boxes))) return MYNAH_NO_MEMORY;
   j->images = mynah_json_array();
   mynah_status status = look_at_source(j);
   tool_progress_end();
@@ -322,16 +343,20 @@ static mynah_status detect(job *j, const char *model, mynah_json *result) {
 }
 
 static mynah_status run(const tool_args *args, mynah_json *result) {
-  job j = {0};
+  job j = {.time_ns = ALONE};
   mynah_config_default(&detect_command_table, &j.command);
   mynah_config_default(&mynah_detect_table, &j.config);
-  mynah_config_bind binds[2] = {{&detect_command_table, &j.command}, {&mynah_detect_table, &j.config}};
-  MYNAH_TRY(tool_apply(args, binds, 2));
+  mynah_config_default(&mynah_tracker_table, &j.tracking);
+  mynah_config_bind binds[3] = {
+      {&detect_command_table, &j.command}, {&mynah_detect_table, &j.config}, {&mynah_tracker_table, &j.tracking}};
+  MYNAH_TRY(tool_apply(args, binds, 3));
   if (args->n_positional != 1) return tool_usage_error("name one detector");
   if (!j.command.source[0]) return tool_usage_error("source= is missing");
   if (j.command.save_txt && !j.command.out[0]) return tool_usage_error("save_txt=true needs out=FOLDER");
   mynah_status status = detect(&j, args->positional[0], result);
   mynah_json_destroy(j.images);
+  mynah_free(j.boxes);
+  mynah_tracker_destroy(j.tracker);
   mynah_eye_destroy(j.eye);
   mynah_detector_destroy(j.detector);
   for (int k = 0; k < STAGES; k++) mynah_free(j.ns[k]);
@@ -341,7 +366,8 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
 static int tables(const tool_args *args, const mynah_config_table **out) {
   out[0] = &detect_command_table;
   out[1] = &mynah_detect_table;
-  return 2;
+  out[2] = &mynah_tracker_table;
+  return 3;
 }
 
 const tool_command tool_detect = {"detect", "detect MODEL source=FILE|FOLDER|PATTERN|X.demos|camera:N [key=value ...]",

@@ -179,6 +179,49 @@ static void broken_predictions_are_told(void **state) {
   fake_device.close(d);
 }
 
+/* A device that is blind from step 10 to step 19, and notes its commands. */
+static float commands[30];
+static bool is_blind(const mynah_device *d) { return d->step >= 10 && d->step < 20; }
+static void blind_act(mynah_device *d, const float *action) {
+  if (d->step < 30) commands[d->step] = action[0];
+  fake_device.act(d, action);
+}
+
+/* While the target is lost the loop brakes to rest, whatever the policy says; then it goes on; the report keeps it. */
+static void a_blind_device_is_braked(void **state) {
+  (void)state;
+  static const float still = 0;
+  mynah_device_type blind = fake_device;
+  blind.is_blind = is_blind;
+  blind.act = blind_act;
+  for (int has_rest = 0; has_rest < 2; has_rest++) {
+    oracle o;
+    make_oracle(&o);
+    mynah_device *d = open_fake();
+    mynah_json *j = mynah_json_object();
+    mynah_loop_config c = config_of(100, 0.3);
+    d->type = &blind;
+    d->rest = has_rest ? &still : NULL;
+    memset(commands, 0, sizeof commands);
+    if (mynah_loop_run(&c, &(mynah_loop_task){.device = d, .predictor = &o.base}, j) != MYNAH_OK) fail_msg("%s", mynah_error());
+    assert_int_equal(number(mynah_json_get(j, "faults"), "lost_target"), 10);
+    assert_int_equal(number(j, "fault_code") & MYNAH_FAULT_LOST_TARGET, MYNAH_FAULT_LOST_TARGET);
+    assert_int_equal(number(mynah_json_get(j, "first_fault"), "step"), 10);
+    assert_string_equal(mynah_json_to_string(mynah_json_get(j, "response"), ""), "braked");
+    float held = has_rest ? 0 : commands[9];
+    assert_true(fabsf(commands[9]) > 1e-3f);
+    for (int i = 10; i < 20; i++) assert_float_equal(commands[i], held, 1e-6);
+    assert_true(fabsf(commands[25] - held) > 1e-3f); /* it sees again */
+    mynah_json_destroy(j);
+    /* The expert looks with eyes of its own. */
+    j = mynah_json_object();
+    if (mynah_loop_run(&c, &(mynah_loop_task){.device = d}, j) != MYNAH_OK) fail_msg("%s", mynah_error());
+    assert_int_equal(number(j, "fault_code"), 0);
+    mynah_json_destroy(j);
+    fake_device.close(d);
+  }
+}
+
 static void limits_hold(void **state) {
   (void)state;
   float replay[30];
@@ -396,7 +439,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_expert_is_recorded), cmocka_unit_test(chunks_drive), cmocka_unit_test(slow_predictions_do_not_stop_the_loop),
       cmocka_unit_test(broken_predictions_are_told), cmocka_unit_test(limits_hold), cmocka_unit_test(the_control_thread_touches_nothing),
-      cmocka_unit_test(a_person_intervenes),
+      cmocka_unit_test(a_person_intervenes), cmocka_unit_test(a_blind_device_is_braked),
       cmocka_unit_test(the_watchdog_stops_what_nobody_runs), cmocka_unit_test(the_watchdog_lets_go)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

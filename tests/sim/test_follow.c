@@ -109,6 +109,28 @@ static void test_boxes(void **state) {
   d->type->close(d);
 }
 
+/* Turned away from its target, a robot with a required slot is blind until it begins anew; one without never is. */
+static void test_blind(void **state) {
+  static const char *const required[] = {"state=boxes", "slots=ball!", "width=64", "others=0"}, *const plain[] = {"state=boxes", "width=64", "others=0"};
+  mynah_device *ds[2] = {open(required, 4), open(plain, 3)};
+  mynah_value v[16];
+  for (int k = 0; k < 2; k++) {
+    int n_blind = 0;
+    reset(ds[k], 3);
+    ds[k]->type->observe(ds[k], v);
+    assert_false(ds[k]->type->is_blind(ds[k]));
+    for (int i = 0; i < 60; i++) {
+      ds[k]->type->act(ds[k], (float[]){0, 1});
+      ds[k]->type->observe(ds[k], v);
+      n_blind += ds[k]->type->is_blind(ds[k]);
+    }
+    assert_true(k ? n_blind == 0 : n_blind > 0);
+    reset(ds[k], 3);
+    assert_false(ds[k]->type->is_blind(ds[k]));
+    ds[k]->type->close(ds[k]);
+  }
+}
+
 static void test_features(void **state) {
   static const char *const settings[] = {"state=none"};
   mynah_device *d = open(settings, 1);
@@ -169,7 +191,7 @@ static void test_torture(void **state) { mynah_test_torture(work, NULL); }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_seed), cmocka_unit_test(test_expert),   cmocka_unit_test(test_idle),
-                                     cmocka_unit_test(test_boxes),     cmocka_unit_test(test_features),
+                                     cmocka_unit_test(test_boxes),     cmocka_unit_test(test_blind), cmocka_unit_test(test_features),
                                      cmocka_unit_test(test_labels),    cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 SKIPPED = 77
-TRAIN = ["train", "act", "data=d.demos", "inputs=observation.state", "out=run", "steps=20", "batch=16", "chunk=8", "dim=32", "heads=4",
+TRAIN = ["train", "act", "data=d.demos", "inputs=observation.state,observation.environment_state", "out=run", "steps=20", "batch=16", "chunk=8", "dim=32", "heads=4",
          "feed_forward=48", "encoder.layers=2", "vae.layers=1", "vae.latent=4", "mask=true", "valid.by=time"]
 
 
@@ -48,7 +48,7 @@ def main():
         sys.exit(SKIPPED)
     program = os.environ["MYNAH_PROGRAM"]
     with tempfile.TemporaryDirectory() as folder:
-        for command in (["record", "sim=track", "out=d.demos", "episodes=2", "seed=1", "max_frames=300"], TRAIN,
+        for command in (["record", "sim=follow", "state=truth", "out=d.demos", "episodes=2", "seed=1", "max_frames=300"], TRAIN,
                         ["export-policy", "lerobot", "run/policy.safetensors", "out=lerobot"]):
             subprocess.run([program, *command, "--quiet"], cwd=folder, check=True)
         sys.exit(subprocess.run([python, os.path.abspath(__file__), folder]).returncode)

@@ -90,6 +90,40 @@ static void test_used(void **state) {
       "eval expert sim=follow state=detector detector=one/policy.safetensors width=64 episodes=1 limit=1"));
 }
 
+/* How many boxes of all pictures have an id, and how many of those were seen with it in the picture before. */
+static void count_ids(mynah_json *j, int *n_ids, int *n_again) {
+  const mynah_json *images = mynah_json_get(j, "images"), *before = NULL;
+  *n_ids = *n_again = 0;
+  for (size_t i = 0; i < mynah_json_size(images); i++) {
+    const mynah_json *boxes = mynah_json_get(mynah_json_at(images, i), "boxes");
+    for (size_t k = 0; k < mynah_json_size(boxes); k++) {
+      int64_t id = mynah_json_to_integer(mynah_json_get(mynah_json_at(boxes, k), "id"), -1);
+      *n_ids += id >= 0;
+      for (size_t m = 0; m < mynah_json_size(boxes); m++) /* once in a picture */
+        assert_true(m == k || id < 0 || mynah_json_to_integer(mynah_json_get(mynah_json_at(boxes, m), "id"), -1) != id);
+      for (size_t m = 0; m < mynah_json_size(before); m++)
+        *n_again += id >= 0 && mynah_json_to_integer(mynah_json_get(mynah_json_at(before, m), "id"), -1) == id;
+    }
+    before = boxes;
+  }
+  mynah_json_destroy(j);
+}
+
+/* Boxes in pictures that follow one another have the ids of their tracks, others have none. */
+static void test_ids(void **state) {
+  (void)state;
+#define ALL "conf=0.00001 max_det=20 track.high=0.00001 track.low=0.00001 track.start=0.00001 track.iou=0.01 "
+  int n_ids, n_again;
+  mynah_json_destroy(mynah_test_run_json("record sim=follow state=none labels=true width=64 limit=1 episodes=1 out=seq.demos"));
+  mynah_json_destroy(mynah_test_run_json("export yolo seq.demos out=seq"));
+  count_ids(mynah_test_run_json("detect one/policy.safetensors source=seq.demos " ALL), &n_ids, &n_again);
+  assert_true(n_ids > 20 && n_again > 10);
+  count_ids(mynah_test_run_json("detect one/policy.safetensors source=seq/images/train " ALL), &n_ids, &n_again);
+  assert_int_equal(n_ids, 0);
+  count_ids(mynah_test_run_json("detect one/policy.safetensors source=seq/images/train track=true fps=20 " ALL), &n_ids, &n_again);
+  assert_true(n_again > 10);
+}
+
 /* The other way in: a folder as others write it, whose hostile pictures are left out and told. */
 static void test_folder(void **state) {
   (void)state;
@@ -129,7 +163,7 @@ static void test_folder(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_file), cmocka_unit_test(test_used),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_file), cmocka_unit_test(test_used), cmocka_unit_test(test_ids),
                                      cmocka_unit_test(test_folder)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

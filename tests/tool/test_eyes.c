@@ -41,6 +41,11 @@ static void policy_from_onnx(void **state) {
   mynah_json_destroy(mynah_test_run_json("selfcheck p.safetensors"));
   j = mynah_test_run_json("eval p.safetensors sim=follow episodes=1 limit=2");
   assert_int_equal(mynah_json_to_integer(mynah_json_get(j, "steps"), 0), 40);
+  const mynah_json *followed = mynah_json_get(j, "followed"), *ms = mynah_json_get(j, "infer_ms");
+  assert_true(mynah_json_is_number(mynah_json_get(followed, "mean")));
+  assert_int_equal(mynah_json_size(mynah_json_get(followed, "ci")), 2);
+  assert_true(mynah_json_is_number(mynah_json_get(j, "lost_per_minute")));
+  assert_true(mynah_json_to_number(mynah_json_get(ms, "p99"), 0) >= mynah_json_to_number(mynah_json_get(ms, "p50"), 1));
   mynah_json_destroy(j);
   char out[4096];
   assert_int_equal(mynah_test_run(out, sizeof out, "train onnx data=d.demos out=x 2>&1"), 1); /* it is not trained here */

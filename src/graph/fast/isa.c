@@ -2,29 +2,42 @@
 /* Chooses the ISA level once, and the public sweeps, which go through it. */
 #include "fast.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
-extern const mynah__fast mynah__base_fast;
-#if defined(__x86_64__)
-extern const mynah__fast mynah__avx2_fast, mynah__avx512_fast, mynah__avx512bf16_fast;
-#endif
+extern const mynah__fast mynah__base_fast, mynah__avx2_fast, mynah__avx512_fast, mynah__avx512bf16_fast;
 
 static const mynah__fast *_Atomic chosen;
 
-const mynah__fast *const *mynah__fast_levels(void) {
-  static const mynah__fast *const none[] = {&mynah__base_fast, NULL};
+static const mynah__fast *levels[5];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* Those that were compiled and that this processor runs, best first. */
+static void find_levels(void) {
+  int n = 0;
 #if defined(__x86_64__)
-  static const mynah__fast *const all[] = {&mynah__avx512bf16_fast, &mynah__avx512_fast, &mynah__avx2_fast,
-                                           &mynah__base_fast, NULL};
   __builtin_cpu_init();
   bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-  if (has_avx512 && __builtin_cpu_supports("avx512bf16")) return all;
-  if (has_avx512) return all + 1;
-  if (has_avx2) return all + 2;
+#if defined(MYNAH__HAS_AVX512BF16)
+  if (has_avx512 && __builtin_cpu_supports("avx512bf16")) levels[n++] = &mynah__avx512bf16_fast;
 #endif
-  return none;
+#if defined(MYNAH__HAS_AVX512)
+  if (has_avx512) levels[n++] = &mynah__avx512_fast;
+#endif
+#if defined(MYNAH__HAS_AVX2)
+  if (has_avx2) levels[n++] = &mynah__avx2_fast;
+#endif
+  (void)has_avx512;
+#endif
+  levels[n++] = &mynah__base_fast;
+  levels[n] = NULL;
+}
+
+const mynah__fast *const *mynah__fast_levels(void) {
+  pthread_once(&once, find_levels);
+  return levels;
 }
 
 void mynah__fast_force(const mynah__fast *level) { atomic_store(&chosen, level); }
