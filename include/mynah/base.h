@@ -406,6 +406,8 @@ typedef struct mynah_image {
  * Fails: CORRUPT, LIMIT (a side over MYNAH_IMAGE_MAX_SIDE, or over 2^28 bytes), UNSUPPORTED. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_image_decode(const void *data, size_t length, int min_width, int min_height,
                                                         mynah_image *out);
+/* A JPEG into the caller's pixels, without memory of ours. Fails: CORRUPT, MISMATCH (another size, CMYK), LIMIT; the pixels are then anything. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_jpeg_decode_into(const void *data, size_t length, mynah_image *image);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_image_load(const char *path, mynah_image *out);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_jpeg_encode(const mynah_image *image, int quality, mynah_str *out);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_png_encode(const mynah_image *image, mynah_str *out);

@@ -94,8 +94,8 @@ typedef struct mynah_joint {
   double low, high, velocity, acceleration, jerk; /* limits; 0 (velocity on): none */
 } mynah_joint;
 /* An arm of servos on a serial bus (Feetech STS, Dynamixel protocol 2), from a JSON file: docs/formats.md. Features:
- * observation.state (joints) rad, action (joints) rad: where they are and shall be. A thread of its own talks to the bus, so that observe and act
- * neither wait nor fail; times are those of the answers. reset turns torque on and holds.
+ * observation.state (joints) rad, observation.images.NAME of each camera, action (joints) rad: where they are and shall be. Threads of their
+ * own talk to the bus and read the cameras, so that observe and act neither wait nor fail; times are those of the answers. reset turns torque on and holds.
  * Fails: NOT_FOUND, CORRUPT, INVALID (the file), IO (the port, or a joint that does not answer). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_robot_open(const char *path, mynah_device **out);
 extern MYNAH_API const mynah_device_type mynah_robot;
@@ -108,6 +108,34 @@ typedef struct mynah_bus_counts {
   int64_t n_rounds, n_answers, n_missing, n_damaged;
 } mynah_bus_counts;
 MYNAH_API mynah_bus_counts mynah_robot_counts(const mynah_device *robot);
+
+/* ---- cameras ------------------------------------------------------------------------------------------------------- */
+
+/* A V4L2 camera (Linux), YUYV or motion JPEG. One camera, one thread at a time. */
+typedef struct mynah_camera mynah_camera;
+typedef struct mynah_camera_config {
+  int width, height; /* 0: as the camera stands. Unit: px */
+  double fps;        /* 0: as the camera stands. Unit: 1/s */
+} mynah_camera_config;
+/* What came so far: bad frames were short, garbled or marked as damaged; old ones gave way to a newer one. */
+typedef struct mynah_camera_counts {
+  int64_t n_frames, n_bad, n_old;
+} mynah_camera_counts;
+/* path: /dev/videoN. YUYV when it reaches the rate that is asked for, motion JPEG otherwise. Streams from here on.
+ * Fails: NOT_FOUND, IO (the device), BUSY (another program streams), UNSUPPORTED (no camera, no such format), MISMATCH (it has no such size). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_camera_open(const char *path, const mynah_camera_config *config, mynah_camera **out);
+MYNAH_API void mynah_camera_close(mynah_camera *c);
+/* The newest frame, waited for up to timeout_s: one that became old in the full queue of a slow caller is thrown away, a bad one
+ * counted and skipped. out->data is the caller's, of the camera's size. time_ns: when it was taken, of mynah_now_ns's clock.
+ * No memory of ours is allocated. Fails: TIMEOUT, IO (unplugged). Unit: s, ns */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_camera_read(mynah_camera *c, double timeout_s, mynah_image *out, int64_t *time_ns);
+/* Its frames' size, without data; frames a second (0: unknown); "YUYV" or "MJPG". */
+MYNAH_API mynah_image mynah_camera_size(const mynah_camera *c);
+MYNAH_API double mynah_camera_fps(const mynah_camera *c);
+MYNAH_API const char *mynah_camera_format(const mynah_camera *c);
+MYNAH_API mynah_camera_counts mynah_camera_count(const mynah_camera *c);
+/* Two pixels of four bytes Y U Y V become RGB: BT.601, Y of 16 … 235. Shape: yuyv (height, stride bytes), out (height, width even) */
+MYNAH_API MYNAH_RT void mynah_yuyv_to_rgb(const uint8_t *yuyv, size_t stride, mynah_image *out);
 
 /* ---- a person ------------------------------------------------------------------------------------------------------ */
 

@@ -85,6 +85,7 @@ typedef struct jpeg_reader {
   struct jpeg_progress_mgr progress;
   jpeg_errors errors;
   mynah_image image;
+  bool is_given; /* the image is the caller's: its size is what is wanted */
   uint8_t *cmyk; /* one row, (width, 4) */
   int min_width, min_height;
 } jpeg_reader;
@@ -98,6 +99,10 @@ static mynah_status read_header(jpeg_reader *r) {
   r->in.scale_num = 1;
   r->in.scale_denom = choose_reduction(&r->in, r->min_width, r->min_height);
   jpeg_calc_output_dimensions(&r->in);
+  if (r->is_given) {
+    bool fits = !is_cmyk && (int)r->in.output_width == r->image.width && (int)r->in.output_height == r->image.height;
+    return fits ? MYNAH_OK : mynah_fail(MYNAH_MISMATCH, "JPEG: is no RGB picture of %dx%d", r->image.width, r->image.height);
+  }
   MYNAH_TRY(mynah__image_make(r->in.output_width, r->in.output_height, &r->image));
   if (is_cmyk && !(r->cmyk = mynah_alloc((size_t)r->in.output_width * 4))) return MYNAH_NO_MEMORY;
   return MYNAH_OK;
@@ -138,6 +143,17 @@ mynah_status mynah__jpeg_decode(const void *data, size_t length, int min_width, 
   mynah_free(r.cmyk);
   if (status == MYNAH_OK) *out = r.image;
   else mynah_image_deinit(&r.image);
+  return status;
+}
+
+mynah_status mynah_jpeg_decode_into(const void *data, size_t length, mynah_image *image) {
+  jpeg_reader r;
+  MYNAH_TRY(mynah__image_check(image));
+  memset(&r, 0, sizeof r);
+  r.image = *image;
+  r.is_given = true;
+  mynah_status status = read_jpeg(&r, data, length);
+  jpeg_destroy_decompress(&r.in);
   return status;
 }
 

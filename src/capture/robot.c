@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* An arm on a serial bus. The bus thread asks for positions and sends goals round after round; control sees atomics only. */
+/* An arm on a serial bus, and its cameras. The bus thread asks for positions and sends goals round after round; control sees atomics only. */
 #include "servo.h"
+#include "watch.h"
 
 #include <mynah/capture.h>
 
@@ -19,6 +20,7 @@
 #define CALM_RAD_S 2.0 /* of a joint whose file says no velocity: whatever comes first is gone to, not jumped to */
 #define TURN 6.283185307179586
 #define FILE_MAX 65536
+#define CAMERAS_MAX 8
 #define FIRST_ROUNDS 50 /* until every joint must have answered */
 
 typedef struct robot {
@@ -36,6 +38,8 @@ typedef struct robot {
   atomic_int_fast64_t times_ns[MYNAH__SERVOS_MAX];                  /* of the last answers; 0: none yet */
   atomic_int_fast64_t n_rounds, n_answers, n_missing, n_damaged, silent[MYNAH__SERVOS_MAX];
   float state[MYNAH__SERVOS_MAX];
+  mynah__watch *cameras[CAMERAS_MAX];
+  int n_cameras;
 } robot;
 
 /* ---- the file -------------------------------------------------------------------------------------------------------- */
@@ -72,6 +76,37 @@ static mynah_status read_joints(robot *r, const char *path, const mynah_json *li
   bool fits = strlen(names) < sizeof r->base.features[0].names;
   r->base.features[0] = mynah_feature_vector("observation.state", r->n, fits ? names : "", "rad");
   r->base.features[1] = mynah_feature_vector("action", r->n, fits ? names : "", "rad");
+  return MYNAH_OK;
+}
+
+static mynah_status read_camera(robot *r, const char *path, const mynah_json *j) {
+  const char *name = mynah_json_to_string(mynah_json_get(j, "name"), ""), *device = mynah_json_to_string(mynah_json_get(j, "device"), "");
+  double width = number(j, "width", 0), height = number(j, "height", 0), fps = number(j, "fps", 0);
+  char feature[MYNAH_NAME_MAX];
+  mynah_camera *camera;
+  if (!name[0] || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name) || !device[0])
+    return mynah_fail(MYNAH_INVALID, "%s: a camera needs a name (a-z, 0-9, _) and a device", path);
+  if (!(width >= 0 && width <= MYNAH_IMAGE_MAX_SIDE && height >= 0 && height <= MYNAH_IMAGE_MAX_SIDE))
+    return mynah_fail(MYNAH_INVALID, "%s: camera '%.32s': no such width and height", path, name);
+  if ((size_t)snprintf(feature, sizeof feature, "observation.images.%s", name) >= sizeof feature)
+    return mynah_fail(MYNAH_INVALID, "%s: camera '%.32s…': the name is too long", path, name);
+  for (int i = 0; i < r->n_cameras; i++)
+    if (strcmp(r->base.features[1 + i].name, feature) == 0) return mynah_fail(MYNAH_INVALID, "%s: two cameras are called '%s'", path, name);
+  MYNAH_TRY(mynah_camera_open(device, &(mynah_camera_config){(int)width, (int)height, fps}, &camera));
+  mynah_image size = mynah_camera_size(camera);
+  MYNAH_TRY(mynah__watch_start(camera, &r->cameras[r->n_cameras]));
+  r->base.features[1 + r->n_cameras++] = mynah_feature_image(feature, size.height, size.width);
+  return MYNAH_OK;
+}
+
+static mynah_status read_cameras(robot *r, const char *path, const mynah_json *list) {
+  size_t n = mynah_json_is_array(list) ? mynah_json_size(list) : 0;
+  mynah_feature action = r->base.features[1];
+  if (list && (!mynah_json_is_array(list) || n > CAMERAS_MAX)) return mynah_fail(MYNAH_INVALID, "%s: 'cameras' is no list of 0 … %d", path, CAMERAS_MAX);
+  for (size_t i = 0; i < n; i++) MYNAH_TRY(read_camera(r, path, mynah_json_at(list, i)));
+  r->base.features[1 + r->n_cameras] = action;
+  r->base.n_observations = 1 + r->n_cameras;
+  r->base.n_features = r->base.n_observations + 1;
   return MYNAH_OK;
 }
 
@@ -114,7 +149,8 @@ static mynah_status read_file(robot *r, const char *path, const mynah_json *j) {
   if (!(r->base.rate_hz > 0) || !(r->timeout_s > 0) || r->lost_after < 1)
     return mynah_fail(MYNAH_INVALID, "%s: rate_hz, timeout_ms and lost_after are above 0", path);
   MYNAH_TRY(read_joints(r, path, mynah_json_get(j, "joints")));
-  return open_port(r, mynah_json_to_string(mynah_json_get(bus, "port"), ""), (int64_t)number(bus, "baud", 1000000));
+  MYNAH_TRY(open_port(r, mynah_json_to_string(mynah_json_get(bus, "port"), ""), (int64_t)number(bus, "baud", 1000000)));
+  return read_cameras(r, path, mynah_json_get(j, "cameras"));
 }
 
 /* ---- the bus --------------------------------------------------------------------------------------------------------- */
@@ -221,6 +257,7 @@ static void close_robot(mynah_device *d) {
   if (!r) return;
   atomic_store(&r->is_ending, true);
   if (r->has_thread) pthread_join(r->thread, NULL);
+  for (int i = 0; i < r->n_cameras; i++) mynah__watch_end(r->cameras[i]);
   if (r->fd >= 0) close(r->fd);
   mynah_free(r);
 }
@@ -238,8 +275,6 @@ static mynah_status start_robot(robot *r) {
     return mynah_fail(MYNAH_IO, "joint '%s' (id %d) does not answer: is it powered, and are id, baud and wires right?",
                       r->joints[missing].name, r->joints[missing].id);
   r->base.type = &mynah_robot;
-  r->base.n_features = 2;
-  r->base.n_observations = 1;
   r->base.max_steps = INT64_MAX;
   r->base.is_live = true;
   if (pthread_create(&r->thread, NULL, talk, r) != 0) return mynah_fail(MYNAH_LIMIT, "the bus thread cannot be made");
@@ -291,6 +326,7 @@ static void observe_robot(mynah_device *d, mynah_value *values) {
     r->state[i] = (float)angle_of(&r->joints[i], atomic_load(&r->positions[i]));
   }
   values[0] = (mynah_value){r->state, (size_t)r->n * sizeof(float), oldest};
+  for (int i = 0; i < r->n_cameras; i++) values[1 + i] = mynah__watch_latest(r->cameras[i]);
 }
 
 static void act_robot(mynah_device *d, const float *action) {
@@ -306,6 +342,7 @@ static mynah_status health_of_robot(const mynah_device *d) {
   for (int i = 0; i < r->n; i++)
     if (atomic_load(&r->silent[i]) >= r->lost_after)
       return mynah_fail(MYNAH_IO, "joint '%s' has not answered %lld times", r->joints[i].name, (long long)r->lost_after);
+  for (int i = 0; i < r->n_cameras; i++) MYNAH_TRY(mynah__watch_health(r->cameras[i]));
   return MYNAH_OK;
 }
 
@@ -325,5 +362,5 @@ mynah_bus_counts mynah_robot_counts(const mynah_device *d) {
   return (mynah_bus_counts){atomic_load(&r->n_rounds), atomic_load(&r->n_answers), atomic_load(&r->n_missing), atomic_load(&r->n_damaged)};
 }
 
-const mynah_device_type mynah_robot = {.name = "robot", .summary = "servos on a serial bus, described by a JSON file", .close = close_robot,
+const mynah_device_type mynah_robot = {.name = "robot", .summary = "servos on a serial bus and cameras, described by a JSON file", .close = close_robot,
                                        .reset = reset_robot, .observe = observe_robot, .act = act_robot, .health = health_of_robot};

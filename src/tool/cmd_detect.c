@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* mynah detect: boxes in pictures, as a table, JSON, YOLO's text files, and drawn. */
+/* mynah detect: boxes in pictures and a camera's frames, as a table, JSON, YOLO's text files, and drawn. */
 #include "tool.h"
 
 #include <glob.h>
@@ -10,12 +10,16 @@
 #include <sys/stat.h>
 
 #define DETECT_COMMAND_KEYS(K)                                                                              \
-  K(STRING, source, "source", "", 0, 0, "", "a picture, a folder, a pattern with * or ?, or X.demos")       \
+  K(STRING, source, "source", "", 0, 0, "", "a picture, a folder, a pattern with * or ?, X.demos, or a camera: /dev/videoN or camera:N") \
+  K(INT, frames, "frames", 0, 0, 9.0e15, "", "of a camera; 0: until interrupted, and --json then lists no pictures") \
+  K(INT, width, "camera.width", 0, 0, 16384, "px", "0: as the camera is set")                               \
+  K(INT, height, "camera.height", 0, 0, 16384, "px", "0: as the camera is set")                             \
+  K(FLOAT, camera_fps, "camera.fps", 0, 0, 1000, "1/s", "0: as the camera is set")                                \
   K(STRING, out, "out", "", 0, 0, "path", "folder for pictures with boxes drawn; empty: none")              \
   K(BOOL, save_txt, "save_txt", false, 0, 0, "", "write out/labels/NAME.txt: class, centre and size as shares of the picture") \
   K(BOOL, save_conf, "save_conf", false, 0, 0, "", "and the score as a sixth number")                       \
   K(BOOL, is_drawn, "draw", true, 0, 0, "", "false: no pictures in out=")                                     \
-  K(BOOL, is_sequence, "track", false, 0, 0, "", "the pictures follow one another in the order of their names: boxes get the ids of their tracks; those of X.demos always do") \
+  K(BOOL, is_sequence, "track", false, 0, 0, "", "the pictures follow one another in the order of their names: boxes get the ids of their tracks; those of X.demos and cameras always do") \
   K(FLOAT, fps, "fps", 30, 0.001, 100000, "Hz", "track=true: so many of them a second")
 typedef struct detect_command {
 #define DETECT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -46,6 +50,7 @@ typedef struct job {
   int64_t *ns[STAGES];
   size_t n, capacity[STAGES];
   int64_t n_boxes, n_bad;
+  bool is_endless; /* results are told, not kept */
 } job;
 
 /* ---- results of one picture ------------------------------------------------------------------------------------------ */
@@ -128,13 +133,7 @@ static const mynah_box *track(job *j, const mynah_box *boxes, int n) {
   return j->boxes;
 }
 
-/* name: as shown; stem: of files written; the picture may be drawn on. */
-static mynah_status look(job *j, const char *name, const char *stem, mynah_image *image, int64_t decode_ns) {
-  const mynah_box *boxes;
-  int n;
-  MYNAH_TRY(mynah_eye_look(j->eye, image, &boxes, &n));
-  MYNAH_TRY(keep_times(j, decode_ns));
-  if (j->time_ns != ALONE) boxes = track(j, boxes, n);
+static void keep_entry(job *j, const char *name, const mynah_image *image, const mynah_box *boxes, int n) {
   mynah_json *entry = mynah_json_object(), *list = mynah_json_array(), *size = mynah_json_array();
   for (int i = 0; i < n; i++) mynah_json_append(list, box_json(j, &boxes[i]));
   mynah_json_append(size, mynah_json_integer(image->width));
@@ -143,6 +142,16 @@ static mynah_status look(job *j, const char *name, const char *stem, mynah_image
   mynah_json_set(entry, "size", size);
   mynah_json_set(entry, "boxes", list);
   mynah_json_append(j->images, entry);
+}
+
+/* name: as shown; stem: of files written; the picture may be drawn on. */
+static mynah_status look(job *j, const char *name, const char *stem, mynah_image *image, int64_t decode_ns) {
+  const mynah_box *boxes;
+  int n;
+  MYNAH_TRY(mynah_eye_look(j->eye, image, &boxes, &n));
+  MYNAH_TRY(keep_times(j, decode_ns));
+  if (j->time_ns != ALONE) boxes = track(j, boxes, n);
+  if (!j->is_endless) keep_entry(j, name, image, boxes, n);
   j->n_boxes += n;
   tell(j, name, image, boxes, n);
   if (j->command.save_txt) MYNAH_TRY(write_labels(j, stem, image, boxes, n));
@@ -251,7 +260,45 @@ static mynah_status look_at_dataset(job *j) {
   return status;
 }
 
+static bool is_camera(const char *source) { return strncmp(source, "/dev/video", 10) == 0 || strncmp(source, "camera:", 7) == 0; }
+
+/* The newest frame again and again; being interrupted is how it ends. */
+static mynah_status look_at_frames(job *j, mynah_camera *camera, mynah_image *image) {
+  const char *source = j->command.source;
+  for (int64_t i = 0; (j->is_endless || i < j->command.frames) && !mynah_is_interrupted(); i++) {
+    char name[MYNAH_PATH_MAX], stem[32];
+    int64_t start = mynah_now_ns();
+    mynah_status status = mynah_camera_read(camera, 5, image, &j->time_ns);
+    if (status != MYNAH_OK) return mynah_is_interrupted() ? MYNAH_OK : status;
+    snprintf(name, sizeof name, "%.600s#%lld", source, (long long)i);
+    snprintf(stem, sizeof stem, "%06lld", (long long)i);
+    MYNAH_TRY(look(j, name, stem, image, mynah_now_ns() - start));
+  }
+  return MYNAH_OK;
+}
+
+static mynah_status look_at_camera(job *j) {
+  const detect_command *c = &j->command;
+  char path[MYNAH_PATH_MAX];
+  mynah_camera *camera;
+  bool is_number = strncmp(c->source, "camera:", 7) == 0;
+  if (is_number && (!c->source[7] || strspn(c->source + 7, "0123456789") != strlen(c->source + 7)))
+    return mynah_fail(MYNAH_INVALID, "%s: camera:N takes a number", c->source);
+  snprintf(path, sizeof path, "%s%.600s", is_number ? "/dev/video" : "", c->source + (is_number ? 7 : 0));
+  MYNAH_TRY(mynah_camera_open(path, &(mynah_camera_config){(int)c->width, (int)c->height, c->camera_fps}, &camera));
+  mynah_image image = mynah_camera_size(camera);
+  image.data = mynah_calloc((size_t)image.width * (size_t)image.height, 3);
+  j->is_endless = c->frames == 0;
+  tool_say("%s: %dx%d %s, %g frames a second", path, image.width, image.height, mynah_camera_format(camera), mynah_camera_fps(camera));
+  mynah_status status = image.data ? look_at_frames(j, camera, &image) : MYNAH_NO_MEMORY;
+  j->n_bad = mynah_camera_count(camera).n_bad;
+  mynah_image_deinit(&image);
+  mynah_camera_close(camera);
+  return status;
+}
+
 static mynah_status look_at_source(job *j) {
+  if (is_camera(j->command.source)) return look_at_camera(j);
   struct stat st;
   const char *source = j->command.source, *dot = strrchr(source, '.');
   bool is_there = stat(source, &st) == 0;
@@ -323,5 +370,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return 3;
 }
 
-const tool_command tool_detect = {"detect", "detect MODEL source=FILE|FOLDER|PATTERN|X.demos [key=value ...]",
+const tool_command tool_detect = {"detect", "detect MODEL source=FILE|FOLDER|PATTERN|X.demos|camera:N [key=value ...]",
                                   "find objects in pictures", run, tables};

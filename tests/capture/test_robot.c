@@ -256,6 +256,18 @@ static void bad_files_are_refused(void **state) {
   b.mute = 3;
   assert_int_equal(mynah_robot_open(write_file(&b, ""), &d), MYNAH_IO);
   assert_non_null(strstr(mynah_error(), "grip"));
+  b.mute = 0;
+  static const char *const cameras[][2] = {{"1", "no list"}, {"[1]", "needs a name"}, {"[{\"name\":\"front\"}]", "a device"},
+                                           {"[{\"name\":\"a/b\",\"device\":\"/dev/null\"}]", "needs a name"},
+                                           {"[{\"name\":\"a\",\"device\":\"/dev/null\",\"width\":1e9,\"height\":2}]", "width"},
+                                           {"[{\"name\":\"a\",\"device\":\"/dev/null\"}]", "no camera"},
+                                           {"[{\"name\":\"a\",\"device\":\"/dev/video-none\"}]", "/dev/video-none"}};
+  for (size_t i = 0; i < sizeof cameras / sizeof *cameras; i++) {
+    char extra[256];
+    snprintf(extra, sizeof extra, ", \"cameras\": %s", cameras[i][0]);
+    if (mynah_robot_open(write_file(&b, extra), &d) == MYNAH_OK) fail_msg("'%s' was taken", cameras[i][0]);
+    if (!strstr(mynah_error(), cameras[i][1])) fail_msg("'%s' does not say '%s'", mynah_error(), cameras[i][1]);
+  }
   end_bus(&b);
 }
 

@@ -76,6 +76,11 @@ static void test_used(void **state) {
          map = mynah_json_to_number(mynah_json_get(j, "map50_95"), -1);
   assert_true(map50 >= 0 && map50 <= 1 && map >= 0 && map <= map50);
   mynah_json_destroy(j);
+  char said[4096]; /* cameras that are none */
+  assert_int_not_equal(mynah_test_run(said, sizeof said, "detect one/policy.safetensors source=camera:front 2>&1"), 0);
+  assert_non_null(strstr(said, "takes a number"));
+  assert_int_not_equal(mynah_test_run(said, sizeof said, "detect one/policy.safetensors source=camera:987 2>&1"), 0);
+  assert_non_null(strstr(said, "/dev/video987"));
   j = mynah_test_run_json("detect one/policy.safetensors source=d.demos conf=0.001");
   assert_int_equal(mynah_json_size(mynah_json_get(j, "images")), 24);
   const mynah_json *box = mynah_json_at(mynah_json_get(mynah_json_at(mynah_json_get(j, "images"), 0), "boxes"), 0);
