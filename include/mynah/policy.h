@@ -277,7 +277,8 @@ MYNAH_API MYNAH_RT int64_t mynah_plan_prefix(mynah_plan *plan, const float **row
  * Shape: chunk (chunk, action size) */
 MYNAH_API MYNAH_RT void mynah_plan_predicted(mynah_plan *plan, const float *chunk);
 /* A chunk from the observation of step `origin` arrives now. False: rejected, being no newer than what acts or having
- * lost all its actions; where a chunk is one action, it acts however late it comes. Elements that are not finite are left out. Shape: chunk (chunk, action size) */
+ * lost all its actions; where a chunk is one action, it acts however late it comes. Elements that are not finite are left
+ * out. Shape: chunk (chunk, action size) */
 MYNAH_API MYNAH_RT bool mynah_plan_arrive(mynah_plan *plan, const float *chunk, int64_t origin);
 /* The present step's action; the next step begins. Without any planned action the last one is repeated.
  * Shape: action (action size) */
