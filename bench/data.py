@@ -98,7 +98,7 @@ def write_data(folder, report):
         v = row["record"]["frames_per_s"]
         recording.append([{"image": "PNG", "video": "JPEG here, video there"}[kind], "%.0f" % v, "%.0f" % peer_record if peer_record else "-", times(v, peer_record)])
     text = "# Data: how fast frames come in and go out\n\nWritten by `bench/data.py write FOLDER` from `make`, `compare` and `large`; one thread each, "
-    text += "side by side in one run.\n\n## Random windows\n\nTwo observations (96 x 96 pictures, a state) and 16 actions, windows a second; "
+    text += "ours and theirs side by side in one run; the large file by itself.\n\n## Random windows\n\nTwo observations (96 x 96 pictures, a state) and 16 actions, windows a second; "
     text += "LeRobotDataset 0.4.4 on the same frames.\n\n" + table(["frames", "here", "here /s", "LeRobot /s", "times"], reading)
     text += "\n\n## Recording\n\nOne 96 x 96 camera, encoded while recording, until all is safe; frames a second.\n\n"
     text += table(["codec", "here /s", "LeRobot /s", "times"], recording)

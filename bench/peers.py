@@ -187,7 +187,7 @@ def main():
             run()
             run()
             contenders[label] = (timed(run, SECONDS[cell["what"]]), version)
-        except Exception as e:  # what is not implemented for this type or processor
+        except Exception as e:  # a peer may refuse a type or a processor
             skip("%s: %s: %s" % (label, cell["network"], e))
     other = lerobot(cell)
     if other:
