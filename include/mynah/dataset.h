@@ -201,6 +201,7 @@ typedef struct mynah_copy_options {
   const mynah_feature *added;
   mynah_status (*work_out)(void *context, mynah_dataset *from, const mynah_frame_place *at, float *out);
   void *context;
+  const char *eyes; /* of a feature added: the note "eyes" that says how it is seen; NULL: as the first source has it */
   const mynah_progress *progress;
 } mynah_copy_options;
 /* Fails: MISMATCH when features or rates differ; BUSY when the file exists; nothing is left then. Shape: from (n) */

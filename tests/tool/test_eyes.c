@@ -24,6 +24,7 @@ static int set_up(void **state) {
   snprintf(networks, sizeof networks, "%s/tests/onnx/networks", here);
   folder = mynah_test_program_folder();
   mynah_json_destroy(mynah_test_run_json("record sim=follow out=d.demos episodes=2 limit=2"));
+  mynah_json_destroy(mynah_test_run_json("record sim=follow labels=true state=none width=64 every=10 episodes=2 limit=2 out=l.demos"));
   mynah_json_destroy(mynah_test_run_json("import-model %s/detector-old.onnx out=eyes.safetensors", networks));
   return 0;
 }
@@ -122,13 +123,57 @@ static void boxes_as_a_state(void **state) {
   assert_int_equal(
       mynah_test_run(out, sizeof out, "eval t/policy.safetensors sim=follow state=boxes episodes=1 limit=2 2>&1"), 1);
   assert_non_null(strstr(out, "another detector"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "eval t/policy.safetensors sim=follow state=none episodes=1 limit=2 2>&1"), 1);
+  assert_non_null(strstr(out, "detector=FILE"));
   assert_int_equal(
       mynah_test_run(out, sizeof out, "data detect d.demos model=eyes.safetensors slots=zebra out=f.demos"), 1);
+}
+
+static double mean_of(const mynah_json *j, const char *metric) { return mynah_json_to_number(mynah_json_get(mynah_json_get(j, metric), "mean"), -1); }
+
+/* The clone of e.demos looks itself: the same as when the simulator looks, step for step; with other eyes it does not move. */
+static void clone_with_eyes(void **state) {
+  char out[4096];
+  mynah_json *a = mynah_test_run_json("eval t/policy.safetensors sim=follow state=detector detector=eyes.safetensors episodes=2 limit=2"),
+             *b = mynah_test_run_json("eval t/policy.safetensors sim=follow detector=eyes.safetensors detector.threads=2 episodes=2 limit=2");
+  assert_true(mean_of(a, "followed") == mean_of(b, "followed") && mean_of(a, "distance_m") == mean_of(b, "distance_m"));
+  mynah_json_destroy(a);
+  mynah_json_destroy(b);
+  mynah_json_destroy(mynah_test_run_json("eval t/policy.safetensors data=e.demos detector=eyes.safetensors"));
+  /* What the simulator's own eyes recorded is acted on as well. */
+  mynah_json_destroy(mynah_test_run_json("record sim=follow state=detector detector=eyes.safetensors out=s.demos episodes=2 limit=1"));
+  mynah_json_destroy(mynah_test_run_json("data merge s.demos s.demos out=ss.demos"));
+  mynah_json_destroy(mynah_test_run_json("train mlp data=ss.demos inputs=observation.environment_state,observation.state widths= steps=5 out=u"));
+  b = mynah_test_run_json("run u/policy.safetensors robot=sim:follow detector=eyes.safetensors rate=20 seconds=1 limit=2 lock=false");
+  assert_int_equal(mynah_json_to_integer(mynah_json_get(b, "allocations"), -1), 0);
+  assert_true(mynah_json_to_integer(mynah_json_get(b, "chunks"), 0) > 5);
+  assert_null(mynah_json_get(mynah_json_get(b, "faults"), "prediction"));
+  mynah_json_destroy(b);
+  /* Other weights of the same network, and states of two eyes in one file. */
+  mynah_json_destroy(mynah_test_run_json("train detector data=l.demos imgsz=64 steps=1 batch=2 warmup=0 out=other"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "eval t/policy.safetensors sim=follow detector=other/policy.safetensors episodes=1 limit=2 2>&1"), 1);
+  assert_non_null(strstr(out, "another detector"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "eval p.safetensors sim=follow detector=eyes.safetensors episodes=1 limit=2 2>&1"), 1);
+  assert_non_null(strstr(out, "says nothing of eyes"));
+  mynah_json_destroy(mynah_test_run_json("data detect d.demos model=eyes.safetensors slots=ball slots.motion=true imgsz=96 out=g.demos"));
+  assert_int_equal(mynah_test_run(out, sizeof out, "data merge e.demos g.demos out=m.demos 2>&1"), 1);
+  assert_non_null(strstr(out, "observation.environment_state"));
+}
+
+/* Eyes that see nothing of what a slot requires: the loop brakes. */
+static void blind_clone(void **state) {
+  mynah_json_destroy(mynah_test_run_json("data detect d.demos model=eyes.safetensors slots=ball! conf=0.999 imgsz=160 out=n.demos"));
+  mynah_json_destroy(mynah_test_run_json("train mlp data=n.demos inputs=observation.environment_state widths= steps=5 out=n"));
+  mynah_json *j = mynah_test_run_json("run n/policy.safetensors robot=sim:follow detector=eyes.safetensors rate=20 seconds=1.5 lock=false");
+  int64_t lost = mynah_json_to_integer(mynah_json_get(mynah_json_get(j, "faults"), "lost_target"), 0);
+  assert_true(lost >= 10 && lost <= 25); /* half a second is waited */
+  assert_string_equal(mynah_json_to_string(mynah_json_get(j, "response"), ""), "braked");
+  mynah_json_destroy(j);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(policy_from_onnx), cmocka_unit_test(boxes_in_pictures),
                                      cmocka_unit_test(boxes_in_videos),
-                                     cmocka_unit_test(boxes_as_a_state)};
+                                     cmocka_unit_test(boxes_as_a_state), cmocka_unit_test(clone_with_eyes), cmocka_unit_test(blind_clone)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
