@@ -379,7 +379,8 @@ typedef struct mynah_loop_task {
 
 /* Runs until the seconds are over, a fault that ends it, or an interrupt (which is no failure: the device is braked and the
  * report made). Adds to result: "steps", "episodes", "rate_hz", "period_ms" {"p50","p99","p99.9","max"}, "late_ms" (of the deadline, the
- * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"} (of predictions, a detector's look included), "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
+ * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"} (of predictions, a detector's look included),
+ * "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
  * "dropped_frames", "held_steps", "person_steps", "faults" {name: steps}, "fault_code" (MYNAH_FAULT_ bits of all of
  * them), "first_fault" {"step", "reasons"}, "response" (to the worst: "none", "limited", "braked", "stopped"),
  * "allocations", "page_faults" (of the control thread after the first tenth), "recorded" {"episodes","frames","dropped" (frames),
