@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 #ifdef __SSE2__
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 #define GREY 114

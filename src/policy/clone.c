@@ -63,6 +63,7 @@ static void unbind(mynah_clone *c) {
 }
 
 mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads) {
+  if (c->eyes.is_open) return mynah_fail(MYNAH_INVALID, "clone: threads are chosen before its eyes are opened");
   unbind(c);
   c->n_threads = n_threads;
   return bind(c, c->precision);
