@@ -542,6 +542,7 @@ static mynah_status list_weights(mynah_onnx *o) {
 
 static mynah_status parse(mynah_onnx *o, const void *data, size_t size) {
   if (size > FILE_MAX) return mynah_fail(MYNAH_LIMIT, "onnx: over %zu bytes", FILE_MAX);
+  o->file.max = FILE_MAX + 1;
   mynah_str_append(&o->file, data, size);
   if (o->file.is_failed) return MYNAH_NO_MEMORY;
   const uint8_t *bytes = (const uint8_t *)o->file.data;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define BOXES_MAX 512
+#define PICTURE_MAX ((size_t)1 << 28) /* bytes */
 
 struct mynah_sight {
   mynah_eye *eye;
@@ -81,7 +82,7 @@ mynah_status mynah_sight_read(const mynah_json *j, mynah_sight_config *c, mynah_
   mynah_status status = mynah_config_from_json(binds, 3, mynah_json_get(j, "settings"));
   if (status == MYNAH_OK)
     status = mynah_feature_from_json(mynah_json_to_string(mynah_json_get(from, "name"), ""), mynah_json_get(from, "feature"), camera);
-  if (status == MYNAH_OK && camera->is_image) return MYNAH_OK;
+  if (status == MYNAH_OK && camera->is_image && mynah_feature_bytes(camera) <= PICTURE_MAX) return MYNAH_OK;
   return status == MYNAH_NO_MEMORY ? status : mynah_fail(MYNAH_CORRUPT, "eyes: camera or settings make no sense");
 }
 

@@ -143,7 +143,7 @@ static void keep_entry(job *j, const char *name, const mynah_image *image, const
   mynah_json_set(entry, "size", size);
   if (j->time_ns != ALONE) {
     mynah_json_set(entry, "frame", mynah_json_integer(j->frame));
-    mynah_json_set(entry, "time", mynah_json_number((double)j->time_ns * 1e-9));
+    mynah_json_set(entry, "time", mynah_json_number((double)j->time_ns / 1e9));
   }
   mynah_json_set(entry, "boxes", list);
   mynah_json_append(j->images, entry);
