@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Loading a policy to act, in the precision that was typed. */
+/* Loading a policy to act, in the precision and by the threads that were typed. */
 #include "tool.h"
 
 #include <string.h>
@@ -9,19 +9,39 @@
 static const mynah_key acting_keys[] = {TOOL_ACTING_KEYS(ACTING_ROW)};
 const mynah_config_table tool_acting_table = {"acting", acting_keys, sizeof acting_keys / sizeof *acting_keys,
                                               sizeof(tool_acting_config)};
+const mynah_config_table tool_precision_table = {"acting", acting_keys, 1, sizeof(tool_acting_config)};
 
-/* The one setting alone: what else was typed may belong to tables that the policy is needed for. */
+/* These settings alone: what else was typed may belong to tables that the policy is needed for. */
 static mynah_status read_acting(const tool_args *args, tool_acting_config *c) {
   tool_args only = {.command = args->command};
   mynah_config_default(&tool_acting_table, c);
   for (int i = 0; i < args->n_settings; i++)
-    if (strncmp(args->settings[i], "precision=", 10) == 0) only.settings[only.n_settings++] = args->settings[i];
+    if (strncmp(args->settings[i], "precision=", 10) == 0 || strncmp(args->settings[i], "threads=", 8) == 0)
+      only.settings[only.n_settings++] = args->settings[i];
   return tool_apply(&only, &(mynah_config_bind){&tool_acting_table, c}, 1);
+}
+
+mynah_status tool_load_clone_for(const tool_args *args, const char *path, int n_threads, mynah_clone **out) {
+  tool_acting_config c;
+  MYNAH_TRY(read_acting(args, &c));
+  return mynah_clone_load_with(path, &(mynah_clone_config){(int)c.precision, n_threads}, out);
 }
 
 mynah_status tool_load_clone(const tool_args *args, const char *path, mynah_clone **out) {
   tool_acting_config c;
   MYNAH_TRY(read_acting(args, &c));
-  if (c.precision == 0) return mynah_clone_load(path, out);
-  return mynah_clone_load_at(path, c.precision == 1 ? MYNAH_F32 : MYNAH_BF16, out);
+  return tool_load_clone_for(args, path, (int)c.threads, out);
+}
+
+mynah_status tool_load_checked(const tool_args *args, const char *path, mynah_clone **out) {
+  mynah_clone *clone;
+  mynah_selfcheck check;
+  MYNAH_TRY(tool_load_clone(args, path, &clone));
+  mynah_status status = mynah_clone_policy(clone)->golden ? mynah_clone_selfcheck(clone, &check) : MYNAH_OK;
+  if (status != MYNAH_OK) {
+    mynah_clone_destroy(clone);
+    return mynah_error_context(status, "%s", path);
+  }
+  *out = clone;
+  return MYNAH_OK;
 }
