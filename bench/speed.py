@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Our speed beside the peers', on the same shapes, in one run: bench/results/CPU.csv, docs/results/speed.md and speed.svg.
 
-usage: speed.py [networks=mlp,cnn,…] [what=train,infer] [threads=1,2] [precisions=f32,bf16] [rounds=3] [compile.seconds=110]
+usage: speed.py [networks=mlp,cnn,…] [what=train,infer,generate] [threads=1,2] [precisions=f32,bf16] [rounds=3] [compile.seconds=110]
                 [compile.only=1] [again=1] [report=1]
 A cell (network, training or inference, precision, threads) that the CSV holds is not measured again unless again=1; so a run that was
 stopped goes on, and parts can be run by themselves. report=1 writes the pages from the CSV alone.
@@ -30,7 +30,8 @@ NETWORKS = {
     "cnn": "driving CNN 66x200, batch 64", "unet64": "U-Net 64/128/256, batch 256", "unet256": "U-Net 256/512/1024, batch 256",
     "unet512": "U-Net 512/1024/2048", "act": "ACT, a camera of 480x640, batch 8", "resnet18": "ResNet-18 224x224, batch 8",
     "yolo320": "YOLO26n 320x320", "yolo640": "YOLO26n 640x640"}
-DEFAULTS = {"networks": ",".join(NETWORKS), "what": "train,infer", "threads": "1,2", "precisions": "f32,bf16", "rounds": 3,
+UNETS = ("unet64", "unet256")  # whose whole generations are timed, too
+DEFAULTS = {"networks": ",".join(NETWORKS), "what": "train,infer,generate", "threads": "1,2", "precisions": "f32,bf16", "rounds": 3,
             "compile.seconds": 110, "compile.only": 0, "again": 0, "report": 0, "program": "build/bench/bench_kernels", "folder": "bench/results",
             "docs": "docs/results"}
 COLOURS = {"Mynah": "#0072b2", "PyTorch": "#d55e00", "PyTorch, channels last": "#e69f00", "PyTorch, compiled": "#8a6d00",
@@ -110,7 +111,7 @@ def load_rows(path):
 
 def save_rows(path, rows):
     order = {name: i for i, name in enumerate(NETWORKS)}
-    rows.sort(key=lambda r: (order.get(r["network"], 99), r["what"] != "train", r["precision"] != "f32", int(r["threads"])))
+    rows.sort(key=lambda r: (order.get(r["network"], 99), ("train", "infer", "generate").index(r["what"]), r["precision"] != "f32", int(r["threads"])))
     with open(path + ".part", "w", newline="") as f:
         writer = csv.DictWriter(f, FIELDS, lineterminator="\n")
         writer.writeheader()
@@ -128,6 +129,8 @@ def measure(settings, path):
         for what in settings["what"].split(","):
             for precision in settings["precisions"].split(","):
                 for threads in map(int, settings["threads"].split(",")):
+                    if what == "generate" and name not in UNETS:
+                        continue
                     cell, rows = {"network": name, "what": what, "precision": precision, "threads": threads}, load_rows(path)
                     if threads > n_cpus or (not settings["again"] and any(key(r) == key(cell) for r in rows)):
                         continue
@@ -247,7 +250,7 @@ def report(settings, path):
            "take turns in every round, pinned to as many cores as threads; each figure is a median of all calls. *Best peer / ours* over 1: ours is "
            "faster. bf16: bfloat16 operands with float sums here, autocast in PyTorch, the precision hint in OpenVINO; ONNX Runtime's CPU kernels have none.", "",
            "![time, ratio to each peer, share of the peak](speed.svg)", ""]
-    for what, title in (("train", "Training step"), ("infer", "Prediction")):
+    for what, title in (("train", "Training step"), ("infer", "Prediction"), ("generate", "A chunk by ten steps of DDIM, beside ten of the peers' steps")):
         for precision in ("f32", "bf16"):
             lines = table(cells, what, precision)
             if lines:
