@@ -154,7 +154,7 @@ static void a_lost_rank_leaves_a_checkpoint(void **state) {
   int code;
   if (!has_mpi()) skip();
   train(1, "whole", "", one);
-  setenv("OMPI_MCA_odls_base_sigkill_timeout", "30", 1); /* a busy machine: whoever is told to end has time to say so */
+  setenv("OMPI_MCA_odls_base_sigkill_timeout", "5", 1); /* a busy machine: whoever is told to end has time to say so */
   for (int rank = 0; rank < 2; rank++) {
     char start[512], out[16], last[32], go_on[64];
     snprintf(out, sizeof out, "lost%d", rank);
