@@ -3,7 +3,8 @@
  * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
  * optimiser and moving average included) and batch-1 inference, on one and two threads. Usage: bench_kernels
  * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|resnet18|yolo640|yolo320|peak] [steps|train|infer|generate] [f32|bf16];
- * generate: a diffusion policy's chunk by ten steps of DDIM, of the U-Nets alone; in the environment KERNELS names the kernels to choose from, THREADS the one number of threads to time. */
+ * generate: a diffusion policy's chunk by ten steps of DDIM, of the U-Nets alone. In the environment KERNELS names the kernels to
+ * choose from, THREADS the one number of threads to time. */
 #include <mynah/model.h>
 #include <mynah/policy.h>
 

@@ -212,9 +212,9 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load_with(const char *path, con
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
 /* A prediction from the file's golden observations against the golden chunk: finds a normaliser that is skipped or was changed on
- * purpose, and a program that computes otherwise, before a robot moves. On the machine that saved it the error is 0; other kernels and instruction sets round otherwise, by about 1e-5: MYNAH_SELFCHECK_MAX
- * is allowed; where bfloat16 plays a part, an operand may be rounded to its other neighbour: MYNAH_SELFCHECK_MAX_BF16. Classes
- * must be the same.
+ * purpose, and a program that computes otherwise, before a robot moves. On the machine that saved it the error is 0; other
+ * kernels and instruction sets round otherwise, by about 1e-5: MYNAH_SELFCHECK_MAX is allowed; where bfloat16 plays a part, an
+ * operand may be rounded to its other neighbour: MYNAH_SELFCHECK_MAX_BF16. Classes must be the same.
  * Fails: NOT_FOUND (a file without a golden vector), MISMATCH (says where and by how much), CORRUPT, NO_MEMORY. */
 #define MYNAH_SELFCHECK_MAX 1e-3
 #define MYNAH_SELFCHECK_MAX_BF16 2e-2
