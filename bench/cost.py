@@ -40,9 +40,11 @@ def peak_mb(command):
     return usage.ru_maxrss / 1024
 
 
-def told(command, runs):
-    """Medians of the milliseconds that the command tells."""
-    times = [re.findall(r"([\d.]+) ms", subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(runs)]
+def told(command, runs, threads=1):
+    """Medians of the milliseconds that the command tells, pinned to as many processors."""
+    cpus = sorted(os.sched_getaffinity(0))[-threads:]
+    times = [re.findall(r"([\d.]+) ms", subprocess.run(command, check=True, capture_output=True, text=True,
+                                                       preexec_fn=lambda: os.sched_setaffinity(0, cpus)).stdout) for _ in range(runs)]
     return [statistics.median(float(t[i]) for t in times) for i in range(len(times[0]))]
 
 
@@ -72,7 +74,7 @@ def main():
     rows += [("ACT at LeRobot's default size: the policy file", weights, "MB"),
              ("the same: the file read once, the least that loading can take", told(act + ["0"], settings["runs"])[0], "ms")]
     for threads in range(1, min(2, len(os.sched_getaffinity(0))) + 1):
-        load, first, together = told(act + [str(threads)], settings["runs"])
+        load, first, together = told(act + [str(threads)], settings["runs"], threads)
         name = "the same, %d thread%s: " % (threads, "s" * (threads > 1))
         rows += [(name + "loaded: read, compared with its checksums, packed", load, "ms"), (name + "the first action after that", first, "ms"),
                  (name + "cold start to first action", together, "ms"),
