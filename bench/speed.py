@@ -30,6 +30,7 @@ NETWORKS = {
     "cnn": "driving CNN 66x200, batch 64", "unet64": "U-Net 64/128/256, batch 256", "unet256": "U-Net 256/512/1024, batch 256",
     "unet512": "U-Net 512/1024/2048", "act": "ACT, a camera of 480x640, batch 8", "resnet18": "ResNet-18 224x224, batch 8",
     "yolo320": "YOLO26n 320x320", "yolo640": "YOLO26n 640x640"}
+DISTURBED = 2  # p99 / median of a loop in registers
 UNETS = ("unet64", "unet256")  # whose whole generations are timed, too
 DEFAULTS = {"networks": ",".join(NETWORKS), "what": "train,infer,generate", "threads": "1,2", "precisions": "f32,bf16", "rounds": 3,
             "compile.seconds": 110, "compile.only": 0, "again": 0, "report": 0, "program": "build/bench/bench_kernels", "folder": "bench/results",
@@ -150,6 +151,8 @@ def measure(settings, path):
                         print("%-9s %-5s %-4s %d  %-22s %10s ms  p99 %10s   theirs / ours %5.2f" % (
                             name, what, precision, threads, row["contender"], row["median_ms"], row["p99_ms"],
                             float(row["median_ms"]) / float(new[0]["median_ms"])), flush=True)
+                    if float(new[0]["machine_tail"]) > DISTURBED:
+                        print("  disturbed: other programs ran meanwhile; again=1 measures it once more", flush=True)
                     print("  %.0f s" % (time.time() - begin), flush=True)
 
 
