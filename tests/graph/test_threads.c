@@ -103,7 +103,7 @@ static void test_same_bits(void **state) {
 static mynah_node build_resnet(mynah_graph *g, const graph_case *c) {
   return mynah_model_resnet18(g, "resnet", case_input(g, "x", MYNAH_SHAPE(1, c->n[0], c->n[0], 3)), &(mynah_resnet_config){0});
 }
-static const graph_case folded_case = {"folded", build_resnet, {64}, 0};
+static const graph_case folded_case = {"folded", build_resnet, {32}, 0};
 
 /* The run of `one` with weights that stay in a file: the same bits, and what the file lacks or has wrong is said. */
 static void compare_with_file(const graph_case *c, const graph_run *one, const mynah_compile_config *cfg, const char *path) {
@@ -147,6 +147,7 @@ static void test_weights_in_a_file(void **state) {
   case_ok(mynah_path_join(path, sizeof path, mynah_test_folder("threads"), "w.safetensors"));
   for (size_t i = 0; i < 8 * (n_cases + 1); i++) {
     const graph_case *c = i / 8 < n_cases ? &cases[i / 8] : &folded_case;
+    if (c == &folded_case && i % 8 >= 4) continue; /* plain loops take long for a ResNet */
     mynah_compile_config cfg = mynah_compile_default();
     cfg.is_frozen = true;
     cfg.kernels = kernels[i / 2 % 4];
