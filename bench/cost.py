@@ -40,6 +40,14 @@ def peak_mb(command):
     return usage.ru_maxrss / 1024
 
 
+def told(command, runs, threads=1):
+    """Medians of the milliseconds that the command tells, pinned to as many processors."""
+    cpus = sorted(os.sched_getaffinity(0))[-threads:]
+    times = [re.findall(r"([\d.]+) ms", subprocess.run(command, check=True, capture_output=True, text=True,
+                                                       preexec_fn=lambda: os.sched_setaffinity(0, cpus)).stdout) for _ in range(runs)]
+    return [statistics.median(float(t[i]) for t in times) for i in range(len(times[0]))]
+
+
 def make_act(program, work):
     """A policy of the default size: an untrained one costs the same. One camera of 480x640."""
     policy = os.path.join(work, "act", "policy.safetensors")
@@ -63,13 +71,14 @@ def main():
     policy = make_act(program, settings["work"])
     weights = os.path.getsize(policy) / 1e6
     act = [settings["cold"], policy]
-    told = [re.findall(r"([\d.]+) ms", subprocess.run(act, check=True, capture_output=True, text=True).stdout) for _ in range(settings["runs"])]
-    load, first, together = (statistics.median(float(t[i]) for t in told) for i in range(3))
     rows += [("ACT at LeRobot's default size: the policy file", weights, "MB"),
-             ("the same: loaded, which predicts once to compare with what the file says", load, "ms"),
-             ("the same: the first action after that", first, "ms"),
-             ("the same: cold start to first action", together, "ms"),
-             ("the same: peak of resident memory over the weights", peak_mb(act) * 1.048576 / weights, "times")]
+             ("the same: the file read once, the least that loading can take", told(act + ["0"], settings["runs"])[0], "ms")]
+    for threads in range(1, min(2, len(os.sched_getaffinity(0))) + 1):
+        load, first, together = told(act + [str(threads)], settings["runs"], threads)
+        name = "the same, %d thread%s: " % (threads, "s" * (threads > 1))
+        rows += [(name + "loaded: read, compared with its checksums, packed", load, "ms"), (name + "the first action after that", first, "ms"),
+                 (name + "cold start to first action", together, "ms"),
+                 (name + "peak of resident memory over the weights", peak_mb(act + [str(threads)]) * 1.048576 / weights, "times")]
     path = os.path.join(settings["folder"], speed.cpu_name() + "-cost.csv")
     os.makedirs(settings["folder"], exist_ok=True)
     with open(path, "w", newline="") as f:

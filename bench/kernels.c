@@ -2,13 +2,16 @@
 /* Times the engine on the networks trained most, small ones, the U-Nets of diffusion policies, ACT at LeRobot size, pictures:
  * every step with GFLOP/s, GB/s and share of the measured FMA peak, then whole training steps (two shards,
  * optimiser and moving average included) and batch-1 inference, on one and two threads. Usage: bench_kernels
- * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|resnet18|yolo640|yolo320|peak] [steps|train|infer] [f32|bf16]; in
- * the environment KERNELS names the kernels to choose from, THREADS the one number of threads to time. */
+ * [mlp|mlp1024|pusht|cnn|unet64|unet256|unet512|act|resnet18|yolo640|yolo320|peak] [steps|train|infer|generate] [f32|bf16];
+ * generate: a diffusion policy's chunk by ten steps of DDIM, of the U-Nets alone. In the environment KERNELS names the kernels to
+ * choose from, THREADS the one number of threads to time. */
 #include <mynah/model.h>
+#include <mynah/policy.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define N_SHARDS 2
 #define MAX_STEPS 8192
@@ -26,6 +29,7 @@ typedef struct network {
   int64_t batch;
   /* Adds inputs, network and, when training, the loss, which it returns; else it returns the action. */
   mynah_node (*build)(mynah_graph *g, int64_t batch, bool is_training);
+  const char *unet_widths; /* of a diffusion policy's U-Net; NULL: it is none */
 } network;
 
 /* 7 -> width -> width -> 2, ReLU */
@@ -187,12 +191,17 @@ static mynah_node build_yolo320(mynah_graph *g, int64_t batch, bool is_training)
 }
 
 /* batch 0: timed in inference alone. */
-static const network networks[] = {{"mlp", 256, build_mlp},       {"mlp1024", 256, build_mlp1024},
-                                   {"pusht", 512, build_pusht},   {"cnn", 64, build_cnn},
-                                   {"unet64", 256, build_unet64}, {"unet256", 256, build_unet256},
-                                   {"unet512", 0, build_unet512}, {"act", 8, build_act},
-                                   {"resnet18", 8, build_resnet18}, {"yolo640", 0, build_yolo640},
-                                   {"yolo320", 0, build_yolo320}};
+static const network networks[] = {{"mlp", 256, build_mlp, NULL},
+                                   {"mlp1024", 256, build_mlp1024, NULL},
+                                   {"pusht", 512, build_pusht, NULL},
+                                   {"cnn", 64, build_cnn, NULL},
+                                   {"unet64", 256, build_unet64, "64,128,256"},
+                                   {"unet256", 256, build_unet256, "256,512,1024"},
+                                   {"unet512", 0, build_unet512, "512,1024,2048"},
+                                   {"act", 8, build_act, NULL},
+                                   {"resnet18", 8, build_resnet18, NULL},
+                                   {"yolo640", 0, build_yolo640, NULL},
+                                   {"yolo320", 0, build_yolo320, NULL}};
 static const char *const precisions[] = {"f32", "bf16"};
 
 /* ---- one network, ready to run ----------------------------------------------------------------------------------- */
@@ -364,6 +373,84 @@ static void time_training(const network *net, bool is_half, int n_threads) {
   bench_end(&b);
 }
 
+/* ---- a whole generation ---------------------------------------------------------------------------------------------- */
+
+#define DDIM_STEPS 10
+enum { SEEN = 66, ACTION = 2 };
+
+/* A diffusion policy of the shapes of build_unet, untrained: two frames of 66 numbers, 16 actions of two. */
+
+static mynah_norm norm_of(int64_t size, float *numbers) {
+  for (int64_t i = 0; i < size; i++) numbers[i] = -1, numbers[size + i] = 1, numbers[2 * size + i] = 0;
+  return (mynah_norm){size, numbers, numbers + size, numbers + 2 * size, numbers + size};
+}
+
+static void save_generator(const network *net, bool is_half, const char *path) {
+  static float numbers[2][3 * SEEN];
+  mynah_policy policy = {0}, *p = &policy;
+  mynah_weights *w;
+  stop_on(mynah_policy_find("diffusion", &p->type));
+  p->config = mynah_calloc(1, p->type->config->bytes);
+  if (!p->config) stop_on(MYNAH_NO_MEMORY);
+  mynah_config_default(&mynah_policy_table, &p->common);
+  mynah_config_default(p->type->config, p->config);
+  const char *const settings[][2] = {{"n_obs", "2"}, {"chunk", "15"}, {"denoiser", "unet"}, {"unet.widths", net->unet_widths},
+                                     {"precision", precisions[is_half]}, {"diffusion.sampler", "ddim"}, {"diffusion.sampler.steps", "10"}};
+  mynah_config_bind binds[2] = {{&mynah_policy_table, &p->common}, {p->type->config, p->config}};
+  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) stop_on(mynah_config_set(binds, 2, settings[i][0], settings[i][1]));
+  p->inputs[0] = mynah_feature_vector("observation.state", SEEN, "", "");
+  p->n_inputs = 1;
+  p->action = mynah_feature_vector("action", ACTION, "", "");
+  p->input_norms[0] = norm_of(SEEN, numbers[0]);
+  p->action_norm = norm_of(ACTION, numbers[1]);
+  stop_on(p->type->check(p));
+  mynah_graph *g;
+  mynah_node loss;
+  stop_on(mynah_graph_create(&g));
+  stop_on(p->type->build_train(p, g, 1, &loss));
+  stop_on(mynah_weights_create(g, 1, &w));
+  mynah_graph_destroy(g);
+  stop_on(mynah_policy_save(p, w, path));
+  mynah_weights_destroy(w);
+  mynah_free(p->config);
+}
+
+static void print_calls(const char *what, const network *net, bool is_half, int n_threads, double *us, int n, double flops) {
+  qsort(us, (size_t)n, sizeof(double), by_value);
+  printf("%s %s %s threads %d batch 1: %.2f us (median), %.2f (p99), %.2f (best), %.1f GFLOP/s\n", what, net->name, precisions[is_half], n_threads, us[n / 2],
+         us[n * 99 / 100], us[0], flops / us[n / 2] * 1e-3);
+}
+
+/* From an observation to a chunk, as an actor predicts. */
+static void time_generation(const network *net, bool is_half, int n_threads) {
+  char path[] = "/tmp/mynah-bench-XXXXXX";
+  static double us[MAX_CALLS];
+  float seen[SEEN] = {0}, chunk[16 * ACTION];
+  mynah_clone *clone;
+  mynah_actor *actor;
+  int fd = mkstemp(path);
+  if (fd < 0) stop_on(mynah_fail_errno(path, "cannot make"));
+  close(fd);
+  save_generator(net, is_half, path);
+  stop_on(mynah_clone_load_with(path, &(mynah_clone_config){.n_threads = n_threads}, &clone));
+  unlink(path);
+  stop_on(mynah_actor_create(clone, &actor));
+  mynah_value value = {.data = seen, .bytes = sizeof seen};
+  mynah_actor_reset(actor, 1);
+  mynah_actor_observe(actor, &value);
+  int64_t begin = mynah_now_ns(), end = begin + 1500000000;
+  int n = 0;
+  for (int i = 0; i < 2; i++) mynah_actor_predict(actor, NULL, 0, chunk);
+  while (n < 5 || (n < MAX_CALLS && begin < end)) {
+    mynah_actor_predict(actor, NULL, 0, chunk);
+    us[n++] = (double)mynah_actor_infer_ns(actor) * 1e-3;
+    begin = mynah_now_ns();
+  }
+  print_calls("generate", net, is_half, n_threads, us, n, mynah_program_flops(mynah_clone_program(clone, 1)) * DDIM_STEPS);
+  mynah_actor_destroy(actor);
+  mynah_clone_destroy(clone);
+}
+
 static void time_inference(const network *net, bool is_half, int n_threads) {
   bench b = bench_begin(net, 1, false, is_half, n_threads);
   static double us[MAX_CALLS];
@@ -374,16 +461,30 @@ static void time_inference(const network *net, bool is_half, int n_threads) {
     mynah_state_run(b.state[0]);
     us[i] = (double)(mynah_now_ns() - begin) * 1e-3;
   }
-  qsort(us, (size_t)n, sizeof(double), by_value);
-  printf("infer %s %s threads %d batch 1: %.2f us (median), %.2f (p99), %.2f (best), %.1f GFLOP/s\n", net->name, precisions[is_half], n_threads, us[n / 2],
-         us[n * 99 / 100], us[0], mynah_program_flops(b.program) / us[n / 2] * 1e-3);
+  print_calls("infer", net, is_half, n_threads, us, n, mynah_program_flops(b.program));
   bench_end(&b);
+}
+
+/* p99 over median of a loop in registers, of some 0.1 ms as a small prediction takes: what the machine does to whoever runs on it. */
+static double machine_tail(void) {
+  enum { CALLS = 3000, STEPS = 60000 };
+  static double us[CALLS];
+  volatile float kept = 0;
+  for (int i = 0; i < CALLS; i++) {
+    float x = 1;
+    int64_t begin = mynah_now_ns();
+    for (int k = 0; k < STEPS; k++) x = x * 0.9999f + 0.1f;
+    kept = kept + x;
+    us[i] = (double)(mynah_now_ns() - begin) * 1e-3;
+  }
+  qsort(us, CALLS, sizeof(double), by_value);
+  return us[CALLS * 99 / 100] / us[CALLS / 2];
 }
 
 /* All numbers of threads, or the one in the environment. */
 static bool is_wanted(int threads) { return !getenv("THREADS") || atoi(getenv("THREADS")) == threads; }
 
-/* what: NULL, or one of steps, train, infer. */
+/* what: NULL, or one of steps, train, infer, generate. */
 static void time_network(const network *net, const char *what, bool is_half, double peak) {
   if (!what || !strcmp(what, "steps")) {
     if (net->batch) print_steps(net, net->batch / N_SHARDS, true, is_half, peak);
@@ -393,13 +494,15 @@ static void time_network(const network *net, const char *what, bool is_half, dou
     if (is_wanted(threads)) time_training(net, is_half, threads);
   for (int threads = 1; (!what || !strcmp(what, "infer")) && threads <= 2; threads++)
     if (is_wanted(threads)) time_inference(net, is_half, threads);
+  for (int threads = 1; net->unet_widths && (!what || !strcmp(what, "generate")) && threads <= 2; threads++)
+    if (is_wanted(threads)) time_generation(net, is_half, threads);
 }
 
 int main(int argc, char **argv) {
   const char *only = argc > 1 ? argv[1] : NULL, *what = argc > 2 ? argv[2] : NULL,
              *precision = argc > 3 ? argv[3] : NULL;
   double peak = mynah_machine_measure().gflops;
-  printf("peak of multiply-adds, one core: %.1f GFLOP/s\n", peak);
+  printf("peak of multiply-adds, one core: %.1f GFLOP/s; p99 / median of a loop in registers: %.2f\n", peak, machine_tail());
   for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
     const network *net = &networks[i];
     if (only && strcmp(only, net->name)) continue;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""One cell of bench/speed.py: a network, training or inference, a precision, a number of threads; run in the peers' Python.
+"""One cell of bench/speed.py: a network, training, inference or generation, a precision, a number of threads; run in the peers' Python.
 
 Every contender is made ready, then all are run in turn, round after round, so that a machine that changes its speed changes it for all.
 The last line of the output is JSON: {contender: {"version", "ms": [one time a call], ...}}. What cannot be had is printed as "skipped: …".
@@ -12,7 +12,8 @@ import sys
 import tempfile
 import time
 
-SECONDS = {"train": 0.8, "infer": 0.4}  # of each contender in each round; at least three calls
+SECONDS = {"train": 0.8, "infer": 0.4, "generate": 0.8}  # of each contender in each round; at least three calls
+DDIM_STEPS = 10  # of a generation: ours is all of it, the peers' ten runs of the network
 
 
 def skip(text):
@@ -28,12 +29,12 @@ def ours(program, cell):
             found = re.search(r"^train .* threads %d: ([\d.]+) ms a step .*, ([\d.]+) \(p99\), ([\d.]+) GFLOP/s" % cell["threads"], text, re.M)
             times = [float(found[1]), float(found[2])] if found else []
         else:
-            found = re.search(r"^infer .* threads %d batch 1: ([\d.]+) us \(median\), ([\d.]+) \(p99\).*, ([\d.]+) GFLOP/s" % cell["threads"], text, re.M)
+            found = re.search(r"^%s .* threads %d batch 1: ([\d.]+) us \(median\), ([\d.]+) \(p99\).*, ([\d.]+) GFLOP/s" % (cell["what"], cell["threads"]), text, re.M)
             times = [float(found[1]) * 1e-3, float(found[2]) * 1e-3] if found else []
         if not found:
             return {}
-        peak = float(re.search(r"one core: ([\d.]+) GFLOP/s", text)[1])
-        return {"median": times[0], "p99": times[1], "gflop": float(found[3]) * times[0] * 1e-3, "peak": peak}
+        peak, tail = re.search(r"one core: ([\d.]+) GFLOP/s; p99 / median of a loop in registers: ([\d.]+)", text).groups()
+        return {"median": times[0], "p99": times[1], "gflop": float(found[3]) * times[0] * 1e-3, "peak": float(peak), "tail": float(tail)}
     return one_round
 
 
@@ -182,7 +183,8 @@ def main():
             peers["PyTorch, compiled"][0]()
         return
     contenders = {"Mynah": (ours(program, cell), commit())}
-    for label, (run, version) in peers.items():
+    for label, (once, version) in peers.items():
+        run = once if cell["what"] != "generate" else lambda once=once: [once() for _ in range(DDIM_STEPS)]
         try:
             run()
             run()

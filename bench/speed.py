@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Our speed beside the peers', on the same shapes, in one run: bench/results/CPU.csv, docs/results/speed.md and speed.svg.
 
-usage: speed.py [networks=mlp,cnn,…] [what=train,infer] [threads=1,2] [precisions=f32,bf16] [rounds=3] [compile.seconds=110]
-                [compile.only=1] [again=1] [report=1]
+usage: speed.py [networks=mlp,cnn,…] [what=train,infer,generate] [threads=1,2] [precisions=f32,bf16] [rounds=3] [compile.seconds=110]
+                [compile.only=1] [again=1] [report=1] [page=speed]
 A cell (network, training or inference, precision, threads) that the CSV holds is not measured again unless again=1; so a run that was
-stopped goes on, and parts can be run by themselves. report=1 writes the pages from the CSV alone.
+stopped goes on, and parts can be run by themselves. report=1 writes the page, docs/results/PAGE.md, from the CSV alone.
 PyTorch compiles each network before its cell is timed, for compile.seconds at most (0: it is left out); compile.only=1 does that alone, and
 its cache makes later runs quick.
 The environment: MYNAH_PEERS names the peers' Python environment (build/peers otherwise), MYNAH_BENCH_WRAP a command that runs each cell.
@@ -23,16 +23,18 @@ import time
 
 import results
 
-FIELDS = ["network", "what", "precision", "threads", "contender", "version", "median_ms", "p99_ms", "calls", "gflop", "peak_gflop_s"]
+FIELDS = ["network", "what", "precision", "threads", "contender", "version", "median_ms", "p99_ms", "calls", "gflop", "peak_gflop_s", "machine_tail"]
 # in the order of the report; of training also the batch
 NETWORKS = {
     "mlp": "MLP 7-256-256-2, batch 256", "mlp1024": "MLP 7-1024-1024-2, batch 256", "pusht": "residual mixture policy, batch 512",
     "cnn": "driving CNN 66x200, batch 64", "unet64": "U-Net 64/128/256, batch 256", "unet256": "U-Net 256/512/1024, batch 256",
     "unet512": "U-Net 512/1024/2048", "act": "ACT, a camera of 480x640, batch 8", "resnet18": "ResNet-18 224x224, batch 8",
     "yolo320": "YOLO26n 320x320", "yolo640": "YOLO26n 640x640"}
-DEFAULTS = {"networks": ",".join(NETWORKS), "what": "train,infer", "threads": "1,2", "precisions": "f32,bf16", "rounds": 3,
+DISTURBED = 2  # p99 / median of a loop in registers
+UNETS = ("unet64", "unet256")  # whose whole generations are timed, too
+DEFAULTS = {"networks": ",".join(NETWORKS), "what": "train,infer,generate", "threads": "1,2", "precisions": "f32,bf16", "rounds": 3,
             "compile.seconds": 110, "compile.only": 0, "again": 0, "report": 0, "program": "build/bench/bench_kernels", "folder": "bench/results",
-            "docs": "docs/results"}
+            "docs": "docs/results", "page": "speed"}
 COLOURS = {"Mynah": "#0072b2", "PyTorch": "#d55e00", "PyTorch, channels last": "#e69f00", "PyTorch, compiled": "#8a6d00",
            "ONNX Runtime": "#009e73", "OpenVINO": "#cc79a7", "LeRobot": "#666666"}
 
@@ -84,7 +86,7 @@ def rows_of(cell, found):
     own = [r for r in found.get("Mynah", {}).get("rounds", []) if r]
     if not own:
         return []
-    gflop, peak = own[0]["gflop"], max(r["peak"] for r in own)
+    gflop, peak, tail = own[0]["gflop"], max(r["peak"] for r in own), statistics.median(r["tail"] for r in own)
     rows = []
     for label, result in found.items():
         if label == "Mynah":
@@ -93,7 +95,7 @@ def rows_of(cell, found):
             times = sorted(t for r in result["rounds"] for t in r["ms"])
             median, p99, calls = statistics.median(times), times[len(times) * 99 // 100], len(times)
         rows.append({**cell, "contender": label, "version": result["version"], "median_ms": "%.6g" % median, "p99_ms": "%.6g" % p99,
-                     "calls": calls, "gflop": "%.6g" % gflop, "peak_gflop_s": "%.4g" % peak})
+                     "calls": calls, "gflop": "%.6g" % gflop, "peak_gflop_s": "%.4g" % peak, "machine_tail": "%.2f" % tail})
     return rows
 
 
@@ -110,7 +112,7 @@ def load_rows(path):
 
 def save_rows(path, rows):
     order = {name: i for i, name in enumerate(NETWORKS)}
-    rows.sort(key=lambda r: (order.get(r["network"], 99), r["what"] != "train", r["precision"] != "f32", int(r["threads"])))
+    rows.sort(key=lambda r: (order.get(r["network"], 99), ("train", "infer", "generate").index(r["what"]), r["precision"] != "f32", int(r["threads"])))
     with open(path + ".part", "w", newline="") as f:
         writer = csv.DictWriter(f, FIELDS, lineterminator="\n")
         writer.writeheader()
@@ -128,6 +130,8 @@ def measure(settings, path):
         for what in settings["what"].split(","):
             for precision in settings["precisions"].split(","):
                 for threads in map(int, settings["threads"].split(",")):
+                    if what == "generate" and name not in UNETS:
+                        continue
                     cell, rows = {"network": name, "what": what, "precision": precision, "threads": threads}, load_rows(path)
                     if threads > n_cpus or (not settings["again"] and any(key(r) == key(cell) for r in rows)):
                         continue
@@ -147,6 +151,8 @@ def measure(settings, path):
                         print("%-9s %-5s %-4s %d  %-22s %10s ms  p99 %10s   theirs / ours %5.2f" % (
                             name, what, precision, threads, row["contender"], row["median_ms"], row["p99_ms"],
                             float(row["median_ms"]) / float(new[0]["median_ms"])), flush=True)
+                    if float(new[0]["machine_tail"]) > DISTURBED:
+                        print("  disturbed: other programs ran meanwhile; again=1 measures it once more", flush=True)
                     print("  %.0f s" % (time.time() - begin), flush=True)
 
 
@@ -183,11 +189,11 @@ def table(cells, what, precision):
             continue
         own, peer = cell["Mynah"], best_peer(cell)
         name = NETWORKS.get(k[0], k[0])
-        lines.append("| %s | %d | %s | %s | %.2f | %.0f %% |" % (
+        lines.append("| %s | %d | %s | %s | %.2f%s | %.0f %% |" % (
             name if what == "train" else name.split(", batch")[0], k[3],
             " | ".join(milliseconds(cell[label]["median_ms"]) if label in cell else "–" for label in labels),
             "**%.2f**" % (float(peer["median_ms"]) / float(own["median_ms"])) if peer else "–",
-            float(own["p99_ms"]) / float(own["median_ms"]), 100 * share(own, k[3])))
+            float(own["p99_ms"]) / float(own["median_ms"]), " (%s)" % own["machine_tail"] if own.get("machine_tail") else "", 100 * share(own, k[3])))
     return lines if len(lines) > 2 else []
 
 
@@ -234,7 +240,7 @@ def report(settings, path):
         return
     cpu = os.path.basename(path)[:-4]
     os.makedirs(settings["docs"], exist_ok=True)
-    draw(os.path.join(settings["docs"], "speed.svg"), cells)
+    draw(os.path.join(settings["docs"], settings["page"] + ".svg"), cells)
     versions = sorted({r["contender"].split(",")[0] + " " + r["version"] for r in rows if r["version"] and r["contender"] != "Mynah"})
     commits = ", ".join(sorted({r["version"] for r in rows if r["contender"] == "Mynah"}))
     peaks = sorted(float(r["peak_gflop_s"]) for r in rows)
@@ -244,10 +250,11 @@ def report(settings, path):
            "times the threads, measured in the same cell). Mynah at %s. Peers: %s." % (cpu, peaks[len(peaks) // 2], commits, ", ".join(versions)), "",
            "One training step is forward, backward, sum over two shards, gradient norm, AdamW and moving average on our side; forward, backward and "
            "AdamW (no norm, no average) on the peers'. Inference is one prediction, batch 1, from the same shapes with random weights. Contenders "
-           "take turns in every round, pinned to as many cores as threads; each figure is a median of all calls. *Best peer / ours* over 1: ours is "
+           "take turns in every round, pinned to as many cores as threads; each figure is a median of all calls. Beside *p99 / median*, in brackets: that "
+           "of a loop of 0.1 ms that touches nothing but registers, on the same core in the same minute: the machine's own, where other programs run too. *Best peer / ours* over 1: ours is "
            "faster. bf16: bfloat16 operands with float sums here, autocast in PyTorch, the precision hint in OpenVINO; ONNX Runtime's CPU kernels have none.", "",
-           "![time, ratio to each peer, share of the peak](speed.svg)", ""]
-    for what, title in (("train", "Training step"), ("infer", "Prediction")):
+           "![time, ratio to each peer, share of the peak](%s.svg)" % settings["page"], ""]
+    for what, title in (("train", "Training step"), ("infer", "Prediction"), ("generate", "A chunk by ten steps of DDIM, beside ten of the peers' steps")):
         for precision in ("f32", "bf16"):
             lines = table(cells, what, precision)
             if lines:
@@ -256,7 +263,7 @@ def report(settings, path):
     if os.path.exists(cost):
         out += ["## Cost", "", "By `bench/cost.py`.", "", "| what | value | unit |", "|---|---|---|"]
         out += ["| %s | %s | %s |" % (r["what"], r["value"], r["unit"]) for r in load_rows(cost)] + [""]
-    with open(os.path.join(settings["docs"], "speed.md"), "w") as f:
+    with open(os.path.join(settings["docs"], settings["page"] + ".md"), "w") as f:
         f.write("\n".join(out))
 
 

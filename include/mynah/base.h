@@ -85,6 +85,11 @@ MYNAH_API void *mynah_calloc(size_t count, size_t bytes_each); /* zeroed */
 MYNAH_API void *mynah_realloc(void *block, size_t count, size_t bytes_each);
 MYNAH_API void mynah_free(void *block);
 MYNAH_API char *mynah_strdup(const char *text);
+/* Of a large block that is not yet written to: the system may back it by huge pages, which are had and found faster. */
+MYNAH_API void mynah_memory_huge(void *block, size_t bytes);
+/* Gives the pages that lie wholly in this part of a block back to the system. The part stays the block's; what it holds is
+ * undefined until it is written again. */
+MYNAH_API void mynah_memory_release(void *part, size_t bytes);
 
 typedef struct mynah_alloc_stats {
   int64_t n_calls;    /* allocations since the program began */
@@ -193,6 +198,16 @@ typedef struct mynah_map {
 } mynah_map;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_map_open(const char *path, mynah_map *map);
 MYNAH_API void mynah_map_close(mynah_map *map);
+
+/* A file of which parts are read. Unlike a map's, its reader gets an error, and no signal, when the file is cut meanwhile. */
+typedef struct mynah_reader {
+  int fd;
+  size_t size; /* when it was opened */
+} mynah_reader;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_reader_open(const char *path, mynah_reader *reader);
+/* Thread: any. Fails: CORRUPT (the file ends before), IO. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_reader_read(const mynah_reader *reader, size_t offset, void *out, size_t bytes);
+MYNAH_API void mynah_reader_close(mynah_reader *reader);
 
 /* CRC-32C (Castagnoli), as in RFC 3720; start with 0, chain by passing the last result. */
 MYNAH_API uint32_t mynah_crc32c(uint32_t crc, const void *data, size_t length);

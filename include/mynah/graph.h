@@ -206,7 +206,7 @@ typedef struct mynah_compile_config {
    * bfloat16, ties to even; sums, results, weights and all other steps are floats, as are inputs and outputs. MYNAH_F64:
    * ref kernels in double, for gradient checks. Others are refused. */
   mynah_dtype precision;
-  bool is_frozen;          /* weights never change once bound: pack them once */
+  bool is_frozen;          /* weights never change once bound: pack them once, and keep no other copy if they lie in a file */
   int n_threads;           /* threads inside one run (inference only); 0 means 1 */
 } mynah_compile_config;
 MYNAH_API mynah_compile_config mynah_compile_default(void);
@@ -276,13 +276,20 @@ typedef struct mynah_safetensor {
 MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_open(const char *path, mynah_safetensors **out);
 /* The same of a file in memory, which must outlive it. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_parse(const void *data, size_t size, mynah_safetensors **out);
+/* The same without mapping it: only the header is read. Tensors have no data; they are asked for one at a time. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_stream(const char *path, mynah_safetensors **out);
+/* Reads a tensor of f, from wherever it lies: t->bytes bytes. Thread: any.
+ * Fails: CORRUPT (its checksum is another, or the file was cut meanwhile), IO. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_read(const mynah_safetensors *f, const mynah_safetensor *t, void *out);
+/* Whether the file has checksums (CRC-32C), as those written here do. Those of the metadata were compared when it was opened. */
+MYNAH_API bool mynah_safetensors_is_checked(const mynah_safetensors *f);
 MYNAH_API void mynah_safetensors_close(mynah_safetensors *f);
 MYNAH_API int mynah_safetensors_count(const mynah_safetensors *f);
 MYNAH_API const mynah_safetensor *mynah_safetensors_at(const mynah_safetensors *f, int i);
 MYNAH_API const mynah_safetensor *mynah_safetensors_find(const mynah_safetensors *f, const char *name);
 MYNAH_API const char *mynah_safetensors_metadata(const mynah_safetensors *f, const char *key); /* NULL: none */
 /* Writes tensors and string metadata: the same content gives the same bytes, in whatever order it is passed (tensors by
- * element size, largest first, then by name; metadata by key). Atomic. */
+ * element size, largest first, then by name; metadata by key), and their checksums as the metadata "crc32c". Atomic. */
 typedef struct mynah_metadata {
   const char *key, *value;
 } mynah_metadata;
@@ -293,17 +300,24 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_safetensors_write(const char *path, c
 MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_load(mynah_weights *w, const mynah_safetensors *f, bool allow_extra);
 /* The same from n tensors in memory, aligned for their types, in any order; more than the weights have is no error. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_fill(mynah_weights *w, const mynah_safetensor *tensors, int n);
-/* SHA-256 over all tensors, each with its name. */
-MYNAH_API void mynah_weights_hash(const mynah_weights *w, char hex[65]);
+/* Weights that stay in a file, which must outlive them: the binding of a frozen program reads a tensor when a step packs it and
+ * keeps what steps need, so that nothing lies in memory twice. Nothing else can be asked of them than their tensors' names, shapes
+ * and hash. Fails: as mynah_weights_load with allow_extra = false, what values are not looked at yet. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_open(const mynah_graph *g, const mynah_safetensors *f, mynah_weights **out);
+/* Reads what no binding has read, so that all of the file is known to be in order. Fails: CORRUPT, NONFINITE, IO */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_check(const mynah_weights *w);
+/* SHA-256 over all tensors, each with its name. Fails: of weights in a file, as reading them does */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_weights_hash(const mynah_weights *w, char hex[65]);
 /* Fills at most max entries describing w's tensors, for mynah_safetensors_write; returns how many there are. */
 MYNAH_API int mynah_weights_tensors(const mynah_weights *w, mynah_safetensor *out, int max);
 
 /* ---- running ---------------------------------------------------------------------------------------------------- */
 
-/* Fails: NOT_FOUND, MISMATCH when the program needs a weight that w lacks. w must outlive the binding. */
+/* Fails: NOT_FOUND, MISMATCH when the program needs a weight that w lacks; INVALID, weights in a file for a program that is not
+ * frozen; as reading them does. w must outlive the binding. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_binding_create(const mynah_program *p, mynah_weights *w, mynah_binding **out);
 MYNAH_API void mynah_binding_destroy(mynah_binding *b);
-/* After the weights changed: packs again, in pieces shared by the pool's threads (NULL: this thread). */
+/* After the weights, which lie in memory, changed: packs again, in pieces shared by the pool's threads (NULL: this thread). */
 MYNAH_API void mynah_binding_refresh(mynah_binding *b, mynah_pool *pool);
 MYNAH_API MYNAH_CHECKED mynah_status mynah_state_create(const mynah_binding *b, mynah_state **out);
 MYNAH_API void mynah_state_destroy(mynah_state *s);

@@ -194,16 +194,23 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_import_onnx(const char *path, 
 
 /* ---- acting ------------------------------------------------------------------------------------------------------- */
 
+/* A policy and its weights from a policy file, to look at; to act, load a clone. Fails: as mynah_clone_load, but that predicts nothing */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_load(const char *path, mynah_policy **out, mynah_weights **weights);
+
 typedef struct mynah_clone mynah_clone;
-/* Fails: NOT_FOUND, CORRUPT, UNSUPPORTED (a policy this program does not know), MISMATCH (also: see selfcheck). */
+/* From a policy file: each weight is read once, compared with its checksum and packed, and no other copy stays in memory. A file
+ * without checksums, of an older program, is checked as selfcheck and verify do, which takes a prediction.
+ * Fails: NOT_FOUND, CORRUPT (also: a byte is not what was written), UNSUPPORTED (a policy this program does not know), MISMATCH. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load(const char *path, mynah_clone **out);
-/* The same, acting in another precision (MYNAH_F32, MYNAH_BF16) than the policy's own; the check is made in its own. */
-MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load_at(const char *path, mynah_dtype precision, mynah_clone **out);
+enum { MYNAH_CLONE_AS_TRAINED, MYNAH_CLONE_F32, MYNAH_CLONE_BF16 };
+typedef struct mynah_clone_config {
+  int precision; /* of products: MYNAH_CLONE_AS_TRAINED, or another */
+  int n_threads; /* that share out each prediction, with the same result for any number; 0: one. With more than one it is not for a
+                    real-time thread, for it waits for others. */
+} mynah_clone_config;
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_load_with(const char *path, const mynah_clone_config *config, mynah_clone **out);
 /* From a policy and weights that stay the caller's (and must not change while it acts). */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out);
-/* Before any actor is made: each prediction is shared out over so many threads (at first: one) with the same result. Such a
- * clone is not for a real-time thread, for it waits for others. Fails: NO_MEMORY, and then the clone must be destroyed. */
-MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads);
 /* Before any actor is made: a clone whose policy was trained on a detector's slots looks itself. Its input of that state becomes
  * the pictures of the camera (mynah_policy_match asks for them), actors are shown them, and each works out the state: pictures of
  * the same time as before, or none (data NULL), leave it as it is. Detector and settings must be those of the training.
@@ -212,11 +219,10 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_open_eyes(mynah_clone *c, const
 /* Which input is what the eyes look at; -1: it has none. */
 MYNAH_API int mynah_clone_eyes(const mynah_clone *c);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
-/* A prediction from the file's golden observations against the golden chunk. Loading does this too, so that a normaliser
- * or weights that were changed, or a program that computes otherwise, are noticed before a robot moves. On the machine
- * that saved it the error is 0; other kernels and instruction sets round otherwise, by about 1e-5: MYNAH_SELFCHECK_MAX
- * is allowed; where bfloat16 plays a part, an operand may be rounded to its other neighbour: MYNAH_SELFCHECK_MAX_BF16. Classes
- * must be the same.
+/* A prediction from the file's golden observations against the golden chunk: finds a normaliser that is skipped or was changed on
+ * purpose, and a program that computes otherwise, before a robot moves. On the machine that saved it the error is 0; other
+ * kernels and instruction sets round otherwise, by about 1e-5: MYNAH_SELFCHECK_MAX is allowed; where bfloat16 plays a part, an
+ * operand may be rounded to its other neighbour: MYNAH_SELFCHECK_MAX_BF16. Classes must be the same.
  * Fails: NOT_FOUND (a file without a golden vector), MISMATCH (says where and by how much), CORRUPT, NO_MEMORY. */
 #define MYNAH_SELFCHECK_MAX 1e-3
 #define MYNAH_SELFCHECK_MAX_BF16 2e-2
@@ -225,8 +231,9 @@ typedef struct mynah_selfcheck {
   double error;      /* the largest difference, as a share of the element's demonstrated range */
 } mynah_selfcheck;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_selfcheck(const mynah_clone *c, mynah_selfcheck *out);
+/* SHA-256 of all weights, those in the file read again, against the one the file names. Fails: NOT_FOUND, MISMATCH, as reading does */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_verify(const mynah_clone *c);
 MYNAH_API const mynah_policy *mynah_clone_policy(const mynah_clone *c);
-MYNAH_API const mynah_weights *mynah_clone_weights(const mynah_clone *c);
 MYNAH_API mynah_dtype mynah_clone_precision(const mynah_clone *c); /* that it acts in */
 /* Of acting graph `which`, 0 … type->n_act_graphs - 1. */
 MYNAH_API const mynah_program *mynah_clone_program(const mynah_clone *c, int which);

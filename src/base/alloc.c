@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define ALIGNMENT 64
 
@@ -87,6 +89,23 @@ char *mynah_strdup(const char *text) {
   if (copy) memcpy(copy, text, bytes);
   return copy;
 }
+
+/* ---- what lies under large blocks ------------------------------------------------------------------------------------- */
+
+/* Advises on the whole pages inside; that an advice is not taken is no error. */
+static void advise(void *part, size_t bytes, int advice) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)part + page - 1) / page * page;
+  uintptr_t end = ((uintptr_t)part + bytes) / page * page;
+  if (part && end > begin) (void)madvise((void *)begin, end - begin, advice);
+}
+
+void mynah_memory_huge(void *block, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  advise(block, bytes, MADV_HUGEPAGE);
+#endif
+}
+
+void mynah_memory_release(void *part, size_t bytes) { advise(part, bytes, MADV_DONTNEED); }
 
 mynah_alloc_stats mynah_alloc_count(void) {
   return (mynah_alloc_stats){.n_calls = atomic_load(&n_calls),

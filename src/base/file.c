@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Whole files: read, written atomically, mapped. */
+/* Whole files: read, written atomically, mapped, read in parts. */
 #include <mynah/base.h>
 
 #include "path_internal.h"
@@ -149,4 +149,34 @@ mynah_status mynah_map_open(const char *path, mynah_map *map) {
 void mynah_map_close(mynah_map *map) {
   if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
   *map = (mynah_map){0};
+}
+
+mynah_status mynah_reader_open(const char *path, mynah_reader *reader) {
+  int fd = -1;
+  struct stat info = {0};
+  MYNAH_TRY(open_for_reading(path, &fd, &info));
+  if (!S_ISREG(info.st_mode)) {
+    close(fd);
+    return mynah_fail(MYNAH_UNSUPPORTED, "%s: not a plain file", path);
+  }
+  *reader = (mynah_reader){fd, (size_t)info.st_size};
+  return MYNAH_OK;
+}
+
+mynah_status mynah_reader_read(const mynah_reader *reader, size_t offset, void *out, size_t bytes) {
+  for (char *to = out; bytes > 0;) {
+    ssize_t n = pread(reader->fd, to, bytes, (off_t)offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return mynah_fail_errno("a file that was open", "cannot read");
+    if (n == 0) return mynah_fail(MYNAH_CORRUPT, "the file ends at byte %zu, %zu too early: it was cut", offset, bytes);
+    to += n;
+    offset += (size_t)n;
+    bytes -= (size_t)n;
+  }
+  return MYNAH_OK;
+}
+
+void mynah_reader_close(mynah_reader *reader) {
+  if (reader->fd >= 0) close(reader->fd);
+  *reader = (mynah_reader){-1, 0};
 }

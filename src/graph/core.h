@@ -8,6 +8,8 @@
 
 #include "internal.h"
 
+#include <stdatomic.h>
+
 #define MYNAH__ALIGN 64
 /* More elements than this in one tensor is a mistake, and small enough that sizes in bytes never overflow. */
 #define MYNAH__MAX_ELEMENTS ((int64_t)1 << 40)
@@ -105,6 +107,7 @@ typedef struct mynah__program_step {
   int32_t in_value[MYNAH__MAX_INPUTS], out_value[MYNAH__MAX_OUTPUTS];
   mynah__place in[MYNAH__MAX_INPUTS], out[MYNAH__MAX_OUTPUTS], scratch;
   size_t packed_offset;
+  uint32_t releases; /* bit i: once this has packed or run, nobody needs the folded input i */
   int n_parts;    /* threads share it out in so many; each part has scratch of its own */
   bool is_folded; /* sees weights and constants alone: runs when a binding is refreshed, of constants alone once */
   bool is_dead;   /* fused into another; gone after compiling */
@@ -120,6 +123,7 @@ typedef struct mynah__program_weight {
   char *name;
   mynah_shape shape;
   bool is_trained;
+  bool is_kept; /* a step reads it as it is; others are needed when steps pack and fold, and not again if they are frozen */
 } mynah__program_weight;
 
 struct mynah_program {
@@ -131,10 +135,11 @@ struct mynah_program {
   float *arrays;   /* what the attributes of the steps point to */
   size_t constants_bytes, arena_bytes, packed_bytes, folded_bytes;
   size_t folded_scratch_bytes; /* the most that a folded step needs */
+  size_t read_bytes; /* the most that the weights of a step take that packs or folds */
   size_t unshared_bytes; /* what the arena would take if no memory were used twice */
   mynah_dtype precision;
   int n_threads;
-  bool is_rt, is_training, has_gradients;
+  bool is_rt, is_training, is_frozen, has_gradients;
 };
 
 /* What the memory planner sees: one block of memory, in use from step `first` to step `last`, both included. */
@@ -176,23 +181,33 @@ static inline size_t mynah__tensor_bytes(const mynah__tensor *t) {
 struct mynah_weights {
   mynah_tensor_info *tensors;
   int n_tensors;
-  float *data; /* n_floats, gaps zero */
+  float *data; /* n_floats, gaps zero; NULL: they lie in a file */
+  const mynah_safetensors *file;
+  const mynah_safetensor **in_file; /* [n_tensors] */
+  atomic_bool *is_read;             /* [n_tensors] from the file, and found to be in order */
   char *names;
   size_t names_bytes;
   int64_t n_trained, n_floats, n_parameters;
 };
+
+/* Of a file in memory: compares a tensor with its checksum, where there is one. Fails: CORRUPT */
+MYNAH_CHECKED mynah_status mynah__safetensors_verify(const mynah_safetensors *f, const mynah_safetensor *t);
+/* The values of tensor i, wherever they lie. Shape: out (tensor's size). Thread: any. Fails: CORRUPT, NONFINITE, IO */
+MYNAH_CHECKED mynah_status mynah__weights_read(const mynah_weights *w, int i, float *out);
 
 struct mynah_binding {
   const mynah_program *program;
   mynah_weights *weights;
   const mynah_tensor_info **tensor; /* [program's n_weights] */
   double *doubles;                  /* double programs: a copy of the weights' flat array */
+  const void **at;                  /* [program's n_weights] where its values lie; NULL: in a file, and needed packed alone */
+  float *kept;                      /* of weights in a file: what steps read as it is */
   char *packed;                     /* program's packed_bytes */
   char *folded, *folded_scratch;    /* program's folded_bytes, folded_scratch_bytes */
   bool has_constants;               /* what is folded of constants alone is there */
 };
 /* Memory that the binding or its program owns: weights (floats, or doubles in a double program), constants, folded values.
- * NULL: a place of another kind. */
+ * NULL: a place of another kind, or a weight that is needed packed alone. */
 const void *mynah__binding_resolve(const mynah_binding *b, const mynah__place *place);
 
 #endif

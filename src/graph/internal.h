@@ -87,6 +87,7 @@ typedef struct mynah__plan {
   void *data; /* freed by release; NULL is fine */
   size_t scratch_bytes;
   size_t packed_bytes;
+  size_t packing_bytes; /* the last of packed_bytes: room for packing, which running does not look at */
   const char *detail; /* static text for the printed program, e.g. oneDNN's implementation name; NULL: none */
 } mynah__plan;
 
@@ -94,6 +95,7 @@ struct mynah__kernel {
   const char *name; /* "dnnl:matmul", "fast:layer_norm", "ref:conv2d": the family stands before the colon */
   bool is_rt;
   bool takes_post;                          /* can apply step->post and residual */
+  uint32_t packs; /* bit i: of a step that packs, run does not look at input i, which lies in what was packed */
   bool is_shared_out; /* run does a part, so that threads can do parts at once; the result is the same for any number of them */
   bool (*accepts)(const mynah__step *step); /* NULL: everything in its dtype */
   /* NULL: nothing to prepare. Keeps no pointer to the step, which still moves; UNSUPPORTED: the next kernel is asked.

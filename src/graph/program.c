@@ -88,7 +88,7 @@ static mynah_status add_weights(mynah__compiler *c) {
     c->weight[i] = p->n_weights;
     c->place[g->weights[i].value] = (mynah__place){MYNAH__AT_WEIGHT, p->n_weights, 0};
     mynah__program_weight *w = &p->weights[p->n_weights++];
-    *w = (mynah__program_weight){mynah_strdup(g->weights[i].name), v->tensor.shape, g->weights[i].is_trained};
+    *w = (mynah__program_weight){mynah_strdup(g->weights[i].name), v->tensor.shape, g->weights[i].is_trained, false};
     if (!w->name) return MYNAH_NO_MEMORY;
   }
   return MYNAH_OK;
@@ -162,7 +162,7 @@ static void describe_step(mynah__compiler *c, size_t index, mynah__program_step 
   mynah__step *step = &st->step;
   *step = (mynah__step){.op = n->op, .a = n->a, .n_in = n->n_in, .n_out = n->n_out, .residual = -1};
   step->is_training = g->is_training;
-  step->is_frozen = c->config->is_frozen && !g->is_training;
+  step->is_frozen = c->p->is_frozen;
   step->precision = step_precision(c, n->op);
   st->node = (int32_t)index;
   for (int i = 0; i < n->n_in; i++) {
@@ -247,6 +247,43 @@ static void add_packed(mynah_program *p, mynah__program_step *st) {
   p->packed_bytes += mynah__align(st->plan.packed_bytes);
 }
 
+/* Input i of a step that packs is not looked at again. */
+static bool is_packed_alone(const mynah__program_step *st, int i) {
+  return st->kernel->pack && st->plan.packed_bytes > 0 && (st->kernel->packs >> i & 1) && i != st->step.residual;
+}
+
+/* What weights a step reads before a run, and which folded values it is the last to need; uses: [n_ids] of roots. */
+static void plan_reading(const mynah__compiler *c, const int32_t *uses, mynah__program_step *st) {
+  size_t bytes = 0;
+  for (int i = 0; i < st->step.n_in; i++) {
+    if (st->in[i].where == MYNAH__AT_WEIGHT) {
+      bytes += mynah__align(mynah__tensor_bytes(&st->step.in[i]));
+      if (!st->is_folded && !is_packed_alone(st, i)) c->p->weights[st->in[i].weight].is_kept = true;
+    }
+    bool is_last = st->in[i].where == MYNAH__AT_FOLDED && uses[c->root[st->in_value[i]]] == 1;
+    if (is_last && (st->is_folded || is_packed_alone(st, i))) st->releases |= 1u << i;
+  }
+  if (bytes > c->p->read_bytes) c->p->read_bytes = bytes;
+}
+
+/* What of the weights and of what is folded has to stay once a frozen binding has packed. */
+static mynah_status plan_keeping(mynah__compiler *c) {
+  mynah_program *p = c->p;
+  int32_t *uses = mynah_calloc(c->n_ids, sizeof *uses);
+  if (!uses) return MYNAH_NO_MEMORY;
+  for (int s = 0; s < p->n_steps + p->n_folded; s++) {
+    const mynah__program_step *st = s < p->n_steps ? &p->steps[s] : &p->folded[s - p->n_steps];
+    for (int i = 0; i < st->step.n_in; i++) uses[c->root[st->in_value[i]]]++;
+  }
+  for (size_t i = 0; i < c->g->n_outputs; i++) uses[c->output_value[i]]++;
+  for (int s = 0; s < p->n_steps; s++) plan_reading(c, uses, &p->steps[s]);
+  for (int s = 0; s < p->n_folded; s++) plan_reading(c, uses, &p->folded[s]);
+  for (int i = 0; i < p->n_outputs; i++)
+    if (p->outputs[i].place.where == MYNAH__AT_WEIGHT) p->weights[p->outputs[i].place.weight].is_kept = true;
+  mynah_free(uses);
+  return MYNAH_OK;
+}
+
 static void total(mynah_program *p) {
   p->is_rt = p->n_threads == 1; /* waiting for a thread takes a lock */
   for (int s = 0; s < p->n_steps; s++) {
@@ -279,6 +316,7 @@ static mynah_status compile(mynah__compiler *c) {
   MYNAH_TRY(add_steps(c));
   MYNAH_TRY(mynah__choose_kernels(c));
   MYNAH_TRY(mynah__place_values(c));
+  MYNAH_TRY(plan_keeping(c));
   total(c->p);
   return MYNAH_OK;
 }
@@ -305,6 +343,7 @@ mynah_status mynah_compile(const mynah_graph *g, const mynah_compile_config *con
   if (!c.p) return MYNAH_NO_MEMORY;
   c.p->precision = config->precision;
   c.p->is_training = g->is_training;
+  c.p->is_frozen = config->is_frozen && !g->is_training;
   c.p->n_threads = config->n_threads > 0 && !g->is_training ? config->n_threads : 1;
   mynah_status status = compile(&c);
   compiler_deinit(&c);

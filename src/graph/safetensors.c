@@ -2,20 +2,38 @@
 /* Reading safetensors: header length (8 bytes, little-endian), JSON header, data.
  * Source: the format's description in its public repository: every offset in a byte buffer without holes or overlaps.
  *
- * The header comes from strangers: nothing in it is believed before it was checked against the size of the file. */
+ * The header comes from strangers: nothing in it is believed before it was checked against the size of the file. A file that
+ * mynah wrote has checksums in its metadata; without them it is what any other program may have written. */
 #include "core.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Where a tensor begins in the data. */
+typedef struct place {
+  const char *name;
+  size_t begin, bytes;
+  uint32_t crc; /* of its bytes, if the file says */
+} place;
+
 struct mynah_safetensors {
   mynah_safetensor *tensors; /* [n], sorted by name */
+  place *places;             /* [n], too */
   int n;
   mynah_json *header;
-  mynah_map map; /* of an opened file */
-  char *aligned; /* a copy of the data, when a tensor lies where its type cannot be read */
+  bool is_checked; /* the file has checksums */
+  mynah_map map;   /* of an opened file */
+  char *aligned;   /* a copy of the data, when a tensor lies where its type cannot be read */
+  mynah_reader reader; /* of a streamed file */
+  bool is_streamed;
+  size_t data_begin; /* in a streamed file */
 };
+
+/* Larger headers are refused, as the format's own library does. */
+#define HEADER_MAX ((size_t)100 << 20)
+#define CHECKSUMS "crc32c"
+#define HEX 8 /* digits of a checksum */
 
 static const struct {
   const char *name;
@@ -56,8 +74,8 @@ static mynah_status parse_shape(const char *name, const mynah_json *j, mynah_sha
 }
 
 /* One entry of the header against the `size` bytes of data that there are. */
-static mynah_status parse_tensor(const char *name, const mynah_json *j, const char *data, size_t size,
-                                 mynah_safetensor *t) {
+static mynah_status parse_tensor(const char *name, const mynah_json *j, const char *data, size_t size, mynah_safetensor *t,
+                                 place *at) {
   *t = (mynah_safetensor){.name = name};
   size_t elements = 0;
   if (!mynah_json_is_object(j) || mynah_json_size(j) != 3)
@@ -78,33 +96,34 @@ static mynah_status parse_tensor(const char *name, const mynah_json *j, const ch
     return mynah_fail(MYNAH_CORRUPT,
                       "safetensors: tensor '%s': shape and type need another size than its %" PRId64 " bytes", name,
                       end - begin);
-  t->data = data + begin;
+  if (data) t->data = data + begin;
+  *at = (place){name, (size_t)begin, t->bytes, 0};
   return MYNAH_OK;
 }
 
-static int by_data(const void *a, const void *b) {
-  const mynah_safetensor *x = a, *y = b;
-  if (x->data != y->data) return (const char *)x->data < (const char *)y->data ? -1 : 1;
+static int by_place(const void *a, const void *b) {
+  const place *x = a, *y = b;
+  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
   if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1; /* empty ones first */
   return strcmp(x->name, y->name);
 }
+static int by_place_name(const void *a, const void *b) { return strcmp(((const place *)a)->name, ((const place *)b)->name); }
 
 static int by_name(const void *a, const void *b) {
   return strcmp(((const mynah_safetensor *)a)->name, ((const mynah_safetensor *)b)->name);
 }
 
 /* Sorted by place: each tensor begins where the one before ended, and the last ends with the file. */
-static mynah_status check_cover(const mynah_safetensors *f, const char *data, size_t size) {
-  const char *next = data;
+static mynah_status check_cover(const mynah_safetensors *f, size_t size) {
+  size_t next = 0;
   for (int i = 0; i < f->n; i++) {
-    const char *begin = f->tensors[i].data;
-    if (begin != next)
-      return mynah_fail(MYNAH_CORRUPT, "safetensors: tensor '%s': %s before it", f->tensors[i].name,
-                        begin < next ? "an overlap with the one" : "a hole");
-    next = begin + f->tensors[i].bytes;
+    const place *p = &f->places[i];
+    if (p->begin != next)
+      return mynah_fail(MYNAH_CORRUPT, "safetensors: tensor '%s': %s before it", p->name,
+                        p->begin < next ? "an overlap with the one" : "a hole");
+    next = p->begin + p->bytes;
   }
-  if (next != data + size)
-    return mynah_fail(MYNAH_CORRUPT, "safetensors: %zu bytes after the last tensor", (size_t)(data + size - next));
+  if (next != size) return mynah_fail(MYNAH_CORRUPT, "safetensors: %zu bytes after the last tensor", size - next);
   return MYNAH_OK;
 }
 
@@ -137,36 +156,92 @@ static mynah_status check_metadata(const mynah_json *metadata) {
   return MYNAH_OK;
 }
 
-static mynah_status parse(mynah_safetensors *f, const char *file, size_t size) {
-  uint64_t length = 0;
-  if (size < 8) return mynah_fail(MYNAH_CORRUPT, "safetensors: %zu bytes are too few for a header", size);
-  for (int i = 7; i >= 0; i--) length = length << 8 | (uint8_t)file[i];
-  if (length > size - 8)
-    return mynah_fail(MYNAH_CORRUPT,
-                      "safetensors: a header of %" PRIu64 " bytes in a file of %zu: the file is cut or is "
-                      "something else",
-                      length, size);
-  if (length == 0 || file[8] != '{') return mynah_fail(MYNAH_CORRUPT, "safetensors: the header is no JSON object");
-  mynah_status status = mynah_json_parse(file + 8, (size_t)length, &f->header);
+/* ---- checksums ------------------------------------------------------------------------------------------------------- */
+
+/* Of all entries but the checksums themselves, whatever their order. */
+static uint32_t metadata_crc(const mynah_json *metadata) {
+  const char *key;
+  const mynah_json *value;
+  uint32_t crc = 0;
+  for (size_t i = 0; mynah_json_entry(metadata, i, &key, &value); i++) {
+    const char *text = mynah_json_to_string(value, "");
+    if (strcmp(key, CHECKSUMS) != 0) crc ^= mynah_crc32c(mynah_crc32c(0, key, strlen(key) + 1), text, strlen(text));
+  }
+  return crc;
+}
+
+static bool parse_hex(const char *text, uint32_t *out) {
+  *out = 0;
+  for (int i = 0; i < HEX; i++) {
+    const char *digits = "0123456789abcdef", *digit = text[i] ? strchr(digits, text[i]) : NULL;
+    if (!digit) return false;
+    *out = *out << 4 | (uint32_t)(digit - digits);
+  }
+  return true;
+}
+
+/* metadata crc32c: eight digits for the other metadata, then eight for each tensor in the order of their places. */
+static mynah_status take_checksums(mynah_safetensors *f) {
+  const mynah_json *metadata = mynah_json_get(f->header, "__metadata__"), *given = mynah_json_get(metadata, CHECKSUMS);
+  if (!given) return MYNAH_OK;
+  const char *text = mynah_json_to_string(given, "");
+  uint32_t crc = 0;
+  bool is_whole = strlen(text) == HEX * ((size_t)f->n + 1) && parse_hex(text, &crc);
+  for (int i = 0; is_whole && i < f->n; i++) is_whole = parse_hex(text + HEX * (i + 1), &f->places[i].crc);
+  if (!is_whole) return mynah_fail(MYNAH_CORRUPT, "safetensors: the checksums are not those of %d tensors", f->n);
+  if (crc != metadata_crc(metadata)) return mynah_fail(MYNAH_CORRUPT, "safetensors: the metadata is not what was written");
+  f->is_checked = true;
+  return MYNAH_OK;
+}
+
+/* ---- the header ------------------------------------------------------------------------------------------------------- */
+
+/* data: NULL in a streamed file, or `size` bytes */
+static mynah_status parse_header(mynah_safetensors *f, const char *header, size_t length, const char *data, size_t size) {
+  const char *name;
+  const mynah_json *entry;
+  if (length == 0 || header[0] != '{') return mynah_fail(MYNAH_CORRUPT, "safetensors: the header is no JSON object");
+  mynah_status status = mynah_json_parse(header, length, &f->header);
   if (status != MYNAH_OK) return mynah_error_context(status, "safetensors: header");
   if (!mynah_json_is_object(f->header)) return mynah_fail(MYNAH_CORRUPT, "safetensors: the header is no JSON object");
-  const char *data = file + 8 + length, *name;
-  const mynah_json *entry;
   f->tensors = mynah_calloc(mynah_json_size(f->header) + 1, sizeof *f->tensors);
-  if (!f->tensors) return MYNAH_NO_MEMORY;
+  f->places = mynah_calloc(mynah_json_size(f->header) + 1, sizeof *f->places);
+  if (!f->tensors || !f->places) return MYNAH_NO_MEMORY;
   for (size_t i = 0; mynah_json_entry(f->header, i, &name, &entry); i++) {
     if (!strcmp(name, "__metadata__")) {
       MYNAH_TRY(check_metadata(entry));
       continue;
     }
-    MYNAH_TRY(parse_tensor(name, entry, data, size - 8 - (size_t)length, &f->tensors[f->n]));
+    MYNAH_TRY(parse_tensor(name, entry, data, size, &f->tensors[f->n], &f->places[f->n]));
     f->n++;
   }
-  qsort(f->tensors, (size_t)f->n, sizeof *f->tensors, by_data);
-  MYNAH_TRY(check_cover(f, data, size - 8 - (size_t)length));
-  MYNAH_TRY(align_data(f));
+  qsort(f->places, (size_t)f->n, sizeof *f->places, by_place);
+  MYNAH_TRY(check_cover(f, size));
+  MYNAH_TRY(take_checksums(f));
+  if (data) MYNAH_TRY(align_data(f));
   qsort(f->tensors, (size_t)f->n, sizeof *f->tensors, by_name);
+  qsort(f->places, (size_t)f->n, sizeof *f->places, by_place_name);
   return MYNAH_OK;
+}
+
+static mynah_status header_length(const char *file, size_t size, size_t *length) {
+  uint64_t stated = 0;
+  if (size < 8) return mynah_fail(MYNAH_CORRUPT, "safetensors: %zu bytes are too few for a header", size);
+  for (int i = 7; i >= 0; i--) stated = stated << 8 | (uint8_t)file[i];
+  if (stated > size - 8)
+    return mynah_fail(MYNAH_CORRUPT,
+                      "safetensors: a header of %" PRIu64 " bytes in a file of %zu: the file is cut or is "
+                      "something else",
+                      stated, size);
+  if (stated > HEADER_MAX) return mynah_fail(MYNAH_LIMIT, "safetensors: a header of %" PRIu64 " bytes is too long", stated);
+  *length = (size_t)stated;
+  return MYNAH_OK;
+}
+
+static mynah_status parse(mynah_safetensors *f, const char *file, size_t size) {
+  size_t length = 0;
+  MYNAH_TRY(header_length(file, size, &length));
+  return parse_header(f, file + 8, length, file + 8 + length, size - 8 - length);
 }
 
 mynah_status mynah_safetensors_parse(const void *data, size_t size, mynah_safetensors **out) {
@@ -195,11 +270,71 @@ mynah_status mynah_safetensors_open(const char *path, mynah_safetensors **out) {
   return MYNAH_OK;
 }
 
+static mynah_status read_header(mynah_safetensors *f) {
+  char first[8];
+  size_t length = 0, size = f->reader.size;
+  MYNAH_TRY(mynah_reader_read(&f->reader, 0, first, size < 8 ? size : 8));
+  MYNAH_TRY(header_length(first, size, &length));
+  char *header = mynah_alloc(length);
+  if (!header) return MYNAH_NO_MEMORY;
+  f->data_begin = 8 + length;
+  mynah_status status = mynah_reader_read(&f->reader, 8, header, length);
+  if (status == MYNAH_OK) status = parse_header(f, header, length, NULL, size - 8 - length);
+  mynah_free(header);
+  return status;
+}
+
+mynah_status mynah_safetensors_stream(const char *path, mynah_safetensors **out) {
+  mynah_safetensors *f = mynah_calloc(1, sizeof *f);
+  if (!f) return MYNAH_NO_MEMORY;
+  mynah_status status = mynah_reader_open(path, &f->reader);
+  if (status == MYNAH_OK) {
+    f->is_streamed = true;
+    status = read_header(f);
+    if (status != MYNAH_OK) status = mynah_error_context(status, "%s", path);
+  }
+  if (status != MYNAH_OK) {
+    mynah_safetensors_close(f);
+    return status;
+  }
+  *out = f;
+  return MYNAH_OK;
+}
+
+static mynah_status not_what_was_written(const mynah_safetensor *t) {
+  return mynah_fail(MYNAH_CORRUPT, "safetensors: tensor '%s' is not what was written: the file is damaged, or was changed by a "
+                    "program that does not know its checksums", t->name);
+}
+
+/* A piece at a time, so that the checksum finds what was read in the cache. */
+#define PIECE ((size_t)64 << 10)
+mynah_status mynah_safetensors_read(const mynah_safetensors *f, const mynah_safetensor *t, void *out) {
+  const place *at = &f->places[t - f->tensors];
+  uint32_t crc = 0;
+  for (size_t i = 0; i < at->bytes; i += PIECE) {
+    size_t n = at->bytes - i < PIECE ? at->bytes - i : PIECE;
+    char *to = (char *)out + i;
+    if (f->is_streamed) MYNAH_TRY(mynah_reader_read(&f->reader, f->data_begin + at->begin + i, to, n));
+    else memcpy(to, (const char *)t->data + i, n);
+    if (f->is_checked) crc = mynah_crc32c(crc, to, n);
+  }
+  return !f->is_checked || crc == at->crc ? MYNAH_OK : not_what_was_written(t);
+}
+
+mynah_status mynah__safetensors_verify(const mynah_safetensors *f, const mynah_safetensor *t) {
+  if (!f->is_checked || mynah_crc32c(0, t->data, t->bytes) == f->places[t - f->tensors].crc) return MYNAH_OK;
+  return not_what_was_written(t);
+}
+
+bool mynah_safetensors_is_checked(const mynah_safetensors *f) { return f->is_checked; }
+
 void mynah_safetensors_close(mynah_safetensors *f) {
   if (!f) return;
   if (f->map.data) mynah_map_close(&f->map);
+  if (f->is_streamed) mynah_reader_close(&f->reader);
   mynah_json_destroy(f->header);
   mynah_free(f->tensors);
+  mynah_free(f->places);
   mynah_free(f->aligned);
   mynah_free(f);
 }
@@ -254,13 +389,19 @@ static mynah_status check_tensors(const mynah_safetensor *sorted, int n, size_t 
   return MYNAH_OK;
 }
 
+static void set_checksums(mynah_json *metadata, const mynah_safetensor *sorted, int n) {
+  mynah_str text = {0};
+  mynah_str_printf(&text, "%08" PRIx32, metadata_crc(metadata));
+  for (int i = 0; i < n; i++) mynah_str_printf(&text, "%08" PRIx32, mynah_crc32c(0, sorted[i].data, sorted[i].bytes));
+  mynah_json_set(metadata, CHECKSUMS, mynah_json_string(text.is_failed ? NULL : mynah_str_text(&text)));
+  mynah_str_deinit(&text);
+}
+
 static mynah_json *header_json(const mynah_safetensor *sorted, int n, const mynah_metadata *metadata, int n_metadata) {
-  mynah_json *header = mynah_json_object();
-  if (n_metadata) {
-    mynah_json *m = mynah_json_object();
-    for (int i = 0; i < n_metadata; i++) mynah_json_set(m, metadata[i].key, mynah_json_string(metadata[i].value));
-    mynah_json_set(header, "__metadata__", m);
-  }
+  mynah_json *header = mynah_json_object(), *m = mynah_json_object();
+  for (int i = 0; i < n_metadata; i++) mynah_json_set(m, metadata[i].key, mynah_json_string(metadata[i].value));
+  set_checksums(m, sorted, n);
+  mynah_json_set(header, "__metadata__", m);
   int64_t begin = 0;
   for (int i = 0; i < n; i++) {
     mynah_json *entry = mynah_json_object(), *shape = mynah_json_array(), *offsets = mynah_json_array();
@@ -300,7 +441,7 @@ static mynah_status write_sorted(const char *path, const mynah_safetensor *sorte
 
 /* Keys twice would make a header that no reader takes. */
 static mynah_status check_names(const mynah_json *header, const mynah_metadata *metadata, int n, int n_metadata) {
-  if (!header || mynah_json_size(header) != (size_t)n + (n_metadata > 0))
+  if (!header || mynah_json_size(header) != (size_t)n + 1)
     return mynah_fail(MYNAH_INVALID, "safetensors: two tensors have the same name");
   for (int i = 1; i < n_metadata; i++)
     if (!strcmp(metadata[i - 1].key, metadata[i].key))

@@ -57,8 +57,10 @@ static mynah_status fill_state(mynah_state *s) {
   size_t element = b->doubles ? sizeof(double) : sizeof(float);
   s->runners = mynah_calloc((size_t)p->n_steps + 1, sizeof *s->runners);
   s->random = mynah_calloc((size_t)p->n_steps + 1, sizeof *s->random);
-  s->arena = mynah_calloc(p->arena_bytes + 1, 1);
+  s->arena = mynah_alloc(p->arena_bytes);
   if (!s->runners || !s->random || !s->arena) return MYNAH_NO_MEMORY;
+  mynah_memory_huge(s->arena, p->arena_bytes);
+  memset(s->arena, 0, p->arena_bytes); /* so that its pages are there before the first run */
   if (p->has_gradients) {
     s->gradients = mynah_calloc((size_t)b->weights->n_trained, element);
     if (!s->gradients) return MYNAH_NO_MEMORY;

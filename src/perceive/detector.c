@@ -218,7 +218,11 @@ static mynah_status make_golden(const mynah_detector *d, mynah_json **out) {
   int64_t n;
   char hash[65];
   MYNAH_TRY(run_golden(d, &numbers, &n));
-  mynah_weights_hash(d->weights, hash);
+  mynah_status status = mynah_weights_hash(d->weights, hash);
+  if (status != MYNAH_OK) {
+    mynah_free(numbers);
+    return status;
+  }
   mynah_json *j = mynah_json_object();
   mynah_json_set(j, "boxes", mynah_json_floats(numbers, (size_t)(4 * n)));
   mynah_json_set(j, "scores", mynah_json_floats(numbers + 4 * n, (size_t)n));
@@ -252,7 +256,7 @@ mynah_status mynah_detector_selfcheck(const mynah_detector *d, mynah_detector_ch
   if (!(c.error_px <= MYNAH_DETECTOR_ERROR_PX) || !(c.error_score <= MYNAH_DETECTOR_ERROR_SCORE))
     return mynah_fail(MYNAH_MISMATCH, "selfcheck: boxes are off by %.3g px and scores by %.3g from when the file was written: weights or "
                       "program are not the same", c.error_px, c.error_score);
-  mynah_weights_hash(d->weights, hash);
+  MYNAH_TRY(mynah_weights_hash(d->weights, hash));
   if (strcmp(hash, mynah_json_to_string(mynah_json_get(d->golden, "weights_hash"), "")) != 0)
     return mynah_fail(MYNAH_MISMATCH, "selfcheck: the weights are not those that were written");
   *out = c;
@@ -382,7 +386,9 @@ bool mynah_detector_is_end_to_end(const mynah_detector *d) { return d->is_one_to
 int mynah_detector_size(const mynah_detector *d) { return d->height > d->width ? d->height : d->width; }
 int mynah_detector_n_classes(const mynah_detector *d) { return d->names.n; }
 int64_t mynah_detector_n_parameters(const mynah_detector *d) { return mynah_weights_n_parameters(d->weights); }
-void mynah_detector_hash(const mynah_detector *d, char hex[65]) { mynah_weights_hash(d->weights, hex); }
+void mynah_detector_hash(const mynah_detector *d, char hex[65]) {
+  if (mynah_weights_hash(d->weights, hex) != MYNAH_OK) hex[0] = 0; /* never: they lie in memory */
+}
 const char *mynah_detector_class(const mynah_detector *d, int label) {
   return label >= 0 && label < d->names.n ? d->names.text[label] : "?";
 }

@@ -95,7 +95,7 @@ static mynah_status read_description(const mynah_json *j, mynah_policy *p) {
   return p->type->check(p);
 }
 
-mynah_status mynah__policy_from_json(const mynah_json *j, mynah_policy **out) {
+static mynah_status policy_from_json(const mynah_json *j, mynah_policy **out) {
   int64_t format = mynah_json_to_integer(mynah_json_get(j, "format"), 0);
   if (format < 1) return mynah_fail(MYNAH_CORRUPT, "policy: the description lacks 'format'");
   if (format > FORMAT)
@@ -112,4 +112,14 @@ mynah_status mynah__policy_from_json(const mynah_json *j, mynah_policy **out) {
   }
   *out = p;
   return MYNAH_OK;
+}
+
+mynah_status mynah__policy_read(const mynah_safetensors *f, mynah_policy **out) {
+  const char *text = mynah_safetensors_metadata(f, METADATA_KEY);
+  if (!text) return mynah_fail(MYNAH_UNSUPPORTED, "no policy of this program: the metadata has no entry '" METADATA_KEY "'");
+  mynah_json *j;
+  MYNAH_TRY(mynah_json_parse(text, strlen(text), &j));
+  mynah_status status = policy_from_json(j, out);
+  mynah_json_destroy(j);
+  return status;
 }

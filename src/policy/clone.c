@@ -7,12 +7,14 @@
 struct mynah_clone {
   const mynah_policy *policy;
   mynah_dtype precision;
+  int n_threads; /* of a prediction */
   mynah_weights *weights;
-  mynah_policy *own_policy;   /* of a clone that was loaded; NULL when borrowed */
+  /* Of a clone that was loaded; NULL when borrowed. */
+  mynah_policy *own_policy;
   mynah_weights *own_weights;
+  mynah_safetensors *own_file;
   mynah_program *programs[MYNAH_POLICY_GRAPHS_MAX];
   mynah_binding *bindings[MYNAH_POLICY_GRAPHS_MAX];
-  int n_threads; /* of a prediction; 0: one */
   mynah__eyes eyes;
 };
 
@@ -34,6 +36,15 @@ mynah_status mynah__policy_weights(const mynah_policy *p, mynah_weights **out) {
   mynah_graph *g = NULL;
   MYNAH_TRY(describe(p, -1, &g));
   mynah_status status = mynah_weights_create(g, 0, out);
+  mynah_graph_destroy(g);
+  return status;
+}
+
+/* All weights of the policy, which stay in the file. */
+static mynah_status open_weights(const mynah_policy *p, const mynah_safetensors *f, mynah_weights **out) {
+  mynah_graph *g = NULL;
+  MYNAH_TRY(describe(p, -1, &g));
+  mynah_status status = mynah_weights_open(g, f, out);
   mynah_graph_destroy(g);
   return status;
 }
@@ -62,13 +73,6 @@ static void unbind(mynah_clone *c) {
   }
 }
 
-mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads) {
-  if (c->eyes.is_open) return mynah_fail(MYNAH_INVALID, "clone: threads are chosen before its eyes are opened");
-  unbind(c);
-  c->n_threads = n_threads;
-  return bind(c, c->precision);
-}
-
 mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_clone **out) {
   mynah_clone *c = mynah_calloc(1, sizeof *c);
   if (!c) return MYNAH_NO_MEMORY;
@@ -83,46 +87,46 @@ mynah_status mynah_clone_create(const mynah_policy *p, mynah_weights *w, mynah_c
   return MYNAH_OK;
 }
 
-/* Policy, weights, program from an open file; what was made stays in c for destroy. */
-static mynah_status load(mynah_clone *c, const mynah_safetensors *f, const mynah_dtype *precision) {
-  const char *text = mynah_safetensors_metadata(f, "mynah");
-  if (!text) return mynah_fail(MYNAH_UNSUPPORTED, "no policy of this program: the metadata has no entry 'mynah'");
-  mynah_json *j;
-  MYNAH_TRY(mynah_json_parse(text, strlen(text), &j));
-  mynah_status status = mynah__policy_from_json(j, &c->own_policy);
-  mynah_json_destroy(j);
-  if (status != MYNAH_OK) return status;
-  c->policy = c->own_policy;
-  status = mynah__policy_weights(c->policy, &c->own_weights);
-  if (status == MYNAH_OK) status = mynah_weights_load(c->own_weights, f, false);
-  c->weights = c->own_weights;
-  mynah_dtype own = mynah_policy_precision(&c->policy->common);
-  if (status == MYNAH_OK) status = bind(c, own);
+/* A file without checksums is one of an older program: what it predicts, and a hash, stand in for them. */
+static mynah_status check_old(mynah_clone *c, mynah_dtype own) {
   mynah_selfcheck check;
-  if (status == MYNAH_OK && c->policy->golden) status = mynah_clone_selfcheck(c, &check);
-  if (status != MYNAH_OK || !precision || *precision == own) return status;
+  MYNAH_TRY(bind(c, own));
+  MYNAH_TRY(mynah_clone_selfcheck(c, &check));
   unbind(c);
-  return bind(c, *precision);
+  return mynah_clone_verify(c);
 }
 
-/* precision NULL: the policy's own */
-static mynah_status load_file(const char *path, const mynah_dtype *precision, mynah_clone **out) {
-  mynah_safetensors *f;
-  MYNAH_TRY(mynah_safetensors_open(path, &f));
+/* Policy, weights, programs from an open file; what was made stays in c for destroy. */
+static mynah_status load(mynah_clone *c, const mynah_clone_config *config) {
+  MYNAH_TRY(mynah__policy_read(c->own_file, &c->own_policy));
+  c->policy = c->own_policy;
+  MYNAH_TRY(open_weights(c->policy, c->own_file, &c->own_weights));
+  c->weights = c->own_weights;
+  c->n_threads = config->n_threads;
+  mynah_dtype own = mynah_policy_precision(&c->policy->common), asked = config->precision == MYNAH_CLONE_BF16 ? MYNAH_BF16 : MYNAH_F32;
+  if (!mynah_safetensors_is_checked(c->own_file) && c->policy->golden) MYNAH_TRY(check_old(c, own));
+  MYNAH_TRY(bind(c, config->precision == MYNAH_CLONE_AS_TRAINED ? own : asked));
+  return mynah_weights_check(c->weights);
+}
+
+mynah_status mynah_clone_load_with(const char *path, const mynah_clone_config *config, mynah_clone **out) {
   mynah_clone *c = mynah_calloc(1, sizeof *c);
-  mynah_status status = c ? load(c, f, precision) : MYNAH_NO_MEMORY;
-  mynah_safetensors_close(f);
+  if (!c) return MYNAH_NO_MEMORY;
+  mynah_status status = mynah_safetensors_stream(path, &c->own_file);
+  if (status == MYNAH_OK) {
+    status = load(c, config);
+    if (status != MYNAH_OK) status = mynah_error_context(status, "%s", path);
+  }
   if (status != MYNAH_OK) {
     mynah_clone_destroy(c);
-    return mynah_error_context(status, "%s", path);
+    return status;
   }
   *out = c;
   return MYNAH_OK;
 }
 
-mynah_status mynah_clone_load(const char *path, mynah_clone **out) { return load_file(path, NULL, out); }
-mynah_status mynah_clone_load_at(const char *path, mynah_dtype precision, mynah_clone **out) {
-  return load_file(path, &precision, out);
+mynah_status mynah_clone_load(const char *path, mynah_clone **out) {
+  return mynah_clone_load_with(path, &(mynah_clone_config){0}, out);
 }
 
 void mynah_clone_destroy(mynah_clone *c) {
@@ -131,6 +135,7 @@ void mynah_clone_destroy(mynah_clone *c) {
   mynah__eyes_close(&c->eyes);
   mynah_weights_destroy(c->own_weights);
   mynah_policy_destroy(c->own_policy);
+  mynah_safetensors_close(c->own_file);
   mynah_free(c);
 }
 
@@ -145,6 +150,27 @@ const mynah__eyes *mynah__clone_eyes(const mynah_clone *c) { return &c->eyes; }
 
 const mynah_policy *mynah_clone_policy(const mynah_clone *c) { return c->policy; }
 const mynah_program *mynah_clone_program(const mynah_clone *c, int which) { return c->programs[which]; }
-const mynah_weights *mynah_clone_weights(const mynah_clone *c) { return c->weights; }
+const mynah_weights *mynah__clone_weights(const mynah_clone *c) { return c->weights; }
 mynah_dtype mynah_clone_precision(const mynah_clone *c) { return c->precision; }
 const mynah_binding *mynah_clone_binding(const mynah_clone *c, int which) { return c->bindings[which]; }
+
+/* ---- a policy to look at, not to act ------------------------------------------------------------------------------------ */
+
+mynah_status mynah_policy_load(const char *path, mynah_policy **out, mynah_weights **weights) {
+  mynah_safetensors *f;
+  mynah_policy *p = NULL;
+  mynah_weights *w = NULL;
+  MYNAH_TRY(mynah_safetensors_open(path, &f));
+  mynah_status status = mynah__policy_read(f, &p);
+  if (status == MYNAH_OK) status = mynah__policy_weights(p, &w);
+  if (status == MYNAH_OK) status = mynah_weights_load(w, f, false);
+  mynah_safetensors_close(f);
+  if (status != MYNAH_OK) {
+    mynah_weights_destroy(w);
+    mynah_policy_destroy(p);
+    return mynah_error_context(status, "%s", path);
+  }
+  *out = p;
+  *weights = w;
+  return MYNAH_OK;
+}

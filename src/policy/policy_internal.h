@@ -203,6 +203,7 @@ MYNAH_CHECKED mynah_status mynah__onnx_build(const mynah_policy *p, mynah_onnx *
 
 /* Initial weights of all that the policy trains. */
 mynah_status mynah__policy_weights(const mynah_policy *p, mynah_weights **out);
+const mynah_weights *mynah__clone_weights(const mynah_clone *c);
 
 /* ---- eyes.c ---- */
 
@@ -244,7 +245,7 @@ mynah_status mynah__golden_make(const mynah_policy *p, const mynah_weights *w, m
 
 /* ---- bundle.c ---- */
 
-/* Reads the description from a policy file's metadata. */
-mynah_status mynah__policy_from_json(const mynah_json *j, mynah_policy **out);
+/* Reads the description in a policy file's metadata. */
+mynah_status mynah__policy_read(const mynah_safetensors *f, mynah_policy **out);
 
 #endif

@@ -9,7 +9,6 @@
 
 #define BENCH_KEYS(K)                                                                              \
   K(INT, runs, "runs", 1000, 10, 1.0e7, "", "how often it is timed")                               \
-  K(INT, threads, "threads", 1, 1, 256, "threads", "that share a prediction")                      \
   K(INT, batch, "batch", 0, 0, 65536, "samples", "a shard's training step of this size, forward and backward; 0: a prediction")
 typedef struct bench_config {
 #define BENCH_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -197,8 +196,7 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   mynah_json_set(result, "policy", mynah_json_string(args->positional[0]));
   MYNAH_TRY(tool_load_clone(args, args->positional[0], &s.clone));
   mynah_json_set(result, "precision", mynah_json_string(mynah_dtype_name(mynah_clone_precision(s.clone))));
-  mynah_status status = c.threads > 1 ? mynah_clone_use_threads(s.clone, (int)c.threads) : MYNAH_OK;
-  if (status == MYNAH_OK) status = time_subject(&c, &s, result);
+  mynah_status status = time_subject(&c, &s, result);
   mynah_state_destroy(s.state);
   mynah_binding_destroy(s.binding);
   mynah_program_destroy(s.own_program);

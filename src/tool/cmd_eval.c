@@ -11,7 +11,7 @@
   K(STRING, data, "data", "", 0, 0, "", "instead of a simulator: recorded demonstrations, the part that validated") \
   K(INT, episodes, "episodes", 50, 1, 1.0e7, "episodes", "how many")                                                \
   K(INT, seed, "seed", 100000, 0, 9.0e15, "", "episode i runs with seed + i")                                       \
-  K(INT, threads, "threads", 0, 0, 256, "threads", "0: all processors")
+  K(INT, threads, "threads", 0, 0, 256, "threads", "that share the episodes, or each prediction when there are fewer episodes; 0: all processors")
 
 typedef struct eval_config {
 #define EVAL_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -56,8 +56,14 @@ static mynah_status apply(const tool_args *args, const sim_choice *sim, eval_con
   mynah_config_bind binds[4] = {{&eval_table, c}, {&mynah_execute_table, execute}};
   int n = 2;
   if (sim->config) binds[n++] = (mynah_config_bind){sim->type->config, sim->config};
-  binds[n++] = (mynah_config_bind){&tool_acting_table, &acting};
+  binds[n++] = (mynah_config_bind){&tool_precision_table, &acting};
   return tool_apply(args, binds, n);
+}
+
+/* Threads that share each prediction, so that all are at work when there are fewer episodes than threads. */
+static int prediction_threads(const eval_config *c, int64_t n_episodes) {
+  int64_t n = c->threads > 0 ? c->threads : mynah_cpu_count();
+  return n > n_episodes ? (int)(n / n_episodes) : 1;
 }
 
 static mynah_status run_episodes(const tool_args *args, const char *path, sim_choice *sim, eval_config *c,
@@ -65,7 +71,7 @@ static mynah_status run_episodes(const tool_args *args, const char *path, sim_ch
   mynah_clone *clone = NULL;
   mynah_execute_config execute;
   mynah_config_default(&mynah_execute_table, &execute);
-  if (strcmp(path, "expert") != 0) MYNAH_TRY(tool_load_clone(args, path, &clone));
+  if (strcmp(path, "expert") != 0) MYNAH_TRY(tool_load_clone_for(args, path, prediction_threads(c, c->episodes), &clone));
   if (clone) execute = mynah_clone_policy(clone)->common.execute;
   mynah_status status = clone ? sim_choice_fit(sim, mynah_clone_policy(clone)) : MYNAH_OK;
   if (status == MYNAH_OK) status = apply(args, sim, c, &execute);
@@ -206,11 +212,11 @@ static mynah_status compare_recorded(const mynah_clone *clone, mynah_dataset *d,
 
 static mynah_status evaluate_recorded(const tool_args *args, eval_config *c, mynah_json *result) {
   tool_acting_config acting;
-  mynah_config_bind binds[2] = {{&eval_table, c}, {&tool_acting_table, &acting}};
+  mynah_config_bind binds[2] = {{&eval_table, c}, {&tool_precision_table, &acting}};
   MYNAH_TRY(tool_apply(args, binds, 2));
   mynah_clone *clone;
   mynah_dataset *d = NULL;
-  MYNAH_TRY(tool_load_clone(args, args->positional[0], &clone));
+  MYNAH_TRY(tool_load_clone_for(args, args->positional[0], prediction_threads(c, 1), &clone));
   mynah_status status = mynah_dataset_open(c->data, MYNAH_OPEN_READ, &d);
   if (status == MYNAH_OK) {
     tool_say("%s on the validation part of %s:", args->positional[0], c->data);
@@ -255,7 +261,7 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   if (args->n_positional == 1 && is_detector(args->positional[0])) return out[0] = &eval_detector_table, 1;
   out[n++] = &eval_table;
   out[n++] = &mynah_execute_table;
-  out[n++] = &tool_acting_table;
+  out[n++] = &tool_precision_table;
   if (sim && mynah_sim_find(sim, &type) == MYNAH_OK && type->config) out[n++] = type->config;
   return n;
 }

@@ -49,11 +49,13 @@ static mynah_status import(const tool_args *args, mynah_json *result) {
 
 static mynah_status export(const tool_args *args, mynah_json *result) {
   exchange_config c;
-  mynah_clone *clone;
+  mynah_policy *p;
+  mynah_weights *w;
   MYNAH_TRY(begin(args, &c));
-  MYNAH_TRY(mynah_clone_load(args->positional[1], &clone));
-  mynah_status status = mynah_policy_export_lerobot(mynah_clone_policy(clone), mynah_clone_weights(clone), c.out);
-  mynah_clone_destroy(clone);
+  MYNAH_TRY(mynah_policy_load(args->positional[1], &p, &w));
+  mynah_status status = mynah_policy_export_lerobot(p, w, c.out);
+  mynah_weights_destroy(w);
+  mynah_policy_destroy(p);
   if (status != MYNAH_OK) return mynah_error_context(status, "%s", args->positional[1]);
   tool_say("%s: written for LeRobot", c.out);
   mynah_json_set(result, "folder", mynah_json_string(c.out));

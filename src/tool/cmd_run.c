@@ -137,7 +137,7 @@ static mynah_status call_policy(const char *url, job *j) {
 /* "expert", nothing beside replay=, a server, or a policy file. */
 static mynah_status load_policy(const tool_args *args, const char *path, job *j) {
   if (!path || strcmp(path, "expert") == 0 || strcmp(path, "person") == 0 || is_url(path)) return MYNAH_OK;
-  MYNAH_TRY(tool_load_clone(args, path, &j->clone));
+  MYNAH_TRY(tool_load_checked(args, path, &j->clone));
   j->execute = mynah_clone_policy(j->clone)->common.execute;
   return mynah_predictor_of_clone(j->clone, &j->predictor);
 }

@@ -40,6 +40,7 @@ static mynah_status check_policy(const char *path, mynah_json *result) {
   mynah_selfcheck check;
   MYNAH_TRY(mynah_clone_load(path, &c));
   mynah_status status = mynah_clone_selfcheck(c, &check);
+  if (status == MYNAH_OK) status = mynah_clone_verify(c);
   mynah_clone_destroy(c);
   if (status != MYNAH_OK) return mynah_error_context(status, "%s", path);
   tool_say("%s: predicts what it did when it was saved: %lld numbers, largest error %.3g of the range (%.3g allowed)", path,

@@ -28,7 +28,7 @@ static mynah_status run(const tool_args *args, mynah_json *result) {
   tool_acting_config acting;
   MYNAH_TRY(tool_apply(args, (mynah_config_bind[]){{&mynah_serve_table, &c}, {&tool_acting_table, &acting}}, 2));
   if (args->n_positional != 1) return tool_usage_error("name a policy");
-  MYNAH_TRY(tool_load_clone(args, args->positional[0], &clone));
+  MYNAH_TRY(tool_load_checked(args, args->positional[0], &clone));
   mynah_status status = mynah_predictor_of_clone(clone, &predictor);
   if (status == MYNAH_OK) {
     status = serve(&c, args->positional[0], predictor, result);

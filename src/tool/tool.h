@@ -73,15 +73,21 @@ void tool_output_begin(const tool_args *args);
 #define TOOL_ACTING_KEYS(K)                                                                        \
   K(CHOICE, precision, "precision", "policy", 0, 0, "policy|f32|bf16", "of the operands of matrix products and convolutions: as the policy says, or another") \
   K(STRING, detector, "detector", "", 0, 0, "path", "of a policy that was trained on `data detect`: its detector, which then looks at the camera's pictures while it acts") \
-  K(INT, detector_threads, "detector.threads", 1, 1, 256, "threads", "that share the work on a picture")
+  K(INT, detector_threads, "detector.threads", 1, 1, 256, "threads", "that share the work on a picture") \
+  K(INT, threads, "threads", 1, 1, 256, "threads", "that share a prediction, with the same result") /* last: eval has its own */
 typedef struct tool_acting_config {
 #define TOOL_ACTING_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   TOOL_ACTING_KEYS(TOOL_ACTING_FIELD)
 #undef TOOL_ACTING_FIELD
 } tool_acting_config;
 extern const mynah_config_table tool_acting_table;
-/* Loads a policy in the precision and with the detector that were typed. A command that does so has a bind of the table too. */
+extern const mynah_config_table tool_precision_table; /* of the same config without threads */
+/* Loads a policy in the precision, by the threads and with the detector that were typed. A command that does so has a bind of the table too. */
 mynah_status tool_load_clone(const tool_args *args, const char *path, mynah_clone **out);
+/* For so many threads a prediction, whatever threads= says; the bind is of tool_precision_table. */
+mynah_status tool_load_clone_for(const tool_args *args, const char *path, int n_threads, mynah_clone **out);
+/* tool_load_clone, and one prediction against the file's, before a robot moves by it. */
+mynah_status tool_load_checked(const tool_args *args, const char *path, mynah_clone **out);
 
 /* ---- parts of report pages, as mynah_report_write takes them (demo_report.c) ---- */
 

@@ -85,6 +85,24 @@ static void test_trap(void **state) {
   assert_int_equal(mynah_alloc_trap(false), 0);
 }
 
+/* What lies outside the released pages stays; the released part can be used again. */
+static void test_release(void **state) {
+  size_t bytes = (size_t)8 << 20;
+  unsigned char *block = mynah_alloc(bytes);
+  assert_non_null(block);
+  mynah_memory_huge(block, bytes);
+  memset(block, 7, bytes);
+  mynah_memory_release(block + 100, bytes / 2);
+  for (size_t i = 0; i < 100; i++) assert_int_equal(block[i], 7);
+  for (size_t i = 100 + bytes / 2; i < bytes; i++) assert_int_equal(block[i], 7);
+  memset(block, 9, bytes);
+  for (size_t i = 0; i < bytes; i++) assert_int_equal(block[i], 9);
+  mynah_memory_release(block, 10);
+  mynah_memory_release(NULL, 0);
+  assert_int_equal(block[0], 9);
+  mynah_free(block);
+}
+
 static mynah_status two_blocks(void *context) {
   void *a = mynah_alloc(10);
   if (!a) return MYNAH_NO_MEMORY;
@@ -103,6 +121,7 @@ int main(void) {
                                      cmocka_unit_test(test_realloc_and_grow),
                                      cmocka_unit_test(test_fail_at),
                                      cmocka_unit_test(test_trap),
+                                     cmocka_unit_test(test_release),
                                      cmocka_unit_test(test_torture_counts)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

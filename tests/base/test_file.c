@@ -115,6 +115,25 @@ static void test_map(void **state) {
   assert_int_equal(mynah_map_open("/dev/null", &map), MYNAH_UNSUPPORTED);
 }
 
+/* Parts of a file; one that was cut while it was open is an error, not a signal. */
+static void test_reader(void **state) {
+  mynah_reader reader;
+  char part[4] = "";
+  assert_int_equal(mynah_reader_open(path, &reader), MYNAH_NOT_FOUND);
+  assert_int_equal(mynah_reader_open("/dev/null", &reader), MYNAH_UNSUPPORTED);
+  assert_int_equal(mynah_file_write(path, "0123456789", 10), MYNAH_OK);
+  assert_int_equal(mynah_reader_open(path, &reader), MYNAH_OK);
+  assert_int_equal(reader.size, 10);
+  assert_int_equal(mynah_reader_read(&reader, 6, part, 4), MYNAH_OK);
+  assert_memory_equal(part, "6789", 4);
+  assert_int_equal(mynah_reader_read(&reader, 7, part, 4), MYNAH_CORRUPT);
+  assert_int_equal(truncate(path, 5), 0);
+  assert_int_equal(mynah_reader_read(&reader, 2, part, 3), MYNAH_OK);
+  assert_int_equal(mynah_reader_read(&reader, 6, part, 4), MYNAH_CORRUPT);
+  assert_non_null(strstr(mynah_error(), "cut"));
+  mynah_reader_close(&reader);
+}
+
 static mynah_status read_it(void *context) {
   char *data;
   size_t n;
@@ -131,6 +150,7 @@ int main(void) {
                                      cmocka_unit_test_setup(test_read_without_size, set_up),
                                      cmocka_unit_test_setup(test_failed_write_keeps_the_old, set_up),
                                      cmocka_unit_test_setup(test_map, set_up),
+                                     cmocka_unit_test_setup(test_reader, set_up),
                                      cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,7 @@ static void test_crc_known(void **state) {
 }
 
 static void test_crc_paths_agree(void **state) {
-  for (size_t n = 0; n < 300; n++) {
+  for (size_t n = 0; n < sizeof data - 7; n += n < 300 ? 1 : 53) { /* beyond what is summed in lanes */
     uint32_t whole = mynah_crc32c(0, data + n % 7, n);
     assert_int_equal(whole, mynah__crc32c_table(0, data + n % 7, n));
     assert_int_equal(whole, mynah_crc32c(mynah_crc32c(0, data + n % 7, n / 3), data + n % 7 + n / 3, n - n / 3));

@@ -4,6 +4,8 @@
 
 #include "support/shared.h"
 
+#include <unistd.h>
+
 /* A file in memory: header text, then n_data bytes 0, 1, 2 …; length < 0: the header's own. */
 static mynah_status parse(const char *header, int64_t length, size_t n_data, mynah_safetensors **f) {
   static _Alignas(8) uint8_t file[1 << 14];
@@ -137,6 +139,65 @@ static void test_write(void **state) {
   mynah_safetensors_close(f);
 }
 
+/* Every byte of a file changed in turn: it is not taken, or what it holds is what was written. Streamed and mapped alike. */
+static void test_checksums(void **state) {
+  const float a[3] = {1, 2, 3};
+  const uint8_t u[5] = {5, 6, 7, 8, 9};
+  mynah_safetensor tensors[2] = {{"a", MYNAH_F32, MYNAH_SHAPE(3), a, 12}, {"u", MYNAH_U8, MYNAH_SHAPE(5), u, 5}};
+  mynah_metadata metadata[2] = {{"k", "value"}, {"other", "\xc3\xa4"}};
+  char path[MYNAH_PATH_MAX], *bytes;
+  size_t n;
+  case_ok(mynah_path_join(path, sizeof path, mynah_test_folder("safetensors"), "c.safetensors"));
+  case_ok(mynah_safetensors_write(path, tensors, 2, metadata, 2));
+  case_ok(mynah_file_read(path, 1 << 20, &bytes, &n));
+  int n_taken = 0;
+  for (size_t at = 0; at < n; at++)
+    for (int is_streamed = 0; is_streamed < 2; is_streamed++) {
+      mynah_safetensors *f = NULL;
+      char out[12];
+      char was = bytes[at];
+      bytes[at] ^= at % 3 ? 0x01 : 0x20;
+      case_ok(mynah_file_write(path, bytes, n));
+      bytes[at] = was;
+      mynah_status status = (is_streamed ? mynah_safetensors_stream : mynah_safetensors_open)(path, &f);
+      if (status != MYNAH_OK) continue;
+      const mynah_safetensor *ta = mynah_safetensors_find(f, "a"), *tu = mynah_safetensors_find(f, "u");
+      if (ta && tu && mynah_safetensors_is_checked(f)) {
+        status = mynah_safetensors_read(f, ta, out);
+        if (status == MYNAH_OK) assert_memory_equal(out, a, 12);
+        if (status == MYNAH_OK) status = mynah_safetensors_read(f, tu, out);
+        if (status == MYNAH_OK) assert_memory_equal(out, u, 5);
+        assert_true(status == MYNAH_OK || status == MYNAH_CORRUPT);
+        if (at >= n - 17) assert_int_equal(status, MYNAH_CORRUPT);
+        if (status == MYNAH_OK) assert_string_equal(mynah_safetensors_metadata(f, "k"), "value");
+        n_taken += status == MYNAH_OK;
+      }
+      mynah_safetensors_close(f);
+    }
+  assert_true(n_taken < 20); /* what JSON does not mind */
+  mynah_free(bytes);
+}
+
+/* A file that is cut behind the header while it is streamed. */
+static void test_cut_while_open(void **state) {
+  static float numbers[100000];
+  mynah_safetensor tensor = {"a", MYNAH_F32, MYNAH_SHAPE(100000), numbers, sizeof numbers};
+  char path[MYNAH_PATH_MAX];
+  mynah_safetensors *f;
+  case_ok(mynah_path_join(path, sizeof path, mynah_test_folder("safetensors"), "cut.safetensors"));
+  case_ok(mynah_safetensors_write(path, &tensor, 1, NULL, 0));
+  case_ok(mynah_safetensors_stream(path, &f));
+  case_ok(mynah_safetensors_read(f, mynah_safetensors_at(f, 0), numbers));
+  assert_int_equal(truncate(path, 200000), 0);
+  assert_int_equal(mynah_safetensors_read(f, mynah_safetensors_at(f, 0), numbers), MYNAH_CORRUPT);
+  assert_non_null(strstr(mynah_error(), "cut"));
+  mynah_safetensors_close(f);
+  for (int length = 0; length < 9; length++) {
+    assert_int_equal(truncate(path, length), 0);
+    assert_int_equal(mynah_safetensors_stream(path, &f), MYNAH_CORRUPT);
+  }
+}
+
 static void test_write_refused(void **state) {
   const float a[3] = {1, 2, 3};
   char path[MYNAH_PATH_MAX];
@@ -163,6 +224,8 @@ int main(void) {
       cmocka_unit_test(test_good),
       cmocka_unit_test(test_every_rule),
       cmocka_unit_test(test_write),
+      cmocka_unit_test(test_checksums),
+      cmocka_unit_test(test_cut_while_open),
       cmocka_unit_test(test_write_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,11 @@
 /* One run on several threads: the same bits as on one, for every kernel that is shared out, and nothing allocated. */
 #include "graph_case.h"
 
+#include "support/shared.h"
+
 #include <mynah/model.h>
+
+#include <unistd.h>
 
 /* n: batch, size of the picture, channels, kernel, stride */
 static mynah_node build_conv(mynah_graph *g, const graph_case *c) {
@@ -48,23 +52,35 @@ static const graph_case cases[] = {
     {"rows", build_linear, {301, 96, 40}, 0},       {"layer", build_transformer, {97, 64}, 0},
 };
 
-static graph_run run_case(const graph_case *c, int n_threads, mynah_dtype precision) {
+static graph_run run_config(const graph_case *c, const mynah_compile_config *cfg) {
   graph_run r = {0};
   graph_case own = *c;
   own.is_weighted = true;
-  mynah_compile_config cfg = mynah_compile_default();
-  cfg.is_frozen = true;
-  cfg.n_threads = n_threads;
-  cfg.precision = precision;
   case_ok(mynah_graph_create(&r.graph));
   mynah_output(r.graph, "y", own.build(r.graph, &own));
-  case_ok(mynah_compile(r.graph, &cfg, &r.program));
+  case_ok(mynah_compile(r.graph, cfg, &r.program));
   case_ok(mynah_weights_create(r.graph, 1, &r.weights));
   case_ok(mynah_binding_create(r.program, r.weights, &r.binding));
   case_ok(mynah_state_create(r.binding, &r.state));
   graph_run_fill(&r);
+  for (int k = 0; k < mynah_weights_n_tensors(r.weights); k++) { /* a variance is no negative number */
+    const mynah_tensor_info *t = mynah_weights_tensor(r.weights, k);
+    float *values = mynah_weights_data(r.weights) + t->offset;
+    for (int64_t i = 0; strstr(t->name, "var") && i < t->size; i++) values[i] = 0.5f + fabsf(values[i]);
+  }
+  mynah_binding_refresh(r.binding, NULL);
   mynah_state_run(r.state);
+  const float *y = mynah_state_output(r.state, "y");
+  for (size_t i = 0; i < mynah_state_output_bytes(r.state, "y") / sizeof *y; i++) assert_true(isfinite(y[i]));
   return r;
+}
+
+static graph_run run_case(const graph_case *c, int n_threads, mynah_dtype precision) {
+  mynah_compile_config cfg = mynah_compile_default();
+  cfg.is_frozen = true;
+  cfg.n_threads = n_threads;
+  cfg.precision = precision;
+  return run_config(c, &cfg);
 }
 
 static void test_same_bits(void **state) {
@@ -83,6 +99,100 @@ static void test_same_bits(void **state) {
   }
 }
 
+/* n: size of the picture; frozen batch norm is folded into the filters, and so is what follows from weights alone */
+static mynah_node build_resnet(mynah_graph *g, const graph_case *c) {
+  return mynah_model_resnet18(g, "resnet", case_input(g, "x", MYNAH_SHAPE(1, c->n[0], c->n[0], 3)), &(mynah_resnet_config){0});
+}
+static const graph_case folded_case = {"folded", build_resnet, {32}, 0};
+
+/* The run of `one` with weights that stay in a file: the same bits, and what the file lacks or has wrong is said. */
+static void compare_with_file(const graph_case *c, const graph_run *one, const mynah_compile_config *cfg, const char *path) {
+  mynah_safetensors *f;
+  mynah_weights *w;
+  mynah_program *p;
+  mynah_binding *b;
+  mynah_state *s;
+  char hash[2][65];
+  case_ok(mynah_safetensors_stream(path, &f));
+  case_ok(mynah_weights_open(one->graph, f, &w));
+  case_ok(mynah_compile(one->graph, cfg, &p));
+  case_ok(mynah_binding_create(p, w, &b));
+  case_ok(mynah_weights_check(w));
+  case_ok(mynah_weights_hash(w, hash[0]));
+  case_ok(mynah_weights_hash(one->weights, hash[1]));
+  assert_string_equal(hash[0], hash[1]);
+  case_ok(mynah_state_create(b, &s));
+  for (int i = 0; i < mynah_program_n_inputs(p); i++) {
+    mynah_shape shape;
+    const char *name = mynah_program_input(p, i, NULL, &shape);
+    memcpy(mynah_state_input(s, name), mynah_state_input(one->state, name), (size_t)mynah_shape_size(shape) * sizeof(float));
+  }
+  for (int k = 0; k < 2; k++) {
+    mynah_state_run(s);
+    if (memcmp(mynah_state_output(s, "y"), mynah_state_output(one->state, "y"), mynah_state_output_bytes(s, "y")) != 0)
+      fail_msg("%s, %s in %s on %d threads: other bits with weights in a file", c->name, cfg->kernels, mynah_dtype_name(cfg->precision), cfg->n_threads);
+  }
+  mynah_state_destroy(s);
+  mynah_binding_destroy(b);
+  mynah_program_destroy(p);
+  mynah_weights_destroy(w);
+  mynah_safetensors_close(f);
+}
+
+static void test_weights_in_a_file(void **state) {
+  static const char *const kernels[] = {"winograd,fast,dnnl,ref", "fast,ref", "dnnl,ref", "ref"};
+  char path[MYNAH_PATH_MAX];
+  mynah_safetensor tensors[256];
+  size_t n_cases = sizeof cases / sizeof *cases;
+  case_ok(mynah_path_join(path, sizeof path, mynah_test_folder("threads"), "w.safetensors"));
+  for (size_t i = 0; i < 8 * (n_cases + 1); i++) {
+    const graph_case *c = i / 8 < n_cases ? &cases[i / 8] : &folded_case;
+    if (c == &folded_case && i % 8 >= 4) continue; /* plain loops take long for a ResNet */
+    mynah_compile_config cfg = mynah_compile_default();
+    cfg.is_frozen = true;
+    cfg.kernels = kernels[i / 2 % 4];
+    cfg.precision = i % 2 ? MYNAH_BF16 : MYNAH_F32;
+    graph_run one = run_config(c, &cfg);
+    int n = mynah_weights_n_tensors(one.weights);
+    assert_true(mynah_weights_tensors(one.weights, tensors, 256) == n && n <= 256);
+    case_ok(mynah_safetensors_write(path, tensors, n, NULL, 0));
+    for (cfg.n_threads = 1; cfg.n_threads <= 3; cfg.n_threads += 2) compare_with_file(c, &one, &cfg, path);
+    graph_run_end(&one);
+  }
+}
+
+/* Weights in a file are for frozen programs; a file that is cut while it is open is an error of the binding. */
+static void test_bad_files(void **state) {
+  char path[MYNAH_PATH_MAX];
+  mynah_safetensor tensors[16];
+  mynah_safetensors *f;
+  mynah_weights *w;
+  mynah_program *p;
+  mynah_binding *b = NULL;
+  graph_run one = run_case(&cases[4], 1, MYNAH_F32);
+  case_ok(mynah_path_join(path, sizeof path, mynah_test_folder("threads"), "w.safetensors"));
+  case_ok(mynah_safetensors_write(path, tensors, mynah_weights_tensors(one.weights, tensors, 16), NULL, 0));
+  case_ok(mynah_safetensors_stream(path, &f));
+  case_ok(mynah_weights_open(one.graph, f, &w));
+  case_ok(mynah_compile(one.graph, NULL, &p));
+  assert_int_equal(mynah_binding_create(p, w, &b), MYNAH_INVALID);
+  mynah_program_destroy(p);
+  for (int n_threads = 1; n_threads <= 2; n_threads++) {
+    mynah_compile_config cfg = mynah_compile_default();
+    cfg.is_frozen = true;
+    cfg.n_threads = n_threads;
+    case_ok(mynah_compile(one.graph, &cfg, &p));
+    assert_int_equal(truncate(path, 4000), 0);
+    assert_int_equal(mynah_binding_create(p, w, &b), MYNAH_CORRUPT);
+    assert_non_null(strstr(mynah_error(), "cut"));
+    assert_null(b);
+    mynah_program_destroy(p);
+  }
+  mynah_weights_destroy(w);
+  mynah_safetensors_close(f);
+  graph_run_end(&one);
+}
+
 /* A program for one thread is fit for real time; one that waits for threads is not, but allocates as little. */
 static void test_allocates_nothing(void **state) {
   graph_run one = run_case(&cases[0], 1, MYNAH_F32), two = run_case(&cases[0], 2, MYNAH_F32);
@@ -96,6 +206,7 @@ static void test_allocates_nothing(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_allocates_nothing)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_allocates_nothing),
+                                     cmocka_unit_test(test_weights_in_a_file), cmocka_unit_test(test_bad_files)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

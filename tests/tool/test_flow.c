@@ -88,6 +88,15 @@ static void precision_is_chosen(void **state) {
     mynah_json_destroy(j);
   }
   mynah_json_destroy(mynah_test_run_json("eval b0/policy.safetensors sim=track episodes=1 limit=5 precision=bf16"));
+  char score[2][64]; /* one episode by one thread, and its predictions shared by three: the same */
+  for (int k = 0; k < 2; k++) {
+    mynah_json *j = mynah_test_run_json("eval b0/policy.safetensors sim=track episodes=1 limit=5 threads=%d", k ? 3 : 1);
+    snprintf(score[k], sizeof *score, "%.17g", mynah_json_to_number(mynah_json_get(mynah_json_get(j, "offset_m"), "mean"), NAN));
+    mynah_json_destroy(j);
+  }
+  assert_string_equal(score[0], score[1]);
+  assert_true(isfinite(strtod(score[0], NULL)));
+  mynah_json_destroy(mynah_test_run_json("run b0/policy.safetensors robot=sim:track rate=50 seconds=0.5 threads=2"));
   mynah_json_destroy(mynah_test_run_json("eval b0/policy.safetensors data=d.demos precision=bf16"));
 }
 

@@ -156,6 +156,8 @@ static void policies_are_damaged(void **state) {
     if (status == 0 && at >= 8) /* harmless only where nothing that acts is said: the notes of how it was trained */
       assert_int_equal(mynah_test_run(out, sizeof out, "eval x.safetensors sim=track episodes=1 limit=5 --quiet 2>&1"), 0);
     if (status == 0 && length < n) fail_msg("cut to %zu bytes and accepted", length);
+    if (status == 1 && mynah_test_run(out, sizeof out, "eval x.safetensors sim=track episodes=1 limit=5 --quiet 2>&1") == 0)
+      fail_msg("changed at %zu: eval did not see it", at);
   }
   mynah_free(data);
   print_message("%d damaged policies\n", rounds);

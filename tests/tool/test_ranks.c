@@ -154,7 +154,7 @@ static void a_lost_rank_leaves_a_checkpoint(void **state) {
   int code;
   if (!has_mpi()) skip();
   train(1, "whole", "", one);
-  setenv("OMPI_MCA_odls_base_sigkill_timeout", "30", 1); /* a busy machine: whoever is told to end has time to say so */
+  setenv("OMPI_MCA_odls_base_sigkill_timeout", "3", 1); /* whoever is told to end has time to say so; mpirun waits twice as long, whatever happens */
   for (int rank = 0; rank < 2; rank++) {
     char start[512], out[16], last[32], go_on[64];
     snprintf(out, sizeof out, "lost%d", rank);
@@ -162,7 +162,7 @@ static void a_lost_rank_leaves_a_checkpoint(void **state) {
     use_ranks(2);
     /* Too many steps to end by itself; the schedule does not depend on how many, so that the checkpoint fits. */
     snprintf(start, sizeof start,
-             SMALL " steps=100000000 schedule=constant checkpoint.every=500 valid.every=100000000 out=%s", out);
+             SMALL " steps=100000000 schedule=constant checkpoint.every=100 valid.every=100000000 out=%s", out);
     pid_t child = mynah_test_start("log", start);
     assert_true(wait_for_file(last));
     pid_t victim = find_rank(rank);
@@ -189,7 +189,7 @@ static void a_lost_rank_leaves_a_checkpoint(void **state) {
     mynah_json_destroy(j);
     snprintf(out, sizeof out, "again%d", rank);
     use_ranks(1);
-    j = mynah_test_run_json(SMALL " %s checkpoint.every=500 valid.every=100000000 out=%s", go_on, out);
+    j = mynah_test_run_json(SMALL " %s checkpoint.every=100 valid.every=100000000 out=%s", go_on, out);
     assert_string_equal(mynah_json_to_string(mynah_json_get(j, "sha256"), ""), resumed);
     mynah_json_destroy(j);
   }

@@ -85,6 +85,7 @@ void mynah__dnnl_run(const mynah__call *call);
                                           .prepare = prepare_##op,        \
                                           .release = mynah__dnnl_release, \
                                           .pack = mynah__dnnl_pack,       \
+                                          .packs = 1u << 1,               \
                                           .attach = mynah__dnnl_attach,   \
                                           .detach = mynah__dnnl_detach,   \
                                           .run = mynah__dnnl_run}

@@ -123,7 +123,8 @@ static bool is_copied(const conv *v) { return ROUNDS || has_frame(v); }
 void FAST(conv2d_plan)(const mynah__step *step, mynah__plan *plan) {
   conv v = forward_of(step);
   pack_shape s = forward_shape(&v);
-  plan->packed_bytes = (size_t)(FAST(packed_floats)(&s) + v.kh * v.kw * v.c * v.o) * sizeof(float);
+  plan->packing_bytes = (size_t)(v.kh * v.kw * v.c * v.o) * sizeof(float);
+  plan->packed_bytes = (size_t)FAST(packed_floats)(&s) * sizeof(float) + plan->packing_bytes;
   plan->scratch_bytes = is_copied(&v) ? (size_t)(strip_height(&v, strip_lines(&v)) * v.pw * v.c) * sizeof(operand) : 0;
 }
 
@@ -238,7 +239,8 @@ static int64_t grad_x_packed_floats(const conv *v) {
 void FAST(conv2d_grad_x_plan)(const mynah__step *step, mynah__plan *plan) {
   conv v = grad_x_of(step);
   gradient_frame f = gradient_frame_of(&v);
-  plan->packed_bytes = (size_t)(grad_x_packed_floats(&v) + v.kh * v.kw * v.c * v.o) * sizeof(float);
+  plan->packing_bytes = (size_t)(v.kh * v.kw * v.c * v.o) * sizeof(float);
+  plan->packed_bytes = (size_t)grad_x_packed_floats(&v) * sizeof(float) + plan->packing_bytes;
   plan->scratch_bytes = (size_t)(v.out_h * f.w * v.o) * sizeof(operand);
 }
 

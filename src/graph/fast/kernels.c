@@ -52,6 +52,7 @@ const mynah__kernel mynah__fast_linear = {.name = "fast:linear",
                                           .accepts = accepts_linear,
                                           .prepare = prepare_linear,
                                           .pack = pack_linear,
+                                          .packs = 1u << 1 | 1u << 2,
                                           .run = run_linear};
 const mynah__kernel mynah__fast_linear_grad_x = {.name = "fast:linear_grad_x",
                                                  .is_rt = true,
@@ -59,6 +60,7 @@ const mynah__kernel mynah__fast_linear_grad_x = {.name = "fast:linear_grad_x",
                                                  .accepts = accepts_grad_x,
                                                  .prepare = prepare_linear_grad_x,
                                                  .pack = pack_linear_grad_x,
+                                                 .packs = 1u << 1,
                                                  .run = run_linear_grad_x};
 const mynah__kernel mynah__fast_linear_grad_w = {.name = "fast:linear_grad_w",
                                                  .is_rt = true,
@@ -87,6 +89,7 @@ const mynah__kernel mynah__fast_conv2d = {.name = "fast:conv2d",
                                           .accepts = accepts_conv2d,
                                           .prepare = prepare_conv2d,
                                           .pack = pack_conv2d,
+                                          .packs = 1u << 1 | 1u << 2,
                                           .run = run_conv2d};
 const mynah__kernel mynah__fast_conv2d_grad_x = {.name = "fast:conv2d_grad_x",
                                                  .is_rt = true,
@@ -94,6 +97,7 @@ const mynah__kernel mynah__fast_conv2d_grad_x = {.name = "fast:conv2d_grad_x",
                                                  .accepts = accepts_conv2d_grad_x,
                                                  .prepare = prepare_conv2d_grad_x,
                                                  .pack = pack_conv2d_grad_x,
+                                                 .packs = 1u << 1,
                                                  .run = run_conv2d_grad_x};
 const mynah__kernel mynah__fast_conv2d_grad_w = {.name = "fast:conv2d_grad_w",
                                                  .is_rt = true,
@@ -127,6 +131,7 @@ const mynah__kernel mynah__fast_depthwise = {.name = "fast:depthwise",
                                              .accepts = accepts_depthwise,
                                              .prepare = prepare_depthwise,
                                              .pack = pack_depthwise,
+                                             .packs = 1u << 1 | 1u << 2,
                                              .run = run_depthwise};
 
 /* Costs in multiply-adds at full speed, of which a core of AVX2 did 40 in a nanosecond: making or using a number of a
@@ -179,6 +184,7 @@ const mynah__kernel mynah__winograd_conv2d = {.name = "winograd:conv2d",
                                               .accepts = accepts_winograd,
                                               .prepare = prepare_winograd,
                                               .pack = pack_winograd,
+                                              .packs = 1u << 1 | 1u << 2,
                                               .run = run_winograd};
 
 /* ---- pointwise --------------------------------------------------------------------------------------------------- */

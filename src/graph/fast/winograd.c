@@ -57,7 +57,8 @@ static int64_t turned_floats(const winograd *v) { return places(v) * PANEL_COLUM
 void FAST(winograd_plan)(const mynah__step *step, mynah__plan *plan) {
   winograd v = winograd_of(step);
   pack_shape s = shape_of(&v);
-  plan->packed_bytes = (size_t)(places(&v) * FAST(packed_floats)(&s) + v.out_row + turned_floats(&v)) * sizeof(float);
+  plan->packing_bytes = (size_t)turned_floats(&v) * sizeof(float);
+  plan->packed_bytes = (size_t)(places(&v) * FAST(packed_floats)(&s) + v.out_row) * sizeof(float) + plan->packing_bytes;
   plan->scratch_bytes = (size_t)(places(&v) * (v.in_slab + v.out_slab + v.in_row)) * sizeof(float);
   plan->detail = v.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
 }
