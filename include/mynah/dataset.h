@@ -167,7 +167,8 @@ typedef enum mynah_split_by {
   MYNAH_SPLIT_BY_NONE,
   MYNAH_SPLIT_BY_TASK,
   MYNAH_SPLIT_BY_SUCCESS,
-  MYNAH_SPLIT_BY_EXPERT
+  MYNAH_SPLIT_BY_EXPERT,
+  MYNAH_SPLIT_BY_TAG /* alike: the same tags, those of a split aside */
 } mynah_split_by;
 typedef struct mynah_split_config {
   double valid, test; /* shares in [0,1) */

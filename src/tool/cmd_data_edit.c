@@ -16,7 +16,7 @@
   K(FLOAT, valid, "valid", 0.1, 0, 0.9, "", "share of episodes that validate")                             \
   K(FLOAT, test, "test", 0, 0, 0.9, "", "share of episodes kept for tests")                                \
   K(INT, seed, "seed", 1, 0, 9.0e15, "", "of the split")                                                   \
-  K(CHOICE, by, "by", "none", 0, 0, "none|task|success|expert", "alike episodes give each part its share") \
+  K(CHOICE, by, "by", "none", 0, 0, "none|task|success|expert|tag", "alike episodes give each part its share") \
   K(STRING, from, "from", "", 0, 0, "", "the feature's name")                                              \
   K(STRING, to, "to", "", 0, 0, "", "its new name")                                                        \
   K(STRING, features, "features", "", 0, 0, "", "features to keep, comma-separated; empty: all")           \

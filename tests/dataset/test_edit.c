@@ -99,6 +99,30 @@ static void test_strata(void **state) {
   mynah_dataset_close(d);
 }
 
+/* Groups of 10, 10 and 20 by their tags, in whatever order they were given; those of an earlier split say nothing. */
+static void test_strata_of_tags(void **state) {
+  static const char *const words[2][2] = {{"night", "rain"}, {"rain", "night"}};
+  int64_t counts[3], ids[40], n_valid[3] = {0};
+  case_ok(mynah_file_remove(path));
+  mynah_dataset *d;
+  case_ok(case_create(path, MYNAH_CODEC_RAW, &d));
+  for (int e = 0; e < 40; e++) {
+    case_ok(mynah_episode_begin(d, NULL));
+    case_ok(case_add(d, (uint64_t)e, 0));
+    case_ok(mynah_episode_seal(d, &ids[e]));
+  }
+  for (int e = 0; e < 40; e += 4)
+    for (int k = 0; k < 2; k++) case_ok(mynah_dataset_tag(d, &ids[e], 1, words[e % 8 / 4][k], true));
+  for (int e = 1; e < 40; e += 4) case_ok(mynah_dataset_tag(d, &ids[e], 1, "rain", true));
+  case_ok(mynah_dataset_split(d, &(mynah_split_config){0.5, 0, 7, MYNAH_SPLIT_BY_NONE}, counts));
+  case_ok(mynah_dataset_split(d, &(mynah_split_config){0.2, 0, 1, MYNAH_SPLIT_BY_TAG}, counts));
+  for (int e = 0; e < 40; e++) n_valid[e % 4 < 2 ? e % 4 : 2] += mynah_dataset_part(d, e) == 1;
+  assert_int_equal(n_valid[0], 2);
+  assert_int_equal(n_valid[1], 2);
+  assert_int_equal(n_valid[2], 4);
+  mynah_dataset_close(d);
+}
+
 static void test_trim(void **state) {
   int64_t id, time_ns;
   mynah_dataset *d = open_file(path, MYNAH_OPEN_WRITE);
@@ -257,9 +281,10 @@ static void test_torture(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_delete, set_up),   cmocka_unit_test_setup(test_tags, set_up),
-      cmocka_unit_test_setup(test_strata, set_up),   cmocka_unit_test_setup(test_trim, set_up),
-      cmocka_unit_test_setup(test_versions, set_up), cmocka_unit_test_setup(test_merge, set_up),
-      cmocka_unit_test_setup(test_resample, set_up), cmocka_unit_test_setup(test_torture, set_up),
+      cmocka_unit_test_setup(test_strata, set_up),   cmocka_unit_test_setup(test_strata_of_tags, set_up),
+      cmocka_unit_test_setup(test_trim, set_up),     cmocka_unit_test_setup(test_versions, set_up),
+      cmocka_unit_test_setup(test_merge, set_up),    cmocka_unit_test_setup(test_resample, set_up),
+      cmocka_unit_test_setup(test_torture, set_up),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
