@@ -42,16 +42,18 @@ bool mynah__video_is_supported(void) {
 /* ---- the child, between fork and exec: only what a signal handler might do
  * ------------------------------------------------ */
 
-static void run_child(const char *program, char *const *arguments, int out) {
+/* in: the video, which becomes descriptor 4; out: where frames go, 3. */
+static void run_child(const char *program, char *const *arguments, int in, int out) {
   static const struct {
     int what;
     rlim_t most;
   } limits[] = {{RLIMIT_AS, MAX_MEMORY}, {RLIMIT_CPU, MAX_SECONDS}, {RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 64}};
   char *const nothing[] = {NULL};
-  int null = open("/dev/null", O_RDWR);
-  if (out != 3) dup2(out, 3);
+  int null = open("/dev/null", O_RDWR), from = fcntl(in, F_DUPFD, 8), to = fcntl(out, F_DUPFD, 8);
+  dup2(to, 3);
+  dup2(from, 4);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
-  for (int fd = 4; fd < 1024; fd++) close(fd);
+  for (int fd = 5; fd < 1024; fd++) close(fd);
   for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
     setrlimit(limits[i].what, &(struct rlimit){limits[i].most, limits[i].most});
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -73,8 +75,8 @@ void mynah__video_close(mynah__video *v) {
 }
 
 static mynah_status start(mynah__video *v, const char *path, int64_t frame, int width, int height) {
-  int ends[2];
-  char program[MYNAH_PATH_MAX], file[MYNAH_PATH_MAX + 8], numbers[3][24];
+  int ends[2], video;
+  char program[MYNAH_PATH_MAX], file[] = "file:/proc/self/fd/4", numbers[3][24]; /* never another protocol */
   mynah__video_close(v);
   if (!mynah_file_exists(path)) return mynah_fail(MYNAH_NOT_FOUND, "%s: the video is missing", path);
   if (!find_program(program))
@@ -83,14 +85,18 @@ static mynah_status start(mynah__video *v, const char *path, int64_t frame, int 
                       "libswscale-dev)",
                       path);
   MYNAH_TRY(mynah_copy_text(v->path, sizeof v->path, path));
-  snprintf(file, sizeof file, "file:%s", path); /* never another protocol */
   const int64_t values[3] = {width, height, frame};
   for (int i = 0; i < 3; i++) snprintf(numbers[i], sizeof numbers[i], "%lld", (long long)values[i]);
   char *const arguments[] = {program, file, numbers[0], numbers[1], numbers[2], NULL};
-  if (pipe2(ends, O_CLOEXEC) != 0) return mynah_fail_errno(path, "cannot make a pipe");
+  MYNAH_TRY(mynah_file_open(path, &video));
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    close(video);
+    return mynah_fail_errno(path, "cannot make a pipe");
+  }
   v->child = fork();
-  if (v->child == 0) run_child(program, arguments, ends[1]);
+  if (v->child == 0) run_child(program, arguments, video, ends[1]);
   close(ends[1]);
+  close(video);
   v->fd = ends[0];
   v->next = frame;
   v->width = width;
