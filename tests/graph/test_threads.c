@@ -48,32 +48,13 @@ static const graph_case cases[] = {
     {"rows", build_linear, {301, 96, 40}, 0},       {"layer", build_transformer, {97, 64}, 0},
 };
 
-static graph_run run_case(const graph_case *c, int n_threads, mynah_dtype precision) {
-  graph_run r = {0};
-  graph_case own = *c;
-  own.is_weighted = true;
-  mynah_compile_config cfg = mynah_compile_default();
-  cfg.is_frozen = true;
-  cfg.n_threads = n_threads;
-  cfg.precision = precision;
-  case_ok(mynah_graph_create(&r.graph));
-  mynah_output(r.graph, "y", own.build(r.graph, &own));
-  case_ok(mynah_compile(r.graph, &cfg, &r.program));
-  case_ok(mynah_weights_create(r.graph, 1, &r.weights));
-  case_ok(mynah_binding_create(r.program, r.weights, &r.binding));
-  case_ok(mynah_state_create(r.binding, &r.state));
-  graph_run_fill(&r);
-  mynah_state_run(r.state);
-  return r;
-}
-
 static void test_same_bits(void **state) {
   for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
     const graph_case *c = &cases[i / 2];
     mynah_dtype precision = i % 2 ? MYNAH_BF16 : MYNAH_F32;
-    graph_run one = run_case(c, 1, precision);
+    graph_run one = graph_case_act(c, NULL, precision, 1);
     for (int n = 2; n <= 7; n++) {
-      graph_run several = run_case(c, n, precision);
+      graph_run several = graph_case_act(c, NULL, precision, n);
       size_t bytes = mynah_state_output_bytes(one.state, "y");
       if (memcmp(mynah_state_output(one.state, "y"), mynah_state_output(several.state, "y"), bytes) != 0)
         fail_msg("%s in %s: %d threads give other bits than one", c->name, mynah_dtype_name(precision), n);
@@ -85,7 +66,7 @@ static void test_same_bits(void **state) {
 
 /* A program for one thread is fit for real time; one that waits for threads is not, but allocates as little. */
 static void test_allocates_nothing(void **state) {
-  graph_run one = run_case(&cases[0], 1, MYNAH_F32), two = run_case(&cases[0], 2, MYNAH_F32);
+  graph_run one = graph_case_act(&cases[0], NULL, MYNAH_F32, 1), two = graph_case_act(&cases[0], NULL, MYNAH_F32, 2);
   assert_true(mynah_program_is_rt(one.program));
   assert_false(mynah_program_is_rt(two.program));
   mynah_alloc_trap(true);
