@@ -160,6 +160,8 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_vacuum(mynah_dataset *d, int6
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_tag(mynah_dataset *d, const int64_t *ids, int64_t n, const char *tag,
                                                        bool is_on);
 MYNAH_API bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag); /* i: an index, 0 … n-1 */
+/* ["good","valid"] of index i, NULL: none. Until the next change. */
+MYNAH_API const mynah_json *mynah_dataset_tags(mynah_dataset *d, int64_t i);
 
 /* A split by whole episodes, kept as tags train, valid, test; each group of alike episodes gives each part its share.
  */

@@ -110,9 +110,13 @@ mynah_status mynah__tags_of(mynah_dataset *d, int64_t id, const mynah_json **out
   return MYNAH_OK;
 }
 
-bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag) {
+const mynah_json *mynah_dataset_tags(mynah_dataset *d, int64_t i) {
   const mynah_json *list;
-  if (mynah__tags_of(d, d->episodes[i].id, &list) != MYNAH_OK) return false;
+  return mynah__tags_of(d, d->episodes[i].id, &list) == MYNAH_OK ? list : NULL;
+}
+
+bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag) {
+  const mynah_json *list = mynah_dataset_tags(d, i);
   for (size_t k = 0; k < mynah_json_size(list); k++)
     if (strcmp(mynah_json_to_string(mynah_json_at(list, k), ""), tag) == 0) return true;
   return false;
@@ -185,9 +189,8 @@ static bool is_part_name(const char *tag) {
 
 /* How many tags episode index a has, those of a split aside; -1: one of them is none of b's. */
 static int64_t n_tags_within(mynah_dataset *d, size_t a, size_t b) {
-  const mynah_json *list;
+  const mynah_json *list = mynah_dataset_tags(d, (int64_t)a);
   int64_t n = 0;
-  if (mynah__tags_of(d, d->episodes[a].id, &list) != MYNAH_OK) return 0;
   for (size_t k = 0; k < mynah_json_size(list); k++) {
     const char *tag = mynah_json_to_string(mynah_json_at(list, k), "");
     if (is_part_name(tag)) continue;

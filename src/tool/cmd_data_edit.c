@@ -282,6 +282,14 @@ static mynah_status read_version(const char *text, const char *other, mynah_json
   return status;
 }
 
+static void say_ids(const char *what, const mynah_json *ids) {
+  char text[512] = "";
+  size_t used = 0;
+  for (size_t i = 0; i < mynah_json_size(ids) && used < sizeof text; i++)
+    used += (size_t)snprintf(text + used, sizeof text - used, " %lld", (long long)mynah_json_to_integer(mynah_json_at(ids, i), 0));
+  if (used > 0) tool_say("%s:%s%s", what, text, used < sizeof text ? "" : " …");
+}
+
 static mynah_status data_diff(const tool_args *args, mynah_json *result) {
   mynah_json *a = NULL, *b = NULL;
   if (args->n_positional != 3) return tool_usage_error("name two of X.demos, X.demos@VERSION, policy.safetensors");
@@ -299,6 +307,8 @@ static mynah_status data_diff(const tool_args *args, mynah_json *result) {
         (long long)mynah_json_to_integer(mynah_json_get(result, "frames_after"), 0),
         mynah_json_size(mynah_json_get(result, "features_removed")),
         mynah_json_size(mynah_json_get(result, "features_added")));
+    say_ids("removed", mynah_json_get(result, "episodes_removed"));
+    say_ids("added", mynah_json_get(result, "episodes_added"));
   }
   mynah_json_destroy(a);
   mynah_json_destroy(b);
