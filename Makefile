@@ -46,9 +46,10 @@ fuzz: build-fuzz/build.ninja
 	  $$target -dict=tests/fuzz/dict/$$name.dict -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
 	    -artifact_prefix=build-fuzz/crash-$$name- build-fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 
-# Kills, full and failing disks, power cuts, damaged files, every allocation failed in turn: each program SECONDS / 6 or longer. 100 stopped
-# loops, 10^8 adversarial actions, 10^6 frames of rubbish: as many as that.
-SOAKED = dataset_writer dataset_power dataset_damage dataset_memory run_loop run_safety serve_server tool_kill
+# Kills, full and failing disks, power cuts, damaged files, every allocation failed in turn: each program SECONDS / 6 or longer, and however
+# short that is, 200 kills of a writer, 500 power cuts, 20 sizes of disk, 10^5 changed or cut files (25,000 datasets, 75,000 policies, 500
+# checkpoints), 100 stopped loops, 10^8 adversarial actions, 10^6 frames of rubbish. Each program prints its numbers.
+SOAKED = dataset_writer policy_mlp learn_trainer dataset_power dataset_damage dataset_memory run_loop run_safety serve_server tool_kill
 soak: build/mynah
 	@ninja -C build $(SOAKED:%=tests/test_%) >/dev/null
 	@set -e; for test in $(SOAKED); do echo "== $$test"; \

@@ -16,6 +16,7 @@ THIRD_PARTY = [  # header, the folders that may include it
     (r"sqlite3\.h|blosc\.h|zlib\.h|hdf5\.h|libav\w+/.*|libswscale/.*|carquet.*", ["dataset"]),
     (r"(oneapi/)?dnnl/.*|dnnl\w*\.h", ["graph/dnnl"]),
     (r"chipmunk/.*|mujoco/.*", ["sim"]),
+    (r"linux/openat2\.h|sys/syscall\.h", ["base"]),
     (r"linux/videodev2\.h|linux/input\.h|libevdev/.*", ["capture"]),
     (r"mpi\.h", ["learn"]),
     (r"civetweb\.h|msgpack.*", ["serve"]),

@@ -187,6 +187,12 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_remove_tree(const char *path); /* as 
 MYNAH_API MYNAH_CHECKED mynah_status mynah_path_join(char *out, size_t size, const char *dir, const char *name);
 /* True when `name`, used below a folder, cannot leave it: relative, no "..", no NUL, no backslash. */
 MYNAH_API bool mynah_path_is_inside(const char *name);
+/* From now on what this thread reads below `folder` must lie there: a path that a link leads out is refused (INVALID), and so
+ * is what is no plain file. For folders from elsewhere. NULL: no longer. Returns what was set before, to be set again; the
+ * text must stay. */
+MYNAH_API const char *mynah_confine(const char *folder);
+/* For readers that want a descriptor, under the same rule. Owns: *fd is the caller's. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_file_open(const char *path, int *fd);
 /* Names in a folder, sorted bytewise, without "." and "..": free with mynah_names_free. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_list_dir(const char *path, char ***names, size_t *n);
 MYNAH_API void mynah_names_free(char **names, size_t n);

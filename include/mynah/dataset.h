@@ -160,6 +160,8 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_vacuum(mynah_dataset *d, int6
 MYNAH_API MYNAH_CHECKED mynah_status mynah_dataset_tag(mynah_dataset *d, const int64_t *ids, int64_t n, const char *tag,
                                                        bool is_on);
 MYNAH_API bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag); /* i: an index, 0 … n-1 */
+/* ["good","valid"] of index i, NULL: none. Until the next change. */
+MYNAH_API const mynah_json *mynah_dataset_tags(mynah_dataset *d, int64_t i);
 
 /* A split by whole episodes, kept as tags train, valid, test; each group of alike episodes gives each part its share.
  */
@@ -167,7 +169,8 @@ typedef enum mynah_split_by {
   MYNAH_SPLIT_BY_NONE,
   MYNAH_SPLIT_BY_TASK,
   MYNAH_SPLIT_BY_SUCCESS,
-  MYNAH_SPLIT_BY_EXPERT
+  MYNAH_SPLIT_BY_EXPERT,
+  MYNAH_SPLIT_BY_TAG /* alike: the same tags, those of a split aside */
 } mynah_split_by;
 typedef struct mynah_split_config {
   double valid, test; /* shares in [0,1) */

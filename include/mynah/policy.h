@@ -105,6 +105,9 @@ typedef struct mynah_policy_type {
    * among those of the training graph. */
   int n_act_graphs;
   mynah_status (*build_act)(const mynah_policy *p, int which, mynah_graph *g);
+  /* The first acting graph's output that holds what the policy makes of what it sees: the last layer before actions are
+   * made, floats. NULL: none. */
+  const char *hidden;
   /* Runs the acting graphs and makes a chunk. Cannot fail and allocates nothing. */
   void (*predict)(const mynah_policy *p, const mynah_prediction *prediction);
   /* What predict does with prediction->prefix: true, the chunk begins with it; false, nothing. */
@@ -266,6 +269,9 @@ MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
  * share of the demonstrated range; NaN while there is nothing to compare (one chunk so far, or none overlaps the next).
  * Source: temporal consistency, Agia et al. 2024, "Unpacking Failure Modes of Generative Policies" */
 MYNAH_API MYNAH_RT double mynah_actor_disagreement(const mynah_actor *a);
+/* What the policy made of what it saw, at the newest prediction: its type's `hidden`; until the next act or destroy. *n: 0,
+ * and NULL, for a policy that has none. Shape: (*n) */
+MYNAH_API MYNAH_RT const float *mynah_actor_hidden(const mynah_actor *a, int64_t *n);
 /* Fits a policy to what gives observations: order[i] is the index in `features` of input i.
  * Fails: MISMATCH, NOT_FOUND: names the feature and both shapes. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *features, int n,

@@ -116,6 +116,7 @@ typedef struct mynah_compared_frame {
   int64_t episode, t;
   const mynah_value *values;
   const float *predicted, *recorded;
+  const mynah_actor *actor;
 } mynah_compared_frame;
 typedef void (*mynah_compared)(void *context, const mynah_compared_frame *frame);
 /* Shows recorded observations to the clone, frame by frame, and tells of each answer.
@@ -138,12 +139,14 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate_recorded(const mynah_clone *
  * growth     of the error accumulated at its own states, over the first `horizon` seconds: fits a t (linear),
  *            a t + b t^2 (quadratic), a (exp(c t) - 1) (exponential), the one with the least BIC, and p of a t^p (order).
  *            A failed episode goes on with the error it failed with.
- * distance   of what it sees to the nearest demonstrated frame; the score is the mean over the k nearest
+ * distance   of what it sees to the nearest demonstrated frame
  * recovery   pushes after which no failure follows within recover.seconds, / all pushes; the expert's beside it
  * stress     the task's metrics with delayed, noisy and repeated actions
- * alarm      the score's smoothed maximum until failure against a threshold with at most `alarm.share` false alarms:
- *            split conformal (Vovk et al. 2005; Laxhammar and Falkman 2010), set on every second success, checked on the
- *            others and on all failures
+ * alarm      a score's smoothed maximum until failure against a threshold with at most `alarm.share` false alarms: split
+ *            conformal (Vovk et al. 2005; Laxhammar and Falkman 2010), set on every second success, checked on the others and
+ *            on all failures. The score is the mean distance to the k nearest demonstrated frames. Where a policy sees
+ *            pictures, what is compared is what it makes of them, its hidden layer brought to length 1 (Sun et al. 2022,
+ *            "Out-of-Distribution Detection with Deep Nearest Neighbors"), else the observations
  * A failure is the first step whose trace column "intervention" is not 0, or else the end of an episode whose first RATE
  * metric is 0. */
 #define MYNAH_DRIFT_KEYS(K)                                                                        \
@@ -154,7 +157,7 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_evaluate_recorded(const mynah_clone *
   K(INT, neighbours, "neighbours", 5, 1, 64, "frames", "k")                                        \
   K(INT, index_frames, "neighbours.frames", 4000, 2, 1.0e6, "frames", "demonstrated frames compared with, evenly chosen") \
   K(FLOAT, alarm_share, "alarm.share", 0.05, 0.001, 0.5, "", "of successes on which the alarm may go off") \
-  K(FLOAT, smooth_s, "alarm.seconds", 0.1, 0, 60, "s", "over which scores are averaged, older ones fading") \
+  K(FLOAT, smooth_s, "alarm.seconds", 0.3, 0, 60, "s", "over which scores are averaged, older ones fading") \
   K(FLOAT, push, "push", 0.5, 0, 10, "", "added to the first element of the action, as a share of half its demonstrated range, to either side in turn; 0: recovery is not measured") \
   K(FLOAT, push_s, "push.seconds", 0.5, 0.01, 60, "s", "how long")                                 \
   K(FLOAT, recover_s, "recover.seconds", 4, 0.1, 600, "s", "time to recover; twice as long from push to push") \

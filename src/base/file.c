@@ -16,8 +16,8 @@
 #define READ_STEP ((size_t)64 << 10) /* first guess for things without a size (pipes, /proc) */
 
 static mynah_status open_for_reading(const char *path, int *fd, struct stat *info) {
-  int opened = open(path, O_RDONLY | O_CLOEXEC);
-  if (opened < 0) return mynah_fail_errno(path, "cannot open");
+  int opened;
+  MYNAH_TRY(mynah__open_reading(path, 0, &opened));
   if (fstat(opened, info) != 0) {
     mynah_status status = mynah_fail_errno(path, "cannot look at");
     close(opened);

@@ -119,8 +119,14 @@ static mynah_status collect_names(DIR *folder, const char *path, char ***names, 
 }
 
 mynah_status mynah_list_dir(const char *path, char ***names, size_t *n) {
-  DIR *folder = opendir(path);
-  if (!folder) return mynah_fail_errno(path, "cannot list");
+  int fd;
+  MYNAH_TRY(mynah__open_reading(path, O_DIRECTORY, &fd));
+  DIR *folder = fdopendir(fd);
+  if (!folder) {
+    mynah_status status = mynah_fail_errno(path, "cannot list");
+    close(fd);
+    return status;
+  }
   char **found = NULL;
   size_t count = 0;
   mynah_status status = collect_names(folder, path, &found, &count);

@@ -110,9 +110,13 @@ mynah_status mynah__tags_of(mynah_dataset *d, int64_t id, const mynah_json **out
   return MYNAH_OK;
 }
 
-bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag) {
+const mynah_json *mynah_dataset_tags(mynah_dataset *d, int64_t i) {
   const mynah_json *list;
-  if (mynah__tags_of(d, d->episodes[i].id, &list) != MYNAH_OK) return false;
+  return mynah__tags_of(d, d->episodes[i].id, &list) == MYNAH_OK ? list : NULL;
+}
+
+bool mynah_dataset_has_tag(mynah_dataset *d, int64_t i, const char *tag) {
+  const mynah_json *list = mynah_dataset_tags(d, i);
   for (size_t k = 0; k < mynah_json_size(list); k++)
     if (strcmp(mynah_json_to_string(mynah_json_at(list, k), ""), tag) == 0) return true;
   return false;
@@ -177,27 +181,48 @@ int mynah_dataset_part(mynah_dataset *d, int64_t i) {
   return -1;
 }
 
-/* What episodes have in common that each part gets its share of. */
-static bool is_alike(const mynah_episode *a, const mynah_episode *b, mynah_split_by by) {
+static bool is_part_name(const char *tag) {
+  for (int p = 0; p < 3; p++)
+    if (strcmp(tag, part_names[p]) == 0) return true;
+  return false;
+}
+
+/* How many tags episode index a has, those of a split aside; -1: one of them is none of b's. */
+static int64_t n_tags_within(mynah_dataset *d, size_t a, size_t b) {
+  const mynah_json *list = mynah_dataset_tags(d, (int64_t)a);
+  int64_t n = 0;
+  for (size_t k = 0; k < mynah_json_size(list); k++) {
+    const char *tag = mynah_json_to_string(mynah_json_at(list, k), "");
+    if (is_part_name(tag)) continue;
+    if (!mynah_dataset_has_tag(d, (int64_t)b, tag)) return -1;
+    n++;
+  }
+  return n;
+}
+
+/* What episodes have in common that each part gets its share of. Shape: a, b: indices */
+static bool is_alike(mynah_dataset *d, size_t a, size_t b, mynah_split_by by) {
+  const mynah_episode *x = &d->episodes[a], *y = &d->episodes[b];
   switch (by) {
-  case MYNAH_SPLIT_BY_TASK: return strcmp(a->task, b->task) == 0;
-  case MYNAH_SPLIT_BY_SUCCESS: return a->success == b->success;
-  case MYNAH_SPLIT_BY_EXPERT: return strcmp(a->expert, b->expert) == 0;
+  case MYNAH_SPLIT_BY_TASK: return strcmp(x->task, y->task) == 0;
+  case MYNAH_SPLIT_BY_SUCCESS: return x->success == y->success;
+  case MYNAH_SPLIT_BY_EXPERT: return strcmp(x->expert, y->expert) == 0;
+  case MYNAH_SPLIT_BY_TAG: return n_tags_within(d, a, b) >= 0 && n_tags_within(d, b, a) >= 0;
   default: return true;
   }
 }
 
 /* Within each group a seeded permutation: the first ones test, the next validate. Groups follow each other in one
  * count, so that small ones too get their share: episode k of the set validates where k·share passes a whole number. */
-static void assign_parts(const mynah_dataset *d, const mynah_split_config *c, int8_t *parts) {
+static void assign_parts(mynah_dataset *d, const mynah_split_config *c, int8_t *parts) {
   int64_t n = (int64_t)d->n_episodes, done = 0, group = 0;
   memset(parts, -1, (size_t)n);
   for (int64_t first = 0; first < n; first++) {
     int64_t size = 0;
     if (parts[first] >= 0) continue;
-    for (int64_t i = first; i < n; i++) size += is_alike(&d->episodes[first], &d->episodes[i], c->by);
+    for (int64_t i = first; i < n; i++) size += is_alike(d, (size_t)first, (size_t)i, c->by);
     for (int64_t i = first, at = 0; i < n; i++) {
-      if (!is_alike(&d->episodes[first], &d->episodes[i], c->by)) continue;
+      if (!is_alike(d, (size_t)first, (size_t)i, c->by)) continue;
       double k = (double)(done + (int64_t)mynah_rng_permute((uint64_t)at++, (uint64_t)size,
                                                             c->seed * 1000003u + (uint64_t)group));
       bool is_test = floor((k + 1) * c->test + 0.5) > floor(k * c->test + 0.5);
@@ -213,6 +238,7 @@ static void assign_parts(const mynah_dataset *d, const mynah_split_config *c, in
 mynah_status mynah_dataset_split(mynah_dataset *d, const mynah_split_config *c, int64_t counts[3]) {
   if (!(c->valid >= 0 && c->test >= 0 && c->valid + c->test < 1))
     return mynah_fail(MYNAH_INVALID, "shares of %g and %g leave nothing to train on", c->valid, c->test);
+  MYNAH_TRY(load_tags(d));
   int8_t *parts = mynah_alloc(d->n_episodes + 1);
   if (!parts) return MYNAH_NO_MEMORY;
   assign_parts(d, c, parts);

@@ -10,10 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #define MAX_FIELDS 64
 #define MAX_DEPTH 4
 #define MAX_FRAMES 100000000
+#define MAX_CHUNK_BYTES ((size_t)512 << 20) /* unpacked */
+#define DEFLATE_RATIO 1032                  /* no stream unpacks to more times its size */
 #define READ_BYTES ((size_t)4 << 20) /* rows are read in pieces of about this */
 
 /* A dataset of the episode at hand. */
@@ -86,14 +90,73 @@ static bool read_type(field *f) {
   return false;
 }
 
+/* Whether a stream unpacks to at most so many bytes; libhdf5 would make room for whatever it holds. */
+static bool unpacks_within(const uint8_t *data, size_t n, size_t most) {
+  uint8_t scratch[1 << 14];
+  z_stream s = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)n};
+  size_t total = 0;
+  int code = inflateInit(&s);
+  while (code == Z_OK && total <= most) {
+    s.next_out = scratch;
+    s.avail_out = sizeof scratch;
+    code = inflate(&s, Z_NO_FLUSH);
+    total += sizeof scratch - s.avail_out;
+  }
+  inflateEnd(&s);
+  return code == Z_STREAM_END && total <= most;
+}
+
+static bool has_good_chunk(hid_t set, hid_t space, hsize_t i, size_t chunk_bytes) {
+  hsize_t at[H5S_MAX_RANK], stored = 0;
+  unsigned skipped = 0;
+  haddr_t address;
+  uint32_t mask;
+  if (H5Dget_chunk_info(set, space, i, at, &skipped, &address, &stored) < 0 || stored > MAX_CHUNK_BYTES) return false;
+  if (stored * DEFLATE_RATIO <= MAX_CHUNK_BYTES) return true;
+  uint8_t *data = mynah_alloc((size_t)stored + 1);
+  bool is_good = data && H5Dread_chunk(set, H5P_DEFAULT, at, &mask, data) >= 0 && unpacks_within(data, (size_t)stored, chunk_bytes);
+  mynah_free(data);
+  return is_good;
+}
+
+/* Chunks are no larger than allowed, and packed ones hold what fits one. */
+static bool has_good_chunks(hid_t set, hid_t made, size_t item) {
+  hsize_t dims[H5S_MAX_RANK], n_chunks = 0;
+  size_t bytes = item;
+  bool is_packed = false;
+  if (H5Pget_layout(made) != H5D_CHUNKED) return true;
+  int n = H5Pget_chunk(made, H5S_MAX_RANK, dims), n_filters = H5Pget_nfilters(made);
+  for (int i = 0; i < n; i++)
+    if (!mynah_mul_size(bytes, (size_t)dims[i], &bytes)) return false;
+  if (bytes > MAX_CHUNK_BYTES) return false;
+  for (int i = 0; i < n_filters; i++) { /* packed once, and after that at most a checksum is added */
+    H5Z_filter_t filter = H5Pget_filter2(made, (unsigned)i, NULL, &(size_t){0}, NULL, 0, NULL, NULL);
+    if (is_packed && filter != H5Z_FILTER_FLETCHER32) return false;
+    is_packed = is_packed || filter == H5Z_FILTER_DEFLATE;
+  }
+  hid_t space = H5Dget_space(set); /* not H5S_ALL, which 1.10 does not take here */
+  bool is_good = !is_packed || H5Dget_num_chunks(set, space, &n_chunks) >= 0;
+  for (hsize_t i = 0; i < n_chunks && is_good; i++) is_good = has_good_chunk(set, space, i, bytes);
+  H5Sclose(space);
+  return is_good;
+}
+
+/* Fails: CORRUPT. */
+static mynah_status check_storage(const import *m, const field *f) {
+  hid_t made = H5Dget_create_plist(f->set);
+  bool is_outside = H5Pget_layout(made) == H5D_VIRTUAL || H5Pget_external_count(made) > 0;
+  bool is_good = is_outside || has_good_chunks(f->set, made, H5Tget_size(f->type));
+  H5Pclose(made);
+  if (is_outside) return broken(m, "another file holds", f->name);
+  return is_good ? MYNAH_OK : broken(m, "chunks of over 512 MiB, or that unpack to more than they should, in", f->name);
+}
+
 static bool read_shape(field *f) {
   hsize_t dims[H5S_MAX_RANK];
-  hid_t space = H5Dget_space(f->set), made = H5Dget_create_plist(f->set);
+  hid_t space = H5Dget_space(f->set);
   int n = H5Sget_simple_extent_ndims(space);
-  bool is_outside = made >= 0 && H5Pget_external_count(made) > 0;
-  bool is_good = n >= 1 && n <= MYNAH_MAX_DIMS && !is_outside && H5Sget_simple_extent_dims(space, dims, NULL) == n;
+  bool is_good = n >= 1 && n <= MYNAH_MAX_DIMS && H5Sget_simple_extent_dims(space, dims, NULL) == n;
   H5Sclose(space);
-  H5Pclose(made);
   f->n_dims = is_good ? n : 0;
   f->row_bytes = (size_t)f->item.bytes;
   for (int i = 0; i < n && is_good; i++) {
@@ -115,11 +178,12 @@ static mynah_status add_field(import *m, hid_t group, const char *link, const ch
   if (f.set < 0) return broken(m, "cannot open", name);
   bool has_type = read_type(&f), is_good = has_type && read_shape(&f);
   size_t n = READ_BYTES / (f.row_bytes + 1) + 1;
-  if (is_good) f.rows = mynah_alloc(f.row_bytes * n);
+  mynah_status status = is_good ? check_storage(m, &f) : MYNAH_OK;
+  if (is_good && status == MYNAH_OK) status = (f.rows = mynah_alloc(f.row_bytes * n)) ? MYNAH_OK : MYNAH_NO_MEMORY;
   if (!f.rows) {
     if (has_type) H5Tclose(f.type);
     H5Dclose(f.set);
-    return is_good ? MYNAH_NO_MEMORY : MYNAH_OK;
+    return status;
   }
   f.count = (int64_t)n; /* room; the first read says how many are there */
   m->fields[m->n_fields++] = f;
@@ -355,9 +419,15 @@ static mynah_status take_episode(import *m, hid_t group, int64_t number, const c
   return MYNAH_OK;
 }
 
+/* By its descriptor: the file that was looked at is the one that is read. */
 static mynah_status open_file(import *m, const char *path) {
+  char name[40];
+  int fd;
   if (!mynah_file_exists(path)) return mynah_fail(MYNAH_NOT_FOUND, "%s: is not there", path);
-  m->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  MYNAH_TRY(mynah_file_open(path, &fd));
+  snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+  m->file = H5Fopen(name, H5F_ACC_RDONLY, H5P_DEFAULT);
+  close(fd);
   return m->file < 0 ? mynah_fail(MYNAH_CORRUPT, "%s: is no HDF5 file, or is damaged", path) : MYNAH_OK;
 }
 
@@ -422,8 +492,9 @@ static mynah_status read_files(import *m, const char *folder) {
     char name[64];
     snprintf(name, sizeof name, "episode_%lld.hdf5", (long long)numbers[i]);
     status = mynah_path_join(path, sizeof path, folder, name);
-    if (status == MYNAH_OK) m->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (status == MYNAH_OK) status = take_episode(m, m->file, numbers[i], name);
+    bool is_open = status == MYNAH_OK && open_file(m, path) == MYNAH_OK;
+    if (status == MYNAH_OK && !is_open) mynah__ingest_skip(m->in, "episode", numbers[i], mynah_error());
+    if (is_open) status = take_episode(m, m->file, numbers[i], name);
     if (m->file >= 0) H5Fclose(m->file);
     m->file = -1;
     mynah_progress_tell(m->in->progress, "import", (double)i + 1, (double)n, "episodes", "");

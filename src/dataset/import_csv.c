@@ -80,7 +80,10 @@ static mynah_status load_picture(const import *m, const char *name, char **data,
     return mynah_fail(MYNAH_INVALID, "%s: the picture '%.80s' is not below its folder", m->in->path, name);
   snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - m->in->path) : 1, slash ? m->in->path : ".");
   MYNAH_TRY(mynah_path_join(path, sizeof path, folder, name));
-  return mynah_file_read(path, MAX_PICTURE_BYTES, data, bytes);
+  const char *before = mynah_confine(folder);
+  mynah_status status = mynah_file_read(path, MAX_PICTURE_BYTES, data, bytes);
+  mynah_confine(before);
+  return status;
 }
 
 static mynah_status add_camera(import *m, int k, const char *file) {

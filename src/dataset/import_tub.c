@@ -180,6 +180,9 @@ static mynah_status check_pictures(import *m) {
     mynah_status status = load_picture(m, &m->records[i], &bytes);
     if (status == MYNAH_OK && !mynah__picture_size(m->blob, bytes, &codec, &width, &height))
       status = mynah_fail(MYNAH_CORRUPT, "the picture '%s' is neither JPEG nor PNG", m->records[i].picture);
+    if (status == MYNAH_OK && (width > MYNAH_IMAGE_MAX_SIDE || height > MYNAH_IMAGE_MAX_SIDE ||
+                               (size_t)width * (size_t)height * 3 > MYNAH__MAX_PICTURE_BYTES))
+      status = mynah_fail(MYNAH_LIMIT, "the picture '%s' of %d x %d px is too large", m->records[i].picture, width, height);
     if (status == MYNAH_OK && m->in->n == 0)
       m->in->features[m->in->n++] = mynah_feature_image("observation.images.front", height, width);
     if (status == MYNAH_OK && (m->in->features[0].dims[0] != height || m->in->features[0].dims[1] != width))
@@ -189,7 +192,9 @@ static mynah_status check_pictures(import *m) {
     else return status;
   }
   m->n = kept;
-  return kept > 0 ? MYNAH_OK : mynah_fail(MYNAH_NOT_FOUND, "%s: has no record with a picture", m->in->path);
+  if (kept > 0) return MYNAH_OK;
+  const mynah_json *why = mynah_json_get(mynah_json_at(m->in->report.skipped, 0), "why");
+  return mynah_fail(MYNAH_NOT_FOUND, "%s: has no record with a picture; first: %s", m->in->path, mynah_json_to_string(why, "it has no records"));
 }
 
 /* Frames a second by the median step; 20, Donkeycar's own, when times are not said. */

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MAX_SKIPPED 1000 /* listed; further ones are counted */
 
@@ -85,7 +86,11 @@ mynah_status mynah__ingest_run(const char *path, const char *out_path, const myn
   in->bad = mynah_json_array();
   mynah_status status = in->report.skipped && in->bad ? mynah__import_begin(out_path, &in->file) : MYNAH_NO_MEMORY;
   if (status == MYNAH_OK && !mynah_file_exists(path)) status = mynah_fail(MYNAH_NOT_FOUND, "%s: is not there", path);
+  struct stat info;
+  bool is_folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+  const char *before = mynah_confine(is_folder ? path : NULL);
   if (status == MYNAH_OK) status = work(in, context);
+  mynah_confine(before);
   if (status == MYNAH_OK && in->report.n_frames == 0) {
     const mynah_json *why = mynah_json_get(mynah_json_at(in->report.skipped, 0), "why");
     status = mynah_fail(MYNAH_CORRUPT, "%s: no episode could be read%s%s", path, why ? "; first: " : "",

@@ -51,16 +51,18 @@ bool mynah_video_is_supported(void) {
 
 /* ---- the child, between fork and exec: only what a signal handler might do --------------------------------------------- */
 
-static void run_child(const char *program, char *const *arguments, int out) {
+/* in: the video, which becomes descriptor 4; out: where frames go, 3. */
+static void run_child(const char *program, char *const *arguments, int in, int out) {
   static const struct {
     int what;
     rlim_t most;
   } limits[] = {{RLIMIT_AS, MAX_MEMORY}, {RLIMIT_CPU, MAX_SECONDS}, {RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 64}};
   char *const nothing[] = {NULL};
-  int null = open("/dev/null", O_RDWR);
-  if (out != 3) dup2(out, 3);
+  int null = open("/dev/null", O_RDWR), from = fcntl(in, F_DUPFD, 8), to = fcntl(out, F_DUPFD, 8);
+  dup2(to, 3);
+  dup2(from, 4);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
-  for (int fd = 4; fd < 1024; fd++) close(fd);
+  for (int fd = 5; fd < 1024; fd++) close(fd);
   for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
     setrlimit(limits[i].what, &(struct rlimit){limits[i].most, limits[i].most});
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -82,8 +84,8 @@ void mynah_video_close(mynah_video *v) {
 }
 
 static mynah_status start(mynah_video *v, int64_t skip) {
-  int ends[2];
-  char program[MYNAH_PATH_MAX], file[MYNAH_PATH_MAX + 8], number[24];
+  int ends[2], video;
+  char program[MYNAH_PATH_MAX], file[] = "file:/proc/self/fd/4", number[24]; /* never another protocol */
   struct stat st;
   if (stat(v->path, &st) != 0) return mynah_fail(MYNAH_NOT_FOUND, "%s: the video is missing", v->path);
   if (!S_ISREG(st.st_mode)) return mynah_fail(MYNAH_INVALID, "%s: is no file", v->path);
@@ -92,13 +94,17 @@ static mynah_status start(mynah_video *v, int64_t skip) {
                       "%s: mynah-video, which decodes, is not there (it is built with libavformat-dev, libavcodec-dev, "
                       "libswscale-dev)",
                       v->path);
-  snprintf(file, sizeof file, "file:%s", v->path); /* never another protocol */
   snprintf(number, sizeof number, "%lld", (long long)skip);
   char *const arguments[] = {program, file, number, NULL};
-  if (pipe2(ends, O_CLOEXEC) != 0) return mynah_fail_errno(v->path, "cannot make a pipe");
+  MYNAH_TRY(mynah_file_open(v->path, &video));
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    close(video);
+    return mynah_fail_errno(v->path, "cannot make a pipe");
+  }
   v->child = fork();
-  if (v->child == 0) run_child(program, arguments, ends[1]);
+  if (v->child == 0) run_child(program, arguments, video, ends[1]);
   close(ends[1]);
+  close(video);
   v->fd = ends[0];
   v->n_frames = skip;
   return v->child > 0 ? MYNAH_OK : mynah_fail_errno(v->path, "cannot start a decoder");

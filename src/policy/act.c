@@ -139,7 +139,7 @@ static mynah_node look(const act *a, int input, mynah_node *position) {
   return mynah_reshape(g, x, MYNAH_SHAPE(a->batch, n_obs * s.dims[1] * s.dims[2], width));
 }
 
-/* The chunk of a latent (B,latent) and the observations -> normalised (B,chunk,A) */
+/* What a latent (B,latent) and the observations come to -> (B,chunk,dim) */
 static mynah_node decode(const act *a, mynah_node latent) {
   mynah_graph *g = a->g;
   const mynah_policy *p = a->p;
@@ -162,7 +162,12 @@ static mynah_node decode(const act *a, mynah_node latent) {
     snprintf(name, sizeof name, "decoder.layers.%lld", (long long)i);
     x = mynah_model_decoder_layer(g, name, x, &memory, &a->layer);
   }
-  return mynah_model_linear(g, "action_head", final_norm(a, "decoder.norm", x), action_size(p));
+  return final_norm(a, "decoder.norm", x);
+}
+
+/* decoded (B,chunk,dim) -> the normalised chunk (B,chunk,A) */
+static mynah_node answer(const act *a, mynah_node decoded) {
+  return mynah_model_linear(a->g, "action_head", decoded, action_size(a->p));
 }
 
 /* ---- graphs --------------------------------------------------------------------------------------------------------- */
@@ -189,7 +194,7 @@ mynah_status mynah__act_loss(const mynah_policy *p, mynah_graph *g, int64_t batc
     latent = mynah_add(g, out->mean, mynah_mul(g, std, noise));
     out->kl = divergence(g, out->mean, out->log_variance, batch);
   }
-  out->actions = decode(&a, latent);
+  out->actions = answer(&a, decode(&a, latent));
   if (!mynah_node_is_null(mask)) mask = mynah_reshape(g, mask, MYNAH_SHAPE(batch, chunk, 1));
   out->l1 = out->loss = mynah_l1(g, out->actions, actions, mask);
   if (a.c->has_vae) out->loss = mynah_add(g, out->l1, mynah_affine(g, out->kl, (float)a.c->kl, 0));
@@ -208,7 +213,8 @@ static mynah_status build_train(const mynah_policy *p, mynah_graph *g, int64_t b
 static mynah_status build_act(const mynah_policy *p, int which, mynah_graph *g) {
   (void)which;
   act a = begin(p, g, 1);
-  mynah_node x = decode(&a, mynah_fill(g, MYNAH_SHAPE(1, a.c->latent), 0));
+  mynah_node decoded = decode(&a, mynah_fill(g, MYNAH_SHAPE(1, a.c->latent), 0)), x = answer(&a, decoded);
+  mynah_output(g, "hidden", mynah_slice(g, decoded, 1, 0, 1)); /* of the first action */
   mynah_output(g, "action", mynah__policy_restore_action(p, g, mynah_reshape(g, x, MYNAH_SHAPE(p->common.chunk, action_size(p)))));
   return mynah_graph_status(g);
 }
@@ -226,5 +232,6 @@ const mynah_policy_type mynah__policy_act = {
     .build_train = build_train,
     .n_act_graphs = 1,
     .build_act = build_act,
+    .hidden = "hidden",
     .predict = predict,
 };

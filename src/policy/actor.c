@@ -174,6 +174,12 @@ void mynah_actor_act(mynah_actor *a, const mynah_value *values, float *action) {
 
 double mynah_actor_disagreement(const mynah_actor *a) { return a->disagreement; }
 
+const float *mynah_actor_hidden(const mynah_actor *a, int64_t *n) {
+  const char *name = a->policy->type->hidden;
+  *n = name ? (int64_t)(mynah_state_output_bytes(a->states[0], name) / sizeof(float)) : 0;
+  return *n > 0 ? mynah_state_output(a->states[0], name) : NULL;
+}
+
 mynah_actor_source mynah_actor_last(const mynah_actor *a) { return a->source; }
 
 bool mynah_actor_is_blind(const mynah_actor *a) { return atomic_load(&a->gaze.is_blind); }

@@ -233,6 +233,7 @@ const mynah_policy_type mynah__policy_diffusion = {
     .fit_window = fit_window,
     .n_act_graphs = N_GRAPHS,
     .build_act = build_act,
+    .hidden = "condition",
     .predict = predict,
     .takes_prefix = true,
 };

@@ -199,6 +199,7 @@ const mynah_policy_type mynah__policy_flow = {
     .build_train = build_train,
     .n_act_graphs = N_GRAPHS,
     .build_act = build_act,
+    .hidden = "condition",
     .predict = predict,
     .takes_prefix = true,
 };

@@ -58,26 +58,32 @@ static member_name name_of(const mynah_policy *p, int member, const char *name, 
   return n;
 }
 
-/* One member: all observations, encoded and joined, through its trunk and head. seen: one node an input
- * -> (B,head size) */
-static mynah_node build_member(const mynah_policy *p, mynah_graph *g, const mynah_node *seen, int member, int64_t batch) {
+/* One member: all observations, encoded and joined, through its trunk. seen: one node an input -> (B,hidden) */
+static mynah_node build_trunk(const mynah_policy *p, mynah_graph *g, const mynah_node *seen, int member, int64_t batch) {
   const mlp_config *c = p->config;
   mynah_node parts[MYNAH_POLICY_INPUTS_MAX];
   for (int i = 0; i < p->n_inputs; i++) {
     member_name prefix = name_of(p, member, "encoder", i);
     parts[i] = mynah__encode(p, &c->encoder, g, i, (mynah__encoding){seen[i], prefix.text, batch});
   }
-  member_name trunk = name_of(p, member, "trunk", -1), head = name_of(p, member, "head", -1);
+  member_name trunk = name_of(p, member, "trunk", -1);
   mynah_node h = p->n_inputs == 1 ? parts[0] : mynah_concat(g, parts, p->n_inputs, -1);
   if (c->trunk == TRUNK_RESIDUAL) {
     mynah_residual_config residual = {c->width, c->hidden, (int)c->blocks, (float)c->dropout, MYNAH_NO_NODE};
-    return mynah_model_linear(g, head.text, mynah_model_residual(g, trunk.text, h, &residual), mynah__head_size(p, &c->head));
+    return mynah_model_residual(g, trunk.text, h, &residual);
   }
   int64_t widths[MYNAH__LAYERS_MAX];
   size_t n = 0;
   if (c->widths[0] && mynah_parse_ints(c->widths, widths, MYNAH__LAYERS_MAX, &n) != MYNAH_OK) return mynah_graph_fail(g, "%s", mynah_error());
   mynah_mlp_config mlp = {widths, (int)n, mynah__encoder_activation(&c->encoder), (float)c->dropout};
-  return mynah_model_linear(g, head.text, mynah_model_mlp(g, trunk.text, h, &mlp), mynah__head_size(p, &c->head));
+  return mynah_model_mlp(g, trunk.text, h, &mlp);
+}
+
+/* A member's head on its trunk's last layer (B,hidden) -> (B,head size) */
+static mynah_node build_head(const mynah_policy *p, mynah_graph *g, mynah_node hidden, int member) {
+  const mlp_config *c = p->config;
+  member_name head = name_of(p, member, "head", -1);
+  return mynah_model_linear(g, head.text, hidden, mynah__head_size(p, &c->head));
 }
 
 /* The loss is the mean over members: each learns as it would alone. */
@@ -96,7 +102,8 @@ static mynah_status build_train(const mynah_policy *p, mynah_graph *g, int64_t b
     if (p->common.is_masked) target.mask = mynah_reshape(g, mynah__policy_mask(p, g, batch, chunk), flat);
   }
   for (int k = 0; k < c->members; k++) {
-    mynah_node one = mynah__head_loss(p, &c->head, g, build_member(p, g, seen, k, batch), &target);
+    mynah_node out = build_head(p, g, build_trunk(p, g, seen, k, batch), k);
+    mynah_node one = mynah__head_loss(p, &c->head, g, out, &target);
     *loss = k == 0 ? one : mynah_add(g, *loss, one);
   }
   if (c->members > 1) *loss = mynah_affine(g, *loss, 1 / (float)c->members, 0);
@@ -106,10 +113,14 @@ static mynah_status build_train(const mynah_policy *p, mynah_graph *g, int64_t b
 static mynah_status build_act(const mynah_policy *p, int which, mynah_graph *g) {
   (void)which;
   const mlp_config *c = p->config;
-  mynah_node seen[MYNAH_POLICY_INPUTS_MAX], outs[MYNAH__HEAD_MEMBERS_MAX];
+  mynah_node seen[MYNAH_POLICY_INPUTS_MAX], hidden[MYNAH__HEAD_MEMBERS_MAX], outs[MYNAH__HEAD_MEMBERS_MAX];
   for (int i = 0; i < p->n_inputs; i++) seen[i] = mynah__policy_observe(p, g, i, 1);
-  for (int m = 0; m < c->members; m++) outs[m] = build_member(p, g, seen, m, 1);
+  for (int m = 0; m < c->members; m++) {
+    hidden[m] = build_trunk(p, g, seen, m, 1);
+    outs[m] = build_head(p, g, hidden[m], m);
+  }
   mynah__head_outputs(p, &c->head, g, outs, (int)c->members);
+  mynah_output(g, "hidden", c->members == 1 ? hidden[0] : mynah_concat(g, hidden, (int)c->members, -1));
   return mynah_graph_status(g);
 }
 
@@ -127,5 +138,6 @@ const mynah_policy_type mynah__policy_mlp = {
     .build_train = build_train,
     .n_act_graphs = 1,
     .build_act = build_act,
+    .hidden = "hidden",
     .predict = predict,
 };

@@ -113,6 +113,7 @@ static mynah_status build_act(const mynah_policy *p, int which, mynah_graph *g) 
   }
   parts[2 * n] = mynah_affine(g, mynah_slice(g, all, -1, 2 * n * c->hidden, 1), 1, 1);
   mynah_output(g, "state", mynah_concat(g, parts, 2 * n + 1, -1));
+  mynah_output(g, "hidden", state.h[n - 1]);
   mynah__head_outputs(p, &c->head, g, &out, 1);
   return mynah_graph_status(g);
 }
@@ -143,6 +144,7 @@ const mynah_policy_type mynah__policy_rnn = {
     .fit_window = fit_window,
     .n_act_graphs = 1,
     .build_act = build_act,
+    .hidden = "hidden",
     .predict = predict,
     .reset = reset,
 };

@@ -70,7 +70,7 @@ static void measure(const probe *p, episode *e, const mynah_eval_step *s, const 
   double nearest;
   for (int i = 0; i < policy->n_inputs; i++)
     values[i] = s->observed[mynah_feature_find(s->device->features, s->device->n_features, policy->inputs[i].name)];
-  e->score[t] = (float)mynah__neighbours_score(d->neighbours, values, &nearest);
+  e->score[t] = (float)mynah__neighbours_score(d->neighbours, values, s->actor, &nearest);
   e->nearest[t] = (float)nearest;
 }
 

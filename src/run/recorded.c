@@ -80,7 +80,7 @@ static mynah_status play_frame(playback *p, int64_t episode, int64_t t) {
   if (status == MYNAH_OK) status = mynah_dataset_read(p->dataset, episode, "action", t, 1, recorded);
   if (status == MYNAH_OK) {
     mynah_actor_act(p->actor, p->values, predicted);
-    p->compared(p->context, &(mynah_compared_frame){episode, t, p->values, predicted, recorded});
+    p->compared(p->context, &(mynah_compared_frame){episode, t, p->values, predicted, recorded, p->actor});
   }
   for (int i = 0; i < p->policy->n_inputs; i++) mynah_image_deinit(&pictures[i]);
   return status;

@@ -19,15 +19,17 @@ mynah_json *mynah__rate_json(int64_t k, int64_t n);
 
 /* ---- neighbours.c: how far an observation is from those that were demonstrated ---- */
 
-/* Frames as points: vectors normalised by the policy's mean and deviation, pictures cropped as the policy crops them, made
- * 8 x 4, grey, of mean 0 and deviation 1; each feature divided by the root of its number of elements, so that features
- * weigh the same. Const once made, shared by threads. */
+/* Frames as points, of what was observed: vectors normalised by the policy's mean and deviation, pictures cropped as the policy
+ * crops them, made 8 x 4, grey, of mean 0 and deviation 1; each feature divided by the root of its number of elements, so that
+ * features weigh the same. And, of a policy that sees pictures and has a hidden layer of at most 4096 numbers, of that layer,
+ * brought to length 1. Const once made, shared by threads. */
 typedef struct mynah__neighbours mynah__neighbours;
 /* At most max_frames of the dataset, evenly chosen. Fails: INVALID (fewer than k frames), as mynah_compare_recorded. */
 mynah_status mynah__neighbours_create(const mynah_clone *c, mynah_dataset *d, int k, int64_t max_frames,
                                       mynah__neighbours **out);
 void mynah__neighbours_destroy(mynah__neighbours *n);
-/* Mean distance to the k nearest; *nearest: to the nearest. Shape: values (n_inputs of the policy) */
-double mynah__neighbours_score(const mynah__neighbours *n, const mynah_value *values, double *nearest);
+/* Mean distance to the k nearest, by the hidden layer of the actor's newest prediction if points have one; *nearest: to the
+ * nearest by what is observed. Shape: values (n_inputs of the policy) */
+double mynah__neighbours_score(const mynah__neighbours *n, const mynah_value *values, const mynah_actor *actor, double *nearest);
 
 #endif

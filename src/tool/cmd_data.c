@@ -53,6 +53,20 @@ static mynah_status data_info(const tool_args *args, mynah_dataset *d, mynah_jso
   return say_ledger(d, result);
 }
 
+/* Adds "tags" to j and writes them to text, one after another. */
+static void take_tags(mynah_dataset *d, int64_t i, mynah_json *j, char *text, size_t size) {
+  const mynah_json *tags = mynah_dataset_tags(d, i);
+  mynah_json *list = mynah_json_array();
+  size_t used = 0;
+  text[0] = 0;
+  for (size_t k = 0; k < mynah_json_size(tags); k++) {
+    const char *tag = mynah_json_to_string(mynah_json_at(tags, k), "");
+    mynah_json_append(list, mynah_json_string(tag));
+    if (used < size) used += (size_t)snprintf(text + used, size - used, " %s", tag);
+  }
+  mynah_json_set(j, "tags", list);
+}
+
 static mynah_status data_list(const tool_args *args, mynah_dataset *d, mynah_json *result) {
   (void)args;
   mynah_json *list = mynah_json_array();
@@ -70,11 +84,13 @@ static mynah_status data_list(const tool_args *args, mynah_dataset *d, mynah_jso
     mynah_json_set(j, "hash", mynah_json_string(e->hash));
     mynah_json_set(j, "part", part < 0 ? mynah_json_null() : mynah_json_string(parts[part]));
     mynah_json_append(list, j);
-    tool_say("%6lld  %7lld frames  %-8s %-16s %-16s %.12s", (long long)e->id, (long long)e->n_frames,
+    char tags[256];
+    take_tags(d, i, j, tags, sizeof tags);
+    tool_say("%6lld  %7lld frames  %-8s %-16s %-16s %.12s%s", (long long)e->id, (long long)e->n_frames,
              e->success < 0 ? ""
              : e->success   ? "success"
                             : "failure",
-             e->task, e->expert, e->hash);
+             e->task, e->expert, e->hash, tags);
   }
   mynah_json_set(result, "episodes", list);
   return MYNAH_OK;

@@ -16,7 +16,7 @@
   K(FLOAT, valid, "valid", 0.1, 0, 0.9, "", "share of episodes that validate")                             \
   K(FLOAT, test, "test", 0, 0, 0.9, "", "share of episodes kept for tests")                                \
   K(INT, seed, "seed", 1, 0, 9.0e15, "", "of the split")                                                   \
-  K(CHOICE, by, "by", "none", 0, 0, "none|task|success|expert", "alike episodes give each part its share") \
+  K(CHOICE, by, "by", "none", 0, 0, "none|task|success|expert|tag", "alike episodes give each part its share") \
   K(STRING, from, "from", "", 0, 0, "", "the feature's name")                                              \
   K(STRING, to, "to", "", 0, 0, "", "its new name")                                                        \
   K(STRING, features, "features", "", 0, 0, "", "features to keep, comma-separated; empty: all")           \
@@ -282,6 +282,14 @@ static mynah_status read_version(const char *text, const char *other, mynah_json
   return status;
 }
 
+static void say_ids(const char *what, const mynah_json *ids) {
+  char text[512] = "";
+  size_t used = 0;
+  for (size_t i = 0; i < mynah_json_size(ids) && used < sizeof text; i++)
+    used += (size_t)snprintf(text + used, sizeof text - used, " %lld", (long long)mynah_json_to_integer(mynah_json_at(ids, i), 0));
+  if (used > 0) tool_say("%s:%s%s", what, text, used < sizeof text ? "" : " …");
+}
+
 static mynah_status data_diff(const tool_args *args, mynah_json *result) {
   mynah_json *a = NULL, *b = NULL;
   if (args->n_positional != 3) return tool_usage_error("name two of X.demos, X.demos@VERSION, policy.safetensors");
@@ -299,6 +307,8 @@ static mynah_status data_diff(const tool_args *args, mynah_json *result) {
         (long long)mynah_json_to_integer(mynah_json_get(result, "frames_after"), 0),
         mynah_json_size(mynah_json_get(result, "features_removed")),
         mynah_json_size(mynah_json_get(result, "features_added")));
+    say_ids("removed", mynah_json_get(result, "episodes_removed"));
+    say_ids("added", mynah_json_get(result, "episodes_added"));
   }
   mynah_json_destroy(a);
   mynah_json_destroy(b);

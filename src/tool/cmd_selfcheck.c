@@ -2,6 +2,7 @@
 /* mynah selfcheck: does a policy or a detector still say what it did when its file was saved? */
 #include "tool.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* True when the file's own description says that it is a detector. */
@@ -38,13 +39,17 @@ static mynah_status check_detector(const char *path, mynah_json *result) {
 static mynah_status check_policy(const char *path, mynah_json *result) {
   mynah_clone *c;
   mynah_selfcheck check;
+  char version[65];
   MYNAH_TRY(mynah_clone_load(path, &c));
   mynah_status status = mynah_clone_selfcheck(c, &check);
   if (status == MYNAH_OK) status = mynah_clone_verify(c);
+  snprintf(version, sizeof version, "%s", mynah_clone_policy(c)->dataset_hash);
   mynah_clone_destroy(c);
   if (status != MYNAH_OK) return mynah_error_context(status, "%s", path);
   tool_say("%s: predicts what it did when it was saved: %lld numbers, largest error %.3g of the range (%.3g allowed)", path,
            (long long)check.n_actions, check.error, MYNAH_SELFCHECK_MAX);
+  if (version[0]) tool_say("  trained on version %.12s of its dataset ('mynah data diff %s X.demos' compares)", version, path);
+  mynah_json_set(result, "version", version[0] ? mynah_json_string(version) : mynah_json_null());
   mynah_json_set(result, "policy", mynah_json_string(path));
   mynah_json_set(result, "numbers", mynah_json_integer(check.n_actions));
   mynah_json_set(result, "error", mynah_json_number(check.error));

@@ -5,7 +5,14 @@
 #include "support/shared.h"
 #include "support/torture.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,6 +40,98 @@ static void test_inside(void **state) {
   static const char *const bad[] = {"", "/a", "..", "../a", "a/..", "a/../b", "a\\b", "..\\a"};
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_true(mynah_path_is_inside(good[i]));
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(mynah_path_is_inside(bad[i]));
+}
+
+static void reads(const char *path, mynah_status want, const char *why) {
+  char *data;
+  size_t n;
+  mynah_status status = mynah_file_read(path, 100, &data, &n);
+  if (status != want) fail_msg("%s: %s", path, status ? mynah_error() : "was read");
+  if (status == MYNAH_OK) mynah_free(data);
+  else if (why && !strstr(mynah_error(), why)) fail_msg("'%s' lacks '%s'", mynah_error(), why);
+}
+
+/* Of links below the folder those that stay in it are followed; a pipe is not waited for; elsewhere nothing changes. */
+static void test_confine(void **state) {
+  char folder[MYNAH_PATH_MAX], path[MYNAH_PATH_MAX], top[MYNAH_PATH_MAX], secret[MYNAH_PATH_MAX];
+  make(top, mynah_test_folder("confine"), "set");
+  make(folder, top, "a");
+  make(secret, mynah_test_folder("confine"), "secret");
+  assert_int_equal(mynah_make_dirs(folder), MYNAH_OK);
+  assert_int_equal(mynah_make_dirs(secret), MYNAH_OK);
+  make(path, secret, "f");
+  assert_int_equal(mynah_file_write(path, "1", 1), MYNAH_OK);
+  make(path, folder, "f");
+  assert_int_equal(mynah_file_write(path, "1", 1), MYNAH_OK);
+  static const char *const links[][2] = {{"in", "f"}, {"up", "../a/f"}, {"out", "../../secret/f"}, {"folder", "../../secret"},
+                                         {"chain", "folder/f"}, {"loop", "loop"}, {"gone", "nothing"}};
+  for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+    make(path, folder, links[i][0]);
+    assert_int_equal(symlink(links[i][1], path), 0);
+  }
+  make(path, folder, "absolute");
+  assert_int_equal(symlink(secret, path), 0);
+  make(path, folder, "pipe");
+  assert_int_equal(mkfifo(path, 0600), 0);
+  static const char *const good[] = {"a/f", "a//f", "./a/f", "a/in", "a/up", "a/../a/f"};
+  static const char *const bad[] = {"a/out", "a/folder/f", "a/chain", "a/absolute/f", "../secret/f", "a/../../secret/f"};
+  assert_null(mynah_confine(top));
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) reads((make(path, top, good[i]), path), MYNAH_OK, NULL);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) reads((make(path, top, bad[i]), path), MYNAH_INVALID, "out of");
+  reads((make(path, folder, "gone"), path), MYNAH_NOT_FOUND, NULL);
+  reads((make(path, folder, "loop"), path), MYNAH_INVALID, NULL);
+  reads((make(path, folder, "pipe"), path), MYNAH_INVALID, "plain");
+  char **names;
+  size_t n;
+  mynah_map map;
+  make(path, folder, "folder");
+  assert_int_equal(mynah_list_dir(path, &names, &n), MYNAH_INVALID);
+  make(path, folder, "out");
+  assert_int_equal(mynah_map_open(path, &map), MYNAH_INVALID);
+  make(path, secret, "f"); /* beside it */
+  reads(path, MYNAH_OK, NULL);
+  assert_string_equal(mynah_confine(NULL), top);
+  reads((make(path, folder, "chain"), path), MYNAH_OK, NULL);
+}
+
+/* A kernel without openat2: then no link below the folder is followed. */
+static bool is_confined_by_parts(const char *top) {
+  struct sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), /* the number of the call */
+                                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+                                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+                                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  struct sock_fprog filter = {sizeof steps / sizeof *steps, steps};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) return false;
+  static const char *const names[] = {"a/f", "a//f", "a/in", "a/folder/f", "a/../a/f", "a/out"};
+  mynah_confine(top);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char path[MYNAH_PATH_MAX], *data;
+    size_t n;
+    make(path, top, names[i]);
+    mynah_status status = mynah_file_read(path, 100, &data, &n);
+    if (status == MYNAH_OK) mynah_free(data);
+    if (status != (i < 2 ? MYNAH_OK : MYNAH_INVALID)) return false;
+  }
+  return true;
+}
+
+static void test_confine_by_parts(void **state) {
+  char top[MYNAH_PATH_MAX], folder[MYNAH_PATH_MAX], path[MYNAH_PATH_MAX];
+  int code;
+  make(top, mynah_test_folder("parts"), "set");
+  make(folder, top, "a");
+  assert_int_equal(mynah_make_dirs(folder), MYNAH_OK);
+  make(path, folder, "f");
+  assert_int_equal(mynah_file_write(path, "1", 1), MYNAH_OK);
+  static const char *const links[][2] = {{"in", "f"}, {"out", "/etc/passwd"}, {"folder", "."}};
+  for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+    make(path, folder, links[i][0]);
+    assert_int_equal(symlink(links[i][1], path), 0);
+  }
+  pid_t child = fork();
+  if (child == 0) _exit(is_confined_by_parts(top) ? 0 : 1);
+  assert_int_equal(waitpid(child, &code, 0), child);
+  assert_int_equal(code, 0);
 }
 
 static void test_make_list_remove(void **state) {
@@ -87,7 +186,8 @@ static void test_torture(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_join), cmocka_unit_test(test_inside),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_join), cmocka_unit_test(test_inside), cmocka_unit_test(test_confine),
+                                     cmocka_unit_test(test_confine_by_parts),
                                      cmocka_unit_test(test_make_list_remove), cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,7 +116,8 @@ static void test_flips(void **state) {
   int n_found = 0, n_in_data = 0, i = 0;
   int64_t end = mynah_now_ns() + mynah_test_soak_seconds() * 1000000000;
   assert_non_null(copy);
-  for (; i < N_FLIPS || mynah_now_ns() < end; i++) {
+  int64_t least = mynah_test_at_least(N_FLIPS, 25000); /* 10^5 with those of policies and checkpoints */
+  for (; i < least || mynah_now_ns() < end; i++) {
     memcpy(copy, whole, n_bytes);
     size_t at = flip(&r, i, copy);
     write_other(copy, n_bytes);

@@ -79,15 +79,19 @@ static inline void graph_run_end(graph_run *r) {
 }
 
 /* Compiles r->graph, whose weights start at zero, and makes its memory. */
+static inline void graph_run_make(graph_run *r, const mynah_compile_config *cfg) {
+  case_ok(mynah_compile(r->graph, cfg, &r->program));
+  case_ok(mynah_weights_create(r->graph, 1, &r->weights));
+  case_ok(mynah_binding_create(r->program, r->weights, &r->binding));
+  case_ok(mynah_state_create(r->binding, &r->state));
+}
+
 static inline void graph_run_compile_at(graph_run *r, const char *kernels, mynah_dtype precision) {
   mynah_compile_config cfg = mynah_compile_default();
   cfg.kernels = kernels;
   cfg.precision = precision;
   r->is_double = precision == MYNAH_F64;
-  case_ok(mynah_compile(r->graph, &cfg, &r->program));
-  case_ok(mynah_weights_create(r->graph, 1, &r->weights));
-  case_ok(mynah_binding_create(r->program, r->weights, &r->binding));
-  case_ok(mynah_state_create(r->binding, &r->state));
+  graph_run_make(r, &cfg);
 }
 
 static inline void graph_run_compile(graph_run *r, const char *kernels, bool is_double) {
@@ -122,6 +126,30 @@ static inline void graph_run_fill(graph_run *r) {
     for (int64_t i = 0; i < t->size; i++) mynah_weights_data(r->weights)[t->offset + i] = (float)case_value(t->name, i);
   }
   mynah_binding_refresh(r->binding, NULL);
+}
+
+/* The case as it acts, shared over so many threads, filled and run once: its output is y. */
+static inline graph_run graph_case_act(const graph_case *c, const char *kernels, mynah_dtype precision, int n_threads) {
+  graph_run r = {.is_double = precision == MYNAH_F64};
+  graph_case own = *c;
+  own.is_weighted = !r.is_double;
+  mynah_compile_config cfg = mynah_compile_default();
+  cfg.kernels = kernels;
+  cfg.precision = precision;
+  cfg.is_frozen = true;
+  cfg.n_threads = n_threads;
+  case_ok(mynah_graph_create(&r.graph));
+  mynah_output(r.graph, "y", own.build(r.graph, &own));
+  graph_run_make(&r, &cfg);
+  graph_run_fill(&r);
+  for (int k = 0; k < mynah_weights_n_tensors(r.weights); k++) { /* a variance is no negative number */
+    const mynah_tensor_info *t = mynah_weights_tensor(r.weights, k);
+    float *values = mynah_weights_data(r.weights) + t->offset;
+    for (int64_t i = 0; strstr(t->name, "var") && i < t->size; i++) values[i] = 0.5f + fabsf(values[i]);
+  }
+  mynah_binding_refresh(r.binding, NULL);
+  mynah_state_run(r.state);
+  return r;
 }
 
 /* The case, differentiated, compiled, filled and run once. */

@@ -52,44 +52,13 @@ static const graph_case cases[] = {
     {"rows", build_linear, {301, 96, 40}, 0},       {"layer", build_transformer, {97, 64}, 0},
 };
 
-static graph_run run_config(const graph_case *c, const mynah_compile_config *cfg) {
-  graph_run r = {0};
-  graph_case own = *c;
-  own.is_weighted = true;
-  case_ok(mynah_graph_create(&r.graph));
-  mynah_output(r.graph, "y", own.build(r.graph, &own));
-  case_ok(mynah_compile(r.graph, cfg, &r.program));
-  case_ok(mynah_weights_create(r.graph, 1, &r.weights));
-  case_ok(mynah_binding_create(r.program, r.weights, &r.binding));
-  case_ok(mynah_state_create(r.binding, &r.state));
-  graph_run_fill(&r);
-  for (int k = 0; k < mynah_weights_n_tensors(r.weights); k++) { /* a variance is no negative number */
-    const mynah_tensor_info *t = mynah_weights_tensor(r.weights, k);
-    float *values = mynah_weights_data(r.weights) + t->offset;
-    for (int64_t i = 0; strstr(t->name, "var") && i < t->size; i++) values[i] = 0.5f + fabsf(values[i]);
-  }
-  mynah_binding_refresh(r.binding, NULL);
-  mynah_state_run(r.state);
-  const float *y = mynah_state_output(r.state, "y");
-  for (size_t i = 0; i < mynah_state_output_bytes(r.state, "y") / sizeof *y; i++) assert_true(isfinite(y[i]));
-  return r;
-}
-
-static graph_run run_case(const graph_case *c, int n_threads, mynah_dtype precision) {
-  mynah_compile_config cfg = mynah_compile_default();
-  cfg.is_frozen = true;
-  cfg.n_threads = n_threads;
-  cfg.precision = precision;
-  return run_config(c, &cfg);
-}
-
 static void test_same_bits(void **state) {
   for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
     const graph_case *c = &cases[i / 2];
     mynah_dtype precision = i % 2 ? MYNAH_BF16 : MYNAH_F32;
-    graph_run one = run_case(c, 1, precision);
+    graph_run one = graph_case_act(c, NULL, precision, 1);
     for (int n = 2; n <= 7; n++) {
-      graph_run several = run_case(c, n, precision);
+      graph_run several = graph_case_act(c, NULL, precision, n);
       size_t bytes = mynah_state_output_bytes(one.state, "y");
       if (memcmp(mynah_state_output(one.state, "y"), mynah_state_output(several.state, "y"), bytes) != 0)
         fail_msg("%s in %s: %d threads give other bits than one", c->name, mynah_dtype_name(precision), n);
@@ -152,7 +121,7 @@ static void test_weights_in_a_file(void **state) {
     cfg.is_frozen = true;
     cfg.kernels = kernels[i / 2 % 4];
     cfg.precision = i % 2 ? MYNAH_BF16 : MYNAH_F32;
-    graph_run one = run_config(c, &cfg);
+    graph_run one = graph_case_act(c, cfg.kernels, cfg.precision, 1);
     int n = mynah_weights_n_tensors(one.weights);
     assert_true(mynah_weights_tensors(one.weights, tensors, 256) == n && n <= 256);
     case_ok(mynah_safetensors_write(path, tensors, n, NULL, 0));
@@ -169,7 +138,7 @@ static void test_bad_files(void **state) {
   mynah_weights *w;
   mynah_program *p;
   mynah_binding *b = NULL;
-  graph_run one = run_case(&cases[4], 1, MYNAH_F32);
+  graph_run one = graph_case_act(&cases[4], NULL, MYNAH_F32, 1);
   case_ok(mynah_path_join(path, sizeof path, mynah_test_folder("threads"), "w.safetensors"));
   case_ok(mynah_safetensors_write(path, tensors, mynah_weights_tensors(one.weights, tensors, 16), NULL, 0));
   case_ok(mynah_safetensors_stream(path, &f));
@@ -195,7 +164,7 @@ static void test_bad_files(void **state) {
 
 /* A program for one thread is fit for real time; one that waits for threads is not, but allocates as little. */
 static void test_allocates_nothing(void **state) {
-  graph_run one = run_case(&cases[0], 1, MYNAH_F32), two = run_case(&cases[0], 2, MYNAH_F32);
+  graph_run one = graph_case_act(&cases[0], NULL, MYNAH_F32, 1), two = graph_case_act(&cases[0], NULL, MYNAH_F32, 2);
   assert_true(mynah_program_is_rt(one.program));
   assert_false(mynah_program_is_rt(two.program));
   mynah_alloc_trap(true);

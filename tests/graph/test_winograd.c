@@ -26,26 +26,6 @@ static const graph_case cases[] = {
     {"many", build, {5, 6, 6, 15, 17, 1, 0, 4}, 0},         {"deep", build, {1, 9, 10, 130, 68, 1, 1, 3}, 0},
 };
 
-static graph_run run_case(const graph_case *c, const char *kernels, bool is_double, int n_threads) {
-  graph_run r = {.is_double = is_double};
-  graph_case own = *c;
-  own.is_weighted = !is_double;
-  mynah_compile_config cfg = mynah_compile_default();
-  cfg.kernels = kernels;
-  cfg.precision = is_double ? MYNAH_F64 : MYNAH_F32;
-  cfg.is_frozen = true;
-  cfg.n_threads = n_threads;
-  case_ok(mynah_graph_create(&r.graph));
-  mynah_output(r.graph, "y", own.build(r.graph, &own));
-  case_ok(mynah_compile(r.graph, &cfg, &r.program));
-  case_ok(mynah_weights_create(r.graph, 1, &r.weights));
-  case_ok(mynah_binding_create(r.program, r.weights, &r.binding));
-  case_ok(mynah_state_create(r.binding, &r.state));
-  graph_run_fill(&r);
-  mynah_state_run(r.state);
-  return r;
-}
-
 static bool uses(const graph_run *r, const char *name) {
   const char *kernel = NULL;
   for (int i = 0; i < mynah_program_n_steps(r->program); i++) {
@@ -57,7 +37,7 @@ static bool uses(const graph_run *r, const char *name) {
 
 /* The largest error, relative to the largest output before what follows, which is bounded by the sum of all weights. */
 static double error_of(const graph_case *c, const char *kernels, const char *name) {
-  graph_run truth = run_case(c, "ref", true, 1), run = run_case(c, kernels, false, 1);
+  graph_run truth = graph_case_act(c, "ref", MYNAH_F64, 1), run = graph_case_act(c, kernels, MYNAH_F32, 1);
   if (!uses(&run, name)) fail_msg("%s: no %s", c->name, name);
   const void *a = mynah_state_output(run.state, "y"), *b = mynah_state_output(truth.state, "y");
   int64_t n = (int64_t)(mynah_state_output_bytes(run.state, "y") / sizeof(float));
@@ -118,9 +98,9 @@ static void test_threads(void **state) {
   for (int tile = 2; tile <= 4; tile += 2)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
       mynah__winograd_force(tile);
-      graph_run one = run_case(&cases[i], "winograd,fast,ref", false, 1);
+      graph_run one = graph_case_act(&cases[i], "winograd,fast,ref", MYNAH_F32, 1);
       for (int n = 2; n <= 5; n += 3) {
-        graph_run several = run_case(&cases[i], "winograd,fast,ref", false, n);
+        graph_run several = graph_case_act(&cases[i], "winograd,fast,ref", MYNAH_F32, n);
         assert_memory_equal(mynah_state_output(one.state, "y"), mynah_state_output(several.state, "y"),
                             mynah_state_output_bytes(one.state, "y"));
         graph_run_end(&several);

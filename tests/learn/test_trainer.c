@@ -3,6 +3,8 @@
  * checkpoints are passed over, numbers that are no numbers stop it. */
 #include <mynah/learn.h>
 
+#include "support/soak.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -247,12 +249,20 @@ static void damaged_checkpoints_are_passed_over(void **state) {
   char *bytes;
   size_t n;
   assert_int_equal(mynah_file_read(path, 1 << 24, &bytes, &n), MYNAH_OK);
-  bytes[n / 2] ^= 1;
-  assert_int_equal(mynah_file_write(path, bytes, n), MYNAH_OK);
+  mynah_rng rng = mynah_rng_make(5, 5);
+  int64_t least = mynah_test_at_least(3, 500), end = mynah_now_ns() + mynah_test_soak_seconds() * 1000000000, i = 0;
+  for (; i < least || mynah_now_ns() < end; i++) {
+    size_t at = i == 0 ? n / 2 : (size_t)mynah_rng_below(&rng, n);
+    char old = bytes[at];
+    bytes[at] = (char)(old ^ 1 << mynah_rng_below(&rng, 8));
+    assert_int_equal(mynah_file_write(path, bytes, i % 4 == 3 ? at : n), MYNAH_OK);
+    bytes[at] = old;
+    assert_int_equal(train(&c, out, true, &r, resumed), MYNAH_OK);
+    assert_true(r.was_resumed);
+    assert_string_equal(whole, resumed);
+  }
   mynah_free(bytes);
-  assert_int_equal(train(&c, out, true, &r, resumed), MYNAH_OK);
-  assert_true(r.was_resumed);
-  assert_string_equal(whole, resumed);
+  print_message("%lld changed or cut checkpoints passed over\n", (long long)i);
 }
 
 /* Two files with the same bytes below the folder. */

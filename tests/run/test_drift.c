@@ -286,6 +286,77 @@ static void failures_are_told_from_successes(void **state) {
   meter_close(&m);
 }
 
+/* ---- what the alarm of a policy with pictures goes by --------------------------------------------------------------- */
+
+#define WIDTH 8
+typedef struct layers {
+  float rows[200][WIDTH]; /* of length 1 */
+  int n;
+} layers;
+
+static void keep_layer(layers *l, const mynah_actor *a) {
+  int64_t n;
+  double square = 0;
+  const float *x = mynah_actor_hidden(a, &n);
+  assert_int_equal(n, WIDTH);
+  for (int i = 0; i < WIDTH; i++) square += (double)x[i] * (double)x[i];
+  assert_true(square > 0);
+  for (int i = 0; i < WIDTH; i++) l->rows[l->n][i] = (float)((double)x[i] / sqrt(square));
+  l->n++;
+}
+
+static void keep_recorded(void *context, const mynah_compared_frame *frame) { keep_layer(context, frame->actor); }
+static void keep_own(void *context, const mynah_eval_step *s) {
+  if (s->episode == 0) keep_layer(context, s->actor);
+}
+
+static double distance_to_nearest(const layers *all, const float *row) {
+  double best = INFINITY;
+  for (int i = 0; i < all->n; i++) {
+    double sum = 0;
+    for (int k = 0; k < WIDTH; k++) sum += pow((double)all->rows[i][k] - (double)row[k], 2);
+    best = fmin(best, sqrt(sum));
+  }
+  return best;
+}
+
+/* The first episode's highest score is the largest distance of its hidden layers to the demonstrations'. */
+static void pictures_are_compared_by_the_hidden_layer(void **state) {
+  (void)state;
+  static const char *const settings[] = {"image.width", "12", "image.height", "12", "cnn.filters", "4", "cnn.kernels", "3",
+                                         "cnn.strides", "2", "widths", "16,8", "activation", "tanh"};
+  static layers demonstrated, own;
+  demonstrated.n = own.n = 0;
+  meter m;
+  meter_open(&m);
+  mynah_clone_destroy(m.clone);
+  mynah_weights_destroy(m.weights);
+  mynah_policy_destroy(m.policy);
+  assert_int_equal(policy_case_make("mlp", settings, sizeof settings / sizeof *settings, &m.policy), MYNAH_OK);
+  m.weights = policy_case_weights(m.policy);
+  assert_int_equal(mynah_clone_create(m.policy, m.weights, &m.clone), MYNAH_OK);
+  m.config.neighbours = 1;
+  m.config.push = m.config.smooth_s = m.config.stress_episodes = 0;
+  m.config.episodes = 2;
+  edge = fake_device;
+  edge.open = edge_open;
+  edge.metrics = edge_metrics;
+  meter_run(&m, &edge);
+  for (int64_t i = 0; i < mynah_dataset_n_episodes(m.data); i++)
+    assert_int_equal(mynah_compare_recorded(m.clone, m.data, &(mynah_frame_range){i, 0, mynah_dataset_episode(m.data, i)->n_frames}, 1,
+                                            NULL, keep_recorded, &demonstrated), MYNAH_OK);
+  mynah_eval_config c = {.device = &edge, .clone = m.clone, .n_episodes = 1, .seed = 100000, .hook = keep_own, .hook_context = &own};
+  mynah_eval_result r;
+  assert_int_equal(mynah_evaluate(&c, NULL, &r), MYNAH_OK);
+  mynah_eval_result_deinit(&r);
+  double want = 0;
+  for (int t = 0; t < own.n; t++) want = fmax(want, distance_to_nearest(&demonstrated, own.rows[t]));
+  const mynah_json *scores = mynah_json_get(mynah_json_get(mynah_json_get(m.result, "alarm"), "scores"), "success");
+  assert_true(want > 1e-3);
+  assert_true(fabs(mynah_json_to_number(mynah_json_at(scores, 0), NAN) - want) < 1e-5);
+  meter_close(&m);
+}
+
 /* ---- the hook of evaluations ---------------------------------------------------------------------------------------- */
 
 static void brake(void *context, const mynah_eval_step *s) {
@@ -361,6 +432,7 @@ int main(void) {
                                      CASE(distance_to_what_was_demonstrated),
                                      CASE(works_without_an_expert),
                                      CASE(failures_are_told_from_successes),
+                                     CASE(pictures_are_compared_by_the_hidden_layer),
                                      cmocka_unit_test(hooks_see_and_change_each_step)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,8 @@
 
 #include <mynah/run.h>
 
+#include <math.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -85,6 +87,10 @@ int policy_case_drive(const mynah_clone *c, float *actions, int n) {
     n_predictions += mynah_actor_infer_ns(a) > 0;
     fake_device.act(d, &actions[t]);
   }
+  int64_t n_hidden;
+  const float *hidden = mynah_actor_hidden(a, &n_hidden);
+  assert_int_equal(n_hidden > 0, mynah_clone_policy(c)->type->hidden != NULL);
+  for (int64_t i = 0; i < n_hidden; i++) assert_true(isfinite(hidden[i]));
   mynah_actor_destroy(a);
   fake_device.close(d);
   return n_predictions;

@@ -12,4 +12,9 @@ static inline int64_t mynah_test_soak_seconds(void) {
   return seconds > 0 && seconds < 1000000 ? seconds : 0;
 }
 
+/* How many cases are drawn at least: a few in `make check`; in `make soak`, however short, as many as are promised. */
+static inline int64_t mynah_test_at_least(int64_t in_check, int64_t in_soak) {
+  return mynah_test_soak_seconds() > 0 ? in_soak : in_check;
+}
+
 #endif
