@@ -31,7 +31,7 @@ INLINE void outer(const int R, const int NV, const bool is_packed, const tile *t
     UNROLL for (int j = 0; j < NV; j++) bi[j] = load(row + at[j]);
     UNROLL for (int r = 0; r < R; r++) {
       vec x = splat(a[r]);
-      UNROLL for (int j = 0; j < NV; j++) sum[r][j] += x * bi[j];
+      UNROLL for (int j = 0; j < NV; j++) multiply_add(&sum[r][j], x, bi[j]);
     }
   }
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) {

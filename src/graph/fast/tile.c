@@ -150,7 +150,7 @@ INLINE void multiply(const int R, const int NV, const int NT, const product *p, 
         UNROLL for (int j = 0; j < NV; j++) bq[j] = load(b + (q * NV + j) * VL);
         UNROLL for (int r = 0; r < R; r++) {
           vec x = splat(a[r][i + q]);
-          UNROLL for (int j = 0; j < NV; j++) sum[r][j] += x * bq[j];
+          UNROLL for (int j = 0; j < NV; j++) multiply_add(&sum[r][j], x, bq[j]);
         }
       }
       if (NT > 0) {
@@ -158,7 +158,7 @@ INLINE void multiply(const int R, const int NV, const int NT, const product *p, 
         UNROLL for (int j = 0; j < NT; j++) bt[j] = load(b + (4 * NV + j) * VL);
         UNROLL for (int r = 0; r < R; r++) {
           vec x = repeat_quad(a[r] + i);
-          UNROLL for (int j = 0; j < NT; j++) sum[r][NV + j] += x * bt[j];
+          UNROLL for (int j = 0; j < NT; j++) multiply_add(&sum[r][NV + j], x, bt[j]);
         }
       }
       b += (4 * NV + NT) * VL;
@@ -166,7 +166,7 @@ INLINE void multiply(const int R, const int NV, const int NT, const product *p, 
     for (; i < p->k; i++) { /* B's other three lanes are 0, so A's number may stand in all four */
       UNROLL for (int r = 0; r < R; r++) {
         vec x = splat(a[r][i]);
-        UNROLL for (int j = 0; j < NV + NT; j++) sum[r][j] += x * load(b + j * VL);
+        UNROLL for (int j = 0; j < NV + NT; j++) multiply_add(&sum[r][j], x, load(b + j * VL));
       }
       b += (NV + NT) * VL;
     }

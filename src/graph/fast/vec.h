@@ -36,6 +36,13 @@ typedef float loose_quad __attribute__((vector_size(16), aligned(4), may_alias))
 INLINE vec load(const float *p) { return *(const loose_vec *)p; }
 INLINE void store(float *p, vec v) { *(loose_vec *)p = v; }
 INLINE vec splat(float a) { return a - (vec){0}; }
+/* *sum += a b. Sixteen registers hold a tile's sums, a row of b and one number of a only if the sums stay where they are: gcc 12
+ * moves them about and spills two of them in every step (measured on 6 by 16 sums: 82 % of the peak, so 95 %). */
+#if VL == 8
+INLINE void multiply_add(vec *sum, vec a, vec b) { __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b)); }
+#else
+INLINE void multiply_add(vec *sum, vec a, vec b) { *sum += a * b; }
+#endif
 INLINE ivec isplat(int32_t a) { return a - (ivec){0}; }
 /* a where m (all ones or all zeros a lane), else b. */
 INLINE vec choose(ivec m, vec a, vec b) { return (vec)((m & (ivec)a) | (~m & (ivec)b)); }
