@@ -135,6 +135,38 @@ typedef struct product {
   const float *b; /* the panel: bias, then B */
 } product;
 
+/* Sums of R rows become outputs. What the epilogue says is read once, not once a store. */
+INLINE void finish_tile(const int R, const int NV, const int NT, vec sum[][PANEL_VECTORS + 1], const product *p, const row_tile *t, const epilogue *e) {
+  const epilogue own = *e;
+  const int64_t width = p->width;
+  const bool is_whole = NT == 0 && width >= NV * VL;
+  const float *bias = p->b;
+  float *const *out = t->out;
+  UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) sum[r][j] += load(bias + j * VL);
+  if (is_whole && own.residual)
+    UNROLL for (int r = 0; r < R; r++) {
+      const float *more = own.residual + (out[r] - own.out);
+      UNROLL for (int j = 0; j < NV; j++) sum[r][j] += load(more + j * VL);
+    }
+  if (is_whole && own.is_relu)
+    UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) store(out[r] + j * VL, larger((vec){0}, sum[r][j]));
+  else if (is_whole)
+    UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) store(out[r] + j * VL, sum[r][j]);
+  else
+    UNROLL for (int r = 0; r < R; r++) {
+      UNROLL for (int j = 0; j < NV; j++) {
+        int64_t left = width - j * VL;
+        finish_vector(&own, sum[r][j], out[r] + j * VL, left < VL ? left : 0);
+      }
+      UNROLL for (int j = 0; j < NT; j++) {
+        float columns[QUARTER];
+        reduce_quarter(sum[r][NV + j], columns);
+        for (int c = 0; c < QUARTER; c++) columns[c] += bias[NV * VL + j * QUARTER + c];
+        finish_quarter(&own, columns, out[r] + NV * VL + j * QUARTER, width - NV * VL - j * QUARTER);
+      }
+    }
+}
+
 INLINE void multiply(const int R, const int NV, const int NT, const product *p, const row_tile *t, const epilogue *e) {
   const float *b = p->b + panel_bias_floats(NV, NT) + p->skip, *a[TILE_ROWS_MAX];
   vec sum[TILE_ROWS_MAX][PANEL_VECTORS + 1];
@@ -172,18 +204,7 @@ INLINE void multiply(const int R, const int NV, const int NT, const product *p, 
     }
     UNROLL for (int r = 0; r < R; r++) a[r] += p->stride;
   }
-  UNROLL for (int r = 0; r < R; r++) {
-    UNROLL for (int j = 0; j < NV; j++) {
-      int64_t left = p->width - j * VL;
-      finish_vector(e, sum[r][j] + load(p->b + j * VL), t->out[r] + j * VL, left < VL ? left : 0);
-    }
-    UNROLL for (int j = 0; j < NT; j++) {
-      float columns[QUARTER];
-      reduce_quarter(sum[r][NV + j], columns);
-      for (int c = 0; c < QUARTER; c++) columns[c] += p->b[NV * VL + j * QUARTER + c];
-      finish_quarter(e, columns, t->out[r] + NV * VL + j * QUARTER, p->width - NV * VL - j * QUARTER);
-    }
-  }
+  finish_tile(R, NV, NT, sum, p, t, e);
 }
 
 typedef void (*multiply_fn)(const product *p, const row_tile *t, const epilogue *e);

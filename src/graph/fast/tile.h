@@ -110,6 +110,24 @@ INLINE void finish_vector(const epilogue *e, vec sum, float *out, int64_t part) 
   store_at(out, 0, part, sum);
 }
 
+/* What tiles to come will read, brought into the second-level cache a few lines between every two tiles: from the last cache
+ * it comes too late for the sums (measured on layers of 256 by 512: 88 % of the peak, so 94 %). */
+typedef struct ahead {
+  const char *at, *end;
+  int64_t step; /* bytes between two tiles */
+} ahead;
+
+#define LINE_BYTES 64
+/* Brings all of p over n_tiles calls. */
+INLINE ahead ahead_of(const void *p, int64_t bytes, int64_t n_tiles) {
+  int64_t step = bytes / (n_tiles > 0 ? n_tiles : 1) + LINE_BYTES;
+  return (ahead){p, (const char *)p + bytes, step - step % LINE_BYTES};
+}
+INLINE void bring(ahead *a) {
+  const char *end = a->end - a->at < a->step ? a->end : a->at + a->step;
+  for (; a->at < end; a->at += LINE_BYTES) __builtin_prefetch(a->at, 0, 2);
+}
+
 /* Computes n_rows rows of one panel; n_rows is at most panel_rows. */
 void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
                      int n_rows, const epilogue *e);
