@@ -212,7 +212,10 @@ void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const 
 /* Rows at once; even, since they are packed by twos. */
 #define BLOCK 192
 
-int64_t FAST(outer_block)(void) { return BLOCK; }
+int64_t FAST(outer_block)(int64_t o) {
+  (void)o;
+  return BLOCK;
+}
 int64_t FAST(outer_columns)(int64_t vectors) { return vectors * VL; }
 
 /* room: a panel of b, then a turned: (o, BLOCK). */

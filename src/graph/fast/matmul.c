@@ -7,8 +7,6 @@
 #define PANEL_ROWS 6 /* of most panels: see panel_rows */
 /* With fewer rows a part, parts share the columns, so that weights are read once. */
 #define FEW_ROWS 32
-/* Rows of x packed at once for a weight gradient: with 64 columns they stay in the first-level cache. */
-#define OUTER_BLOCK 128
 
 static int64_t last_dim(const mynah__tensor *t) { return t->shape.dims[t->shape.n_dims - 1]; }
 static int64_t rows_of(const mynah__tensor *t) { return mynah_shape_size(t->shape) / last_dim(t); }
@@ -128,7 +126,7 @@ typedef struct outer_scratch {
 static outer_scratch outer_scratch_of(int64_t out, int64_t in) {
   int64_t v = vectors_of(in), columns = FAST(outer_columns)(v);
   outer_scratch s = {.pointers = FAST(outer_room)(out)};
-  s.offsets = s.pointers + 2 * FAST(outer_block)();
+  s.offsets = s.pointers + 2 * FAST(outer_block)(out);
   s.sums = (s.offsets + 2 * v + VL - 1) / VL * VL;
   s.total = s.sums + (columns == in ? 0 : out * columns);
   return s;
@@ -144,13 +142,13 @@ static void outer_product(const float *dy, const float *x, int64_t rows, int64_t
                           float *dw) {
   outer_scratch s = outer_scratch_of(out, in);
   const float **pointers = (const float **)(void *)(scratch + s.pointers);
-  int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), v = vectors_of(in), columns = FAST(outer_columns)(v);
+  int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), v = vectors_of(in), columns = FAST(outer_columns)(v), block = FAST(outer_block)(out);
   outer_job job = {
       .o = out, .rows = pointers, .offsets = offsets, .vectors = v, .last_part = (int)(in % VL), .room = scratch};
   job.c = columns == in ? dw : scratch + s.sums;
   for (int64_t i = 0; i < v; i++) offsets[i] = i * VL;
   for (int64_t m = 0; m < rows; m += job.n) {
-    job.n = rows - m < FAST(outer_block)() ? rows - m : FAST(outer_block)();
+    job.n = rows - m < block ? rows - m : block;
     job.a = dy + m * out;
     job.is_first = m == 0;
     for (int64_t i = 0; i < job.n; i++) pointers[i] = x + (m + i) * in;

@@ -5,8 +5,12 @@
  * cost more than it saves. */
 #include "tile.h"
 
-/* Rows packed at once: with columns of b they fill the first-level cache, and c is read and written once a block. */
+/* Rows at once: with columns of b they fill the first-level cache, and c is read and written once a block. Where b is read as it
+ * lies, its columns come with their neighbours. */
 #define BLOCK (VL == 16 ? 192 : 256)
+#define BLOCK_DIRECT (VL == 16 ? 192 : 64)
+/* Up to so many columns of a, b is not packed. */
+#define FEW 96
 
 #define LINE 16 /* floats in a line of the cache */
 
@@ -78,12 +82,14 @@ static void run_tile(const tile *t, int n, int nv) {
   (n == 6 ? six : n == 4 ? four : one)[nv - 1](t);
 }
 
-/* The nv that wastes the fewest vectors; of equals 4, which needs the fewest loads of b a product. */
+/* The nv that wastes the fewest vectors; of equals 4, which needs the fewest loads of b a product. Of eight lanes always two: with
+ * one, six sums wait for each other (measured: half the rate). */
 static int group_of(int64_t vectors) {
-  static const int order[] = {4, 6, 5, 3, 2, 1};
+  static const int order[] = {4, 6, 5, 3};
+  if (VL != 16) return vectors < 2 ? (int)vectors : 2;
   int best = 1;
   int64_t least = INT64_MAX;
-  for (int i = VL == 16 ? 0 : 4; i < (VL == 16 ? 4 : 6); i++) {
+  for (int i = 0; i < 4; i++) {
     int nv = order[i];
     int64_t waste = (vectors + nv - 1) / nv * nv - vectors;
     if (waste < least) best = nv, least = waste;
@@ -91,7 +97,7 @@ static int group_of(int64_t vectors) {
   return vectors < best ? (int)vectors : best;
 }
 
-int64_t FAST(outer_block)(void) { return BLOCK; }
+int64_t FAST(outer_block)(int64_t o) { return o <= FEW ? BLOCK_DIRECT : BLOCK; }
 
 int64_t FAST(outer_columns)(int64_t vectors) {
   int nv = group_of(vectors);
@@ -150,9 +156,6 @@ static void pack_b(const outer_job *job, int64_t first, int nv, int64_t row, int
       else store(out, is_part ? load_part(job->rows[i] + job->offsets[v], job->last_part) : load(job->rows[i] + job->offsets[v]));
     }
 }
-
-/* Up to so many columns of a, b is not packed. */
-#define FEW (VL == 16 ? 96 : 0)
 
 /* While the tiles of one group of b's vectors run, the next group is packed, some rows between every two tiles: read at once,
  * rows that lie far apart would be waited for (measured: a sixth of the time). */

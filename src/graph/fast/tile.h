@@ -157,7 +157,7 @@ typedef struct outer_job {
   float *room, *c;
   bool is_first; /* c is written, not added to */
 } outer_job;
-int64_t FAST(outer_block)(void);
+int64_t FAST(outer_block)(int64_t o);
 int64_t FAST(outer_columns)(int64_t vectors);
 int64_t FAST(outer_room)(int64_t o);
 void FAST(outer_add)(const outer_job *job);
