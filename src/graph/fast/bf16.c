@@ -121,7 +121,7 @@ INLINE void add_pair(const int R, const int NV, const int S, const int q, const 
         (vec)(half ? load_words(b + j * VL) & 0xffff0000u : load_words(b + j * VL) << 16);
     UNROLL for (int r = 0; r < R; r++) {
       vec x = splat(a[r][i + half]);
-      UNROLL for (int j = 0; j < NV; j++) sum[(2 * q + half) % S][r][j] += x * bj[j];
+      UNROLL for (int j = 0; j < NV; j++) multiply_add(&sum[(2 * q + half) % S][r][j], x, bj[j]);
     }
   }
 #endif

@@ -34,6 +34,9 @@ typedef float operand;
 #endif
 #define QUARTER (VL / 4)
 #define PANEL_COLUMNS (PANEL_VECTORS * VL)
+/* The last panel may be wider: a vector alone by eight rows would wait for its loads, three by four rows do not. */
+#define LAST_VECTORS (VL == 8 && !ROUNDS ? 3 : PANEL_VECTORS)
+#define PANEL_COLUMNS_MOST (LAST_VECTORS * VL)
 
 #ifdef MYNAH__BF16
 /* The float whose upper half is the nearest bfloat16: see mynah__bf16_of. */
@@ -76,7 +79,11 @@ typedef struct panel {
   int64_t skip;         /* floats of B to leave out at its beginning */
 } panel;
 
-INLINE int64_t panel_count(const pack_shape *s) { return (s->n + PANEL_COLUMNS - 1) / PANEL_COLUMNS; }
+INLINE int64_t panel_count(const pack_shape *s) {
+  int64_t whole = s->n / PANEL_COLUMNS, rest = s->n % PANEL_COLUMNS;
+  bool is_wide = LAST_VECTORS > PANEL_VECTORS && whole > 0 && rest > 3 * QUARTER && rest <= VL;
+  return whole + (rest > 0 && !is_wide);
+}
 INLINE int64_t panel_bias_floats(int nv, int nt) { return (nv + (nt > 0)) * VL; }
 /* bf16: a lane holds two numbers of a column, k and k + 1; there are no quarter vectors. */
 INLINE int64_t segment_floats(const pack_shape *s, int nv, int nt) {
@@ -133,7 +140,7 @@ void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const 
                      int n_rows, const epilogue *e);
 /* The columns of panels p.first … p.last - 1. */
 INLINE mynah__share columns_of(const pack_shape *s, mynah__share p) {
-  return (mynah__share){p.first * PANEL_COLUMNS, p.last * PANEL_COLUMNS < s->n ? p.last * PANEL_COLUMNS : s->n};
+  return (mynah__share){p.first * PANEL_COLUMNS, p.last < panel_count(s) ? p.last * PANEL_COLUMNS : s->n};
 }
 /* y = post(y) in these columns of y (rows,n). */
 void LEVEL(apply_columns)(const mynah__fast_function *post, float parameter, int64_t rows, int64_t n, mynah__share columns, float *y);

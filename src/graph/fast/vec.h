@@ -88,7 +88,21 @@ INLINE ivec to_int(vec x) { return (ivec)_mm512_cvttps_epi32((__m512)x); }
 #elif VL == 8
 INLINE ivec part_mask(int64_t n) { return (ivec){0, 1, 2, 3, 4, 5, 6, 7} < isplat((int32_t)n); }
 INLINE vec load_part(const float *p, int64_t n) { return (vec)_mm256_maskload_ps(p, (__m256i)part_mask(n)); }
-INLINE void store_part(float *p, vec v, int64_t n) { _mm256_maskstore_ps(p, (__m256i)part_mask(n), (__m256)v); }
+/* In pieces: there is one instruction, but on some processors it takes tens of cycles. */
+INLINE void store_part(float *p, vec v, int64_t n) {
+  __m128 rest = _mm256_castps256_ps128((__m256)v);
+  if (n & 4) {
+    _mm_storeu_ps(p, rest);
+    rest = _mm256_extractf128_ps((__m256)v, 1);
+    p += 4;
+  }
+  if (n & 2) {
+    _mm_storel_pi((__m64 *)(void *)p, rest);
+    rest = _mm_movehl_ps(rest, rest);
+    p += 2;
+  }
+  if (n & 1) _mm_store_ss(p, rest);
+}
 INLINE vec load_bytes(const uint8_t *p) {
   return (vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
