@@ -364,6 +364,15 @@ void FAST(conv2d_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
   plan->scratch_bytes = (size_t)grad_w_scratch_of(&v).total * sizeof(float);
 }
 
+/* What the block after this one reads of x that this one does not: behind the last pixel's window, so many output lines' worth. */
+static void expect_next(const conv *v, const float *last_window, const float *end, int64_t n_next, outer_job *job) {
+  int64_t floats = (n_next / v->out_w + 1) * v->sh * v->pw * v->c, window = (v->kh - 1) * v->pw * v->c;
+  job->n_next_rows = n_next;
+  job->n_next = end - last_window > window ? end - last_window - window : 0;
+  if (job->n_next > floats) job->n_next = floats;
+  job->next = last_window + (job->n_next > 0 ? window : 0);
+}
+
 /* c += dy^T x over n_samples. dy (n_samples,out_h,out_w,o), x (n_samples,ph,pw,c) */
 static void grad_w_samples(const conv *v, const float *dy, const float *x, int64_t n_samples, outer_job *job, const float **pointers) {
   int64_t pixels = v->out_h * v->out_w, total = n_samples * pixels, block = FAST(outer_block)(v->o), oh = 0, ow = 0, sample = 0;
@@ -375,6 +384,8 @@ static void grad_w_samples(const conv *v, const float *dy, const float *x, int64
       if (++ow == v->out_w) ow = 0, oh++;
       if (oh == v->out_h) oh = 0, sample++;
     }
+    int64_t rest = total - m - job->n;
+    expect_next(v, pointers[job->n - 1], x + n_samples * v->ph * v->pw * v->c, rest < block ? rest : block, job);
     FAST(outer_add)(job);
     job->is_first = false;
   }

@@ -165,6 +165,8 @@ void FAST(outer_add)(const outer_job *job) {
   int64_t at_once = (job->n + n_tiles - 1) / n_tiles; /* rows of b packed after a tile */
   float *b = job->room, *next = b + group, *packed = next + group;
   bool is_direct = job->o <= FEW && job->last_part == 0, is_packed = packs_a(job) && !is_direct;
+  ahead next_a = ahead_of(job->a + job->n * job->o, job->n_next_rows * job->o * (int64_t)sizeof(float), ldc / (nv * VL) * n_tiles);
+  ahead next_b = ahead_of(job->next, job->n_next * (int64_t)sizeof(float), ldc / (nv * VL) * n_tiles);
   if (is_packed) pack_a(job, nv, packed);
   for (int64_t i = 0; i < job->n && !is_direct; i += PACK_ROWS) pack_b(job, 0, nv, i, job->n - i < PACK_ROWS ? job->n - i : PACK_ROWS, b);
   for (int64_t v = 0; v < job->vectors; v += nv) {
@@ -178,6 +180,8 @@ void FAST(outer_add)(const outer_job *job) {
       t.a += is_packed ? r * job->n : r;
       t.c += r * ldc;
       first += r;
+      bring(&next_a);
+      bring(&next_b);
       if (row == job->n) continue;
       int64_t count = first < job->o && at_once < job->n - row ? at_once : job->n - row;
       pack_b(job, v + nv, nv, row, count, next);

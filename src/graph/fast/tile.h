@@ -163,6 +163,9 @@ typedef struct outer_job {
   int last_part;
   float *room, *c;
   bool is_first; /* c is written, not added to */
+  /* What the next call reads: so many rows behind a's, and n_next floats, brought nearer meanwhile; 0: not known. */
+  int64_t n_next_rows, n_next;
+  const float *next;
 } outer_job;
 int64_t FAST(outer_block)(int64_t o);
 int64_t FAST(outer_columns)(int64_t vectors);
