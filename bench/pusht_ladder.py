@@ -3,13 +3,13 @@
 """The ladder of policies on Push-T: each rung trained from the same demonstrations and measured on the same 200 starts.
 
 usage: pusht_ladder.py MYNAH PUSHT.demos OUT_FOLDER [rungs=mlp,chunk-mse,...] [seeds=1,2,3] [episodes=200] [last=10]
-                       [choose=50] [threads=2] [steps=0] [report=docs/results]
+                       [last_episodes=50] [choose=20] [threads=2] [share=1] [report=docs/results]
 
 A cell is one rung with one training seed, in OUT_FOLDER/RUNG/seedN; what is finished there is not done again, a training
 that was stopped goes on. The best checkpoint of a cell is chosen by `choose` episodes from seed 50000 (20 times a
-training); measured are it and the last `last` of those 20 checkpoints, on `episodes` starts from seed 100000. steps: of
-every training, instead of the presets' (for trying the script). After each cell the report is written anew from all
-cells there are: pusht.md and pusht.svg."""
+training); measured are it on `episodes` starts from seed 100000, and the last `last` of those 20 checkpoints on
+`last_episodes` of them. share: of the presets' steps, for a ladder of short trainings. After each cell the report is
+written anew from all cells there are: pusht.md and pusht.svg."""
 import json
 import os
 import sys
@@ -50,7 +50,7 @@ def last_rate(run):
 
 def train(program, data, run, rung, seed, o):
     _, policy, preset, changes, _ = rung
-    steps = o["steps"] or preset_steps(preset)
+    steps = round(o["share"] * preset_steps(preset))
     if steps == 0:
         raise results.Refused(2, "preset %s: not there, or without steps" % preset)
     if os.path.exists(os.path.join(run, "config.json")):
@@ -70,22 +70,22 @@ def train(program, data, run, rung, seed, o):
 def run_cell(program, data, out, rung, seed, o):
     folder = os.path.join(out, rung[0], "seed%d" % seed)
     path = os.path.join(folder, "cell.json")
-    key = {"episodes": o["episodes"], "last": o["last"], "choose": o["choose"], "steps": o["steps"]}
+    key = {name: o[name] for name in ("episodes", "last", "last_episodes", "choose", "share")}
     cell = results.load(path) or {"key": key, "rung": rung[0], "seed": seed, "last": {}}
     if cell["key"] != key:
         raise results.Refused(2, "%s was made with %s: use another folder" % (path, cell["key"]))
     run = os.path.join(folder, "run")
     os.makedirs(folder, exist_ok=True)
-    measure = ["sim=pusht", "episodes=%d" % o["episodes"], "seed=%d" % TEST_SEED, "threads=%d" % o["threads"]]
+    measure = ["sim=pusht", "seed=%d" % TEST_SEED, "threads=%d" % o["threads"]]
     if "trained" not in cell:
         cell["trained"] = train(program, data, run, rung, seed, o)
         results.save(path, cell)
     if "best" not in cell:
-        cell["best"] = results.mynah(program, "eval", os.path.join(run, "policy.safetensors"), *measure)
+        cell["best"] = results.mynah(program, "eval", os.path.join(run, "policy.safetensors"), *measure, "episodes=%d" % o["episodes"])
         results.save(path, cell)
     for name in sorted(os.listdir(os.path.join(run, "policies"))):
         if name not in cell["last"]:
-            cell["last"][name] = results.mynah(program, "eval", os.path.join(run, "policies", name), *measure)
+            cell["last"][name] = results.mynah(program, "eval", os.path.join(run, "policies", name), *measure, "episodes=%d" % o["last_episodes"])
             results.save(path, cell)
     return cell
 
@@ -167,10 +167,11 @@ def write_report(folder, out, o):
     os.makedirs(folder, exist_ok=True)
     draw(os.path.join(folder, "pusht.svg"), out, cells)
     text = ["# Push-T: a ladder of policies", "", "![mean max reward of each rung, and score while training](pusht.svg)", "",
-            "Written by `bench/pusht_ladder.py`. All are trained from the same human demonstrations. The best of %d checkpoints is chosen by %d"
-            % (EVALUATIONS, o["choose"]),
-            "episodes from seed 50000; measured are it and the last %d, each on %d episodes from seed %d, which nothing was chosen by."
-            % (o["last"], o["episodes"], TEST_SEED), "",
+            "Written by `bench/pusht_ladder.py`. All are trained from the same human demonstrations, %s of their presets' steps." %
+            ("for all" if o["share"] == 1 else "for %g" % o["share"]),
+            "The best of %d checkpoints is chosen by %d episodes from seed 50000; it is measured on %d episodes from seed %d, which nothing"
+            % (EVALUATIONS, o["choose"], o["episodes"], TEST_SEED),
+            "was chosen by, and so are the last %d checkpoints, on the first %d of those." % (o["last"], o["last_episodes"]), "",
             "- **reward**: mean over episodes of the largest reward (coverage of the goal / 0.95, at most 1); in brackets the mean of the",
             "  seeds' 95 % intervals (percentile bootstrap; seeds share their starts); ±: standard deviation over training seeds.",
             "- **last %d**: the same mean over the last checkpoints, **final**: of the last one alone; nothing was chosen at all." % o["last"],
@@ -196,14 +197,15 @@ def write_report(folder, out, o):
 
 def main():
     o, rest = results.settings(sys.argv[1:], {"rungs": ",".join(r[0] for r in RUNGS), "seeds": "1,2,3", "episodes": 200, "last": 10,
-                                              "choose": 50, "threads": 2, "steps": 0, "report": os.path.join(ROOT, "docs", "results")})
+                                              "last_episodes": 50,
+                                              "choose": 20, "threads": 2, "share": 1.0, "report": os.path.join(ROOT, "docs", "results")})
     names = [r[0] for r in RUNGS]
     wanted = o["rungs"].split(",")
     if len(rest) != 3 or any(w not in names for w in wanted):
         sys.exit(__doc__ + "\n\nrungs: " + ", ".join(names))
     program, data, out = rest
-    for rung in (r for r in RUNGS if r[0] in wanted):
-        for seed in map(int, o["seeds"].split(",")):
+    for seed in map(int, o["seeds"].split(",")):
+        for rung in (r for r in RUNGS if r[0] in wanted):
             try:
                 cell = run_cell(program, data, out, rung, seed, o)
             except results.Refused as refusal:

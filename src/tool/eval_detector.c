@@ -10,7 +10,9 @@
   K(STRING, data, "data", "", 0, 0, "", "X.demos with boxes, a folder with dataset.yaml, that file, or NDJSON") \
   K(CHOICE, part, "part", "auto", 0, 0, "auto|all|train|valid|test",                                            \
     "of the data; auto: what validates, without a split all")                                                   \
-  K(INT, size, "imgsz", 0, 0, 8192, "px", "the longer side of the network's input; 0: what the detector was made for")
+  K(INT, size, "imgsz", 0, 0, 8192, "px", "the longer side of the network's input; 0: what the detector was made for")      \
+  K(INT, threads, "threads", 1, 1, 256, "threads", "that share the work on a picture")                                     \
+  K(CHOICE, precision, "precision", "f32", 0, 0, "f32|bf16", "of the operands of convolutions and matrix products")
 typedef struct eval_detector_config {
   EVAL_DETECTOR_KEYS(MYNAH_FIELD_ROW)
 } eval_detector_config;
@@ -186,6 +188,8 @@ static mynah_status begin(work *w) {
   mynah_config_default(&mynah_detect_table, &c);
   c.confidence = 0.001;
   c.size = w->config.size;
+  if (w->config.threads) c.threads = w->config.threads;
+  c.precision = w->config.precision;
   MYNAH_TRY(mynah_eye_create(w->detector, &c, &w->eye));
   return mynah_precision_create(mynah_detector_n_classes(w->detector), &w->precision);
 }
