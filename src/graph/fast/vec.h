@@ -37,7 +37,7 @@ INLINE vec load(const float *p) { return *(const loose_vec *)p; }
 INLINE void store(float *p, vec v) { *(loose_vec *)p = v; }
 INLINE vec splat(float a) { return a - (vec){0}; }
 /* *sum += a b. Sixteen registers hold a tile's sums, a row of b and one number of a only if the sums stay where they are: gcc 12
- * moves them about and spills two of them in every step (measured on 6 by 16 sums: 82 % of the peak, so 95 %). */
+ * moves them about and spills two of them in every step (measured on 6 by 16 sums: 82 % of the peak, so 88 %). */
 #if VL == 8
 INLINE void multiply_add(vec *sum, vec a, vec b) { __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b)); }
 #else
