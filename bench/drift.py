@@ -18,7 +18,7 @@ import shutil
 import subprocess
 
 PARTS = ["rounds", "remedies", "pusht", "alarm", "pages", "classic"]
-COMMON = "sim=track rounds=4 frames=2000 round.episodes=16 eval.every=0 eval.episodes=40 eval.seed=100000"
+COMMON = "sim=track rounds=9 frames=1000 round.episodes=8 eval.every=0 eval.episodes=40 eval.seed=100000"
 METHODS = [  # name, settings of its own; rounds run over the same roads, so one plain clone stands beside all of them
     ("dagger", "method=dagger"),
     ("dart", "method=dart dart.scale=4 plain=no"),
@@ -41,7 +41,7 @@ CLASSIC = [  # simulator, recording, its rate, how it is cloned
     ("cartpole", "cartpole_0_rollouts_final.npz", 50, "head=categorical act=best widths=64,64 epochs=10"),
     ("pendulum", "pendulum_0_rollouts_final.npz", 20, "normalize.action=meanstd widths=128,128 epochs=40"),
 ]
-RECORD = "record sim=track episodes=80 limit=6.25"  # 80 x 125 frames = 10,000, as many as five rounds label, on as many roads
+RECORD = "record sim=track episodes=80 limit=6.25"  # 80 x 125 frames = 10,000, as many as ten rounds label, on as many roads
 
 
 def wilson(k, n):
@@ -236,7 +236,7 @@ def main():
         classics = [submit("classic", (sim, s), bench.classic, sim, rollouts / npz, rate_hz, settings, s)
                     for s in seeds for sim, npz, rate_hz, settings in CLASSIC] if rollouts.exists() else []
         rounds, remedies = dict(results(rounds)), dict(results(remedies))
-        pages = [submit("pages", m, bench.drift, "page-" + m, "dagger-%d/plain/policy.safetensors %s-%d/round-4/policy.safetensors" % (SHOWN, m, SHOWN),
+        pages = [submit("pages", m, bench.drift, "page-" + m, "dagger-%d/plain/policy.safetensors %s-%d/round-9/policy.safetensors" % (SHOWN, m, SHOWN),
                         "dagger-%d/plain.demos" % SHOWN, PAGE) for m in ("dagger", "dart")]
         pages, pushts, alarms, classics = results(pages), dict(results(pushts)), results(alarms), results(classics)
     lines = ["# Drift, measured and repaired", "", "Written by `bench/drift.py`; one thread a training, %s; seeds 1 to %d where they were run. The common settings of the repairs:" % (platform.machine(), args.seeds),

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What a clone sees, in sim=follow: boxes as a state, pixels, or the truth; from 10, 30 and 100 demonstrations.
 
-usage: perceive.py MYNAH OUT_FOLDER [detector=FILE] [seeds=5] [counts=10,30,100] [episodes=20] [steps=1500] [pixel_steps=800]
+usage: perceive.py MYNAH OUT_FOLDER [detector=FILE] [width=320] [seeds=5] [counts=10,30,100] [episodes=20] [steps=1500] [pixel_steps=800]
                    [report=docs/results/perceive.md]
 
 A cell is one way of seeing with one number of demonstrations and one seed; cells that are done are not done again, so a
 script that was stopped goes on. The report is written anew after each seed of each number, from all cells there are. detector: the boxes
-are this detector's, in demonstrations and tests, instead of the simulator's exact ones. One thread."""
+are this detector's, in demonstrations and tests, on pictures so wide, instead of the simulator's exact ones. One thread."""
 import os
 import sys
 
@@ -30,7 +30,7 @@ T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8:
 
 
 def shown(state, o):
-    return ["state=" + state] if state == "truth" or not o["detector"] else ["state=detector", "detector=" + o["detector"]]
+    return ["state=" + state] if state == "truth" or not o["detector"] else ["state=detector", "detector=" + o["detector"], "width=%d" % o["width"]]
 
 
 def demonstrations(program, out, state, count, seed, o):
@@ -94,7 +94,7 @@ def report(out, counts, o):
 
 def main():
     program, out = sys.argv[1:3]
-    o, rest = settings(sys.argv[3:], {"detector": "", "seeds": 5, "counts": "10,30,100", "episodes": 20, "steps": 1500, "pixel_steps": 800,
+    o, rest = settings(sys.argv[3:], {"detector": "", "width": 320, "seeds": 5, "counts": "10,30,100", "episodes": 20, "steps": 1500, "pixel_steps": 800,
                                       "report": "docs/results/perceive.md"})
     if rest:
         raise SystemExit("unknown: %s\n%s" % (rest, __doc__))

@@ -78,6 +78,7 @@ struct mynah_device {
   bool is_done;       /* the episode has ended (set by reset and act) */
   bool is_live;       /* times are the monotonic clock's, and an observation can grow old; simulators: false */
   int64_t step;       /* actions executed in this episode */
+  const char *eyes;   /* JSON, as mynah_sight_describe makes it: how a state among its features is seen; NULL: none is */
   const float *rest;  /* (action size): the action that makes it stand still; NULL: it stands still when its action stays */
 };
 

@@ -201,6 +201,7 @@ typedef struct mynah_copy_options {
   const mynah_feature *added;
   mynah_status (*work_out)(void *context, mynah_dataset *from, const mynah_frame_place *at, float *out);
   void *context;
+  const char *eyes; /* of a feature added: the note "eyes" that says how it is seen; NULL: as the first source has it */
   const mynah_progress *progress;
 } mynah_copy_options;
 /* Fails: MISMATCH when features or rates differ; BUSY when the file exists; nothing is left then. Shape: from (n) */
@@ -331,6 +332,23 @@ typedef struct mynah_importer {
 } mynah_importer;
 MYNAH_API const mynah_importer *const *mynah_importers(void); /* NULL-terminated */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_importer_find(const char *name, const mynah_importer **out);
+
+/* ---- videos
+ * --------------------------------------------------------------------------------------------------------------- */
+
+/* Frames of a video file in their order, decoded by a child process (the program mynah-video) that can do nothing else.
+ * Threads: one. */
+typedef struct mynah_video mynah_video;
+MYNAH_API bool mynah_video_is_supported(void); /* the program is there */
+/* Begins behind the first `skip` frames. Fails: NOT_FOUND, CORRUPT (no video), LIMIT, UNSUPPORTED (no program). */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_video_open(const char *path, int64_t skip, mynah_video **out);
+MYNAH_API void mynah_video_close(mynah_video *v);
+MYNAH_API mynah_image mynah_video_size(const mynah_video *v);   /* of frames; no data */
+MYNAH_API double mynah_video_seconds(const mynah_video *v);     /* its length as the file says; 0: not said */
+MYNAH_API int64_t mynah_video_position(const mynah_video *v);   /* number of the next frame */
+/* The next frame and its time since the video's beginning, later than the one before; or *is_over.
+ * Shape: image as mynah_video_size. Fails: CORRUPT (broken off), MISMATCH (another size), INTERRUPTED. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_video_read(mynah_video *v, const mynah_image *image, int64_t *time_ns, bool *is_over);
 
 /* ---- pictures with boxes
  * ------------------------------------------------------------------------------------------------ */

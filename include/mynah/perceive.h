@@ -252,7 +252,14 @@ MYNAH_API const mynah_feature *mynah_sight_feature(const mynah_sight *s);
 /* Shape: out (size of the feature). time_ns: of the picture, later than the one before. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_sight_look(mynah_sight *s, const mynah_image *image, int64_t time_ns, float *out);
 MYNAH_API MYNAH_RT bool mynah_sight_is_lost(const mynah_sight *s); /* as mynah_slots_is_lost */
-/* Marks a feature as seen by this detector with these settings: its unit becomes "eyes " and 16 digits of their hash. A policy
+/* All that says how these eyes see, for a dataset's note "eyes" and a policy's file: {"feature", "camera": the pictures' feature,
+ * "detector": its hash, "settings"}. Owns: *out is the caller's. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_sight_describe(const mynah_detector *d, const mynah_sight_config *c, const mynah_feature *camera,
+                                                          const mynah_feature *seen, mynah_json **out);
+/* And back. Fails: CORRUPT. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_sight_read(const mynah_json *j, mynah_sight_config *c, mynah_feature *camera);
+/* Marks a feature as seen by this detector with these settings: its unit becomes "eyes " and 16 digits of their hash (the number of
+ * threads, which changes nothing, is not in it). A policy
  * keeps the features it was trained on, so that mynah_policy_match refuses other eyes. */
 #define MYNAH_SIGHT_MARK "eyes "
 MYNAH_API MYNAH_CHECKED mynah_status mynah_sight_mark(const mynah_detector *d, const mynah_sight_config *c, mynah_feature *f);

@@ -127,6 +127,7 @@ struct mynah_policy {
   char dataset_hash[65];
   mynah_json *training; /* how it was trained: settings, split, seed; NULL when unknown */
   mynah_json *network;  /* of a policy whose graph comes from a file: that, see mynah_policy_import_onnx; NULL: none */
+  mynah_json *eyes;     /* how a state among its inputs is seen, see mynah_sight_describe; NULL: none is, or it is not known */
   mynah_json *golden;   /* of a policy from a file: what mynah_clone_selfcheck compares with; NULL: none */
 };
 
@@ -203,6 +204,13 @@ MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_create(const mynah_policy *p, m
 /* Before any actor is made: each prediction is shared out over so many threads (at first: one) with the same result. Such a
  * clone is not for a real-time thread, for it waits for others. Fails: NO_MEMORY, and then the clone must be destroyed. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads);
+/* Before any actor is made: a clone whose policy was trained on a detector's slots looks itself. Its input of that state becomes
+ * the pictures of the camera (mynah_policy_match asks for them), actors are shown them, and each works out the state: pictures of
+ * the same time as before, or none (data NULL), leave it as it is. Detector and settings must be those of the training.
+ * Fails: MISMATCH (another detector), UNSUPPORTED (the policy's file says nothing of eyes), as mynah_detector_load. */
+MYNAH_API MYNAH_CHECKED mynah_status mynah_clone_open_eyes(mynah_clone *c, const char *detector, int n_threads);
+/* Which input is what the eyes look at; -1: it has none. */
+MYNAH_API int mynah_clone_eyes(const mynah_clone *c);
 MYNAH_API void mynah_clone_destroy(mynah_clone *c);
 /* A prediction from the file's golden observations against the golden chunk. Loading does this too, so that a normaliser
  * or weights that were changed, or a program that computes otherwise, are noticed before a robot moves. On the machine
@@ -243,7 +251,9 @@ typedef struct mynah_actor_source {
   bool is_held;      /* no chunk says anything of this step: the last action is repeated */
 } mynah_actor_source;
 MYNAH_API MYNAH_RT mynah_actor_source mynah_actor_last(const mynah_actor *a);
-/* Nanoseconds the last prediction took; 0 when the last act used up a chunk made before. */
+/* Its eyes have lost an object that a slot requires: time for the loop's safe action. By any thread. */
+MYNAH_API MYNAH_RT bool mynah_actor_is_blind(const mynah_actor *a);
+/* Nanoseconds the last prediction took, its eyes' look at the picture included; 0 when the last act used up a chunk made before. */
 MYNAH_API MYNAH_RT int64_t mynah_actor_infer_ns(const mynah_actor *a);
 /* How far the newest chunk lies from what the one before had planned for the same steps: root mean square over steps and elements, as a
  * share of the demonstrated range; NaN while there is nothing to compare (one chunk so far, or none overlaps the next).

@@ -281,7 +281,7 @@ typedef enum mynah_fault {
   MYNAH_FAULT_PREDICTION = 32,  /* the predictor failed */
   MYNAH_FAULT_DEVICE = 64,      /* the device failed */
   MYNAH_FAULT_WATCHDOG = 128,   /* the loop stood still and the watchdog stopped the device */
-  MYNAH_FAULT_LOST_TARGET = 256 /* a policy commands and the device is blind: a required slot is lost */
+  MYNAH_FAULT_LOST_TARGET = 256 /* a policy commands, and it or the device is blind: a required slot is lost */
 } mynah_fault;
 #define MYNAH_FAULTS 9
 MYNAH_API const char *mynah_fault_name(int bit); /* 0 … MYNAH_FAULTS-1: "nonfinite" … */
@@ -313,6 +313,10 @@ struct mynah_predictor {
   /* Shape: prefix (n_prefix, action size), chunk (chunk, action size) */
   mynah_status (*predict)(mynah_predictor *p, const float *prefix, int64_t n_prefix, float *chunk);
   void (*destroy)(mynah_predictor *p);
+  /* It has lost sight of what it cannot do without: time for the loop's safe action. By the control thread: neither waits nor
+   * allocates. NULL: never. */
+  bool (*is_blind)(const mynah_predictor *p);
+  int eyes; /* n > 0: input n - 1 is pictures that a detector looks at, which may be left out (data NULL) where newer ones wait */
 };
 /* The clone stays the caller's. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_predictor_of_clone(const mynah_clone *clone, mynah_predictor **out);
@@ -375,7 +379,8 @@ typedef struct mynah_loop_task {
 
 /* Runs until the seconds are over, a fault that ends it, or an interrupt (which is no failure: the device is braked and the
  * report made). Adds to result: "steps", "episodes", "rate_hz", "period_ms" {"p50","p99","p99.9","max"}, "late_ms" (of the deadline, the
- * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"}, "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
+ * same), "misses" (deadlines missed by a period or more), "infer_ms" {"p50","p99"} (of predictions, a detector's look included),
+ * "chunk_age_ms" {"p50","p99"}, "seam_jump", "chunks", "rejected",
  * "dropped_frames", "held_steps", "person_steps", "faults" {name: steps}, "fault_code" (MYNAH_FAULT_ bits of all of
  * them), "first_fault" {"step", "reasons"}, "response" (to the worst: "none", "limited", "braked", "stopped"),
  * "allocations", "page_faults" (of the control thread after the first tenth), "recorded" {"episodes","frames","dropped" (frames),

@@ -196,6 +196,8 @@ static mynah_status match_features(const mynah_dataset *from, const mynah_datase
         memcmp(f->dims, want->dims, (size_t)f->n_dims * sizeof *f->dims) != 0)
       return mynah_fail(MYNAH_MISMATCH, "%s: %s '%s' of the same type and shape: select or rename first", from->path,
                         f ? "its feature is not the" : "has no feature", want->name);
+    if (strcmp(f->unit, want->unit) != 0)
+      return mynah_fail(MYNAH_MISMATCH, "%s: '%s' is in '%s' here, in '%s' in %s", from->path, want->name, f->unit, want->unit, to->path);
   }
   if (rate_hz <= 0 && fabs(from->rate_hz / to->rate_hz - 1) > 0.01)
     return mynah_fail(MYNAH_MISMATCH, "%s: %g Hz beside %g Hz: give rate_hz", from->path, from->rate_hz, to->rate_hz);
@@ -232,11 +234,11 @@ static mynah_status copy_file(mynah_dataset *from, mynah_dataset *to, const myna
   return MYNAH_OK;
 }
 
-/* What the classes of boxes are called goes along; all files have the first one's features. */
-static mynah_status copy_classes(mynah_dataset *from, mynah_dataset *to) {
+/* What says what features are goes along: the classes of boxes, the eyes of a state. All files have the first one's features. */
+static mynah_status copy_note(mynah_dataset *from, mynah_dataset *to, const char *key) {
   mynah_str text = {0};
-  mynah_status status = mynah_dataset_get_note(from, "classes", &text);
-  if (status == MYNAH_OK) status = mynah_dataset_set_note(to, "classes", mynah_str_text(&text));
+  mynah_status status = mynah_dataset_get_note(from, key, &text);
+  if (status == MYNAH_OK) status = mynah_dataset_set_note(to, key, mynah_str_text(&text));
   mynah_str_deinit(&text);
   return status == MYNAH_NOT_FOUND ? MYNAH_OK : status;
 }
@@ -276,7 +278,9 @@ static mynah_status copy_all(mynah_dataset *const *from, int n, const mynah_copy
   for (int i = 0; i < n && status == MYNAH_OK; i++) status = copy_file(from[i], file->dataset, o, tags);
   if (status == MYNAH_OK && file->dataset->n_episodes == 0)
     status = mynah_fail(MYNAH_INVALID, "%s: no episode was chosen", file->out_path);
-  if (status == MYNAH_OK) status = copy_classes(from[0], file->dataset);
+  if (status == MYNAH_OK) status = copy_note(from[0], file->dataset, "classes");
+  if (status == MYNAH_OK)
+    status = o->eyes ? mynah_dataset_set_note(file->dataset, "eyes", o->eyes) : copy_note(from[0], file->dataset, "eyes");
   if (status == MYNAH_OK) status = mynah_json_dump(tags, 0, &text);
   if (status == MYNAH_OK) status = mynah_dataset_set_note(file->dataset, "tags", mynah_str_text(&text));
   mynah_json_destroy(tags);

@@ -3,7 +3,6 @@
  * files or in videos. Which file holds which episode is read from the files themselves. */
 #include "ingest.h"
 #include "parquet.h"
-#include "video.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -41,7 +40,8 @@ typedef struct source {     /* of a feature */
   int leaf;                 /* in the open file; −1: a video */
   bool is_video;
   mynah__column column; /* of the group at hand */
-  mynah__video video;
+  mynah_video *video; /* the file that is open, and its path */
+  char video_path[MYNAH_PATH_MAX];
 } source;
 
 typedef struct video_place { /* v3.0: where an episode lies in a file of several */
@@ -378,7 +378,7 @@ static mynah_status check_videos(import *m) {
     int64_t n_missing = 0;
     bool is_dropped = false;
     if (!m->sources[i].is_video) continue;
-    if (!mynah__video_is_supported()) {
+    if (!mynah_video_is_supported()) {
       snprintf(why, sizeof why, "%s: left out: mynah-video, which decodes, is not there", m->sources[i].key);
       mynah__ingest_skip(m->in, "episode", -1, why);
       is_dropped = true;
@@ -439,6 +439,25 @@ static mynah_status take_vector(const import *m, int i, int64_t row, uint8_t *ou
   return MYNAH_OK;
 }
 
+/* Goes on in the open file where it can, else opens it anew. */
+static mynah_status read_video(source *s, const char *path, int64_t frame, const mynah_image *image) {
+  int64_t time_ns;
+  bool is_over = false;
+  if (!s->video || strcmp(s->video_path, path) != 0 || mynah_video_position(s->video) > frame) {
+    mynah_video_close(s->video);
+    s->video = NULL;
+    MYNAH_TRY(mynah_copy_text(s->video_path, sizeof s->video_path, path));
+    MYNAH_TRY(mynah_video_open(path, frame, &s->video));
+  }
+  mynah_status status = MYNAH_OK;
+  while (mynah_video_position(s->video) <= frame && status == MYNAH_OK && !is_over) status = mynah_video_read(s->video, image, &time_ns, &is_over);
+  if (is_over) status = mynah_fail(MYNAH_CORRUPT, "%s: has %lld frames, %lld is not there", path, (long long)mynah_video_position(s->video), (long long)frame);
+  if (status == MYNAH_OK) return MYNAH_OK;
+  mynah_video_close(s->video);
+  s->video = NULL;
+  return status;
+}
+
 static mynah_status fetch(void *context, int64_t t, mynah_value *values, bool *is_encoded, int64_t *time_ns) {
   import *m = context;
   MYNAH_TRY(open_group(m, m->at->first + t));
@@ -453,8 +472,8 @@ static mynah_status fetch(void *context, int64_t t, mynah_value *values, bool *i
       MYNAH_TRY(video_path(m, i, m->at->episode, path));
       double from_s = m->places[m->at->episode * m->in->n + i].from_s;
       if (!(from_s >= 0 && from_s < 1e7)) return mynah_fail(MYNAH_CORRUPT, "%s: begins at %g s", path, from_s);
-      MYNAH_TRY(mynah__video_read(&s->video, path, llround(from_s * m->fps) + t, (int)f->dims[1], (int)f->dims[0],
-                                  m->in->values[i]));
+      mynah_image image = {m->in->values[i], (int)f->dims[1], (int)f->dims[0]};
+      MYNAH_TRY(read_video(s, path, llround(from_s * m->fps) + t, &image));
     } else if (f->is_image) {
       if (s->column.starts[row + 1] - s->column.starts[row] != 1)
         return mynah_fail(MYNAH_CORRUPT, "%s: '%s' lacks a picture", m->open.path, s->key);
@@ -538,11 +557,10 @@ static mynah_status run(const char *path, const char *out_path, const void *conf
   if (!m) return MYNAH_NO_MEMORY;
   m->config = config;
   m->group = -1;
-  for (int i = 0; i < MYNAH__MAX_FEATURES; i++) m->sources[i].video.fd = -1;
   mynah_status status = mynah__ingest_run(path, out_path, progress, work, m, report);
   for (int i = 0; i < MYNAH__MAX_FEATURES; i++) {
     mynah__column_deinit(&m->sources[i].column);
-    mynah__video_close(&m->sources[i].video);
+    mynah_video_close(m->sources[i].video);
   }
   mynah__column_deinit(&m->times);
   mynah__column_deinit(&m->task_indices);

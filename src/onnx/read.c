@@ -513,9 +513,22 @@ static void drop_weights(mynah_onnx *o) {
   o->n_inputs = n;
 }
 
+/* Exporters keep one of several equal tensors and make the others from it by Identity: each is listed under its own name. */
+static void list_copies(mynah_onnx *o) {
+  for (size_t i = 0; i < o->n_nodes; i++) {
+    const mynah__onnx_node *node = &o->nodes[i];
+    if (!node->op || strcmp(node->op, "Identity") != 0 || node->n_in != 1 || node->n_out != 1) continue;
+    int from = o->links[node->first_in], to = o->links[node->first_in + 1], maker = from < 0 ? -1 : o->values[from].maker;
+    const mynah__onnx_tensor *t = maker < -1 ? &o->tensors[-2 - maker] : NULL;
+    if (!t || !t->floats || t->is_infinite || to < 0 || !o->values[to].name) continue;
+    mynah_shape shape = t->shape.n_dims ? t->shape : MYNAH_SHAPE(1);
+    o->weights[o->n_weights++] = (mynah_safetensor){o->values[to].name, MYNAH_F32, shape, t->floats, (size_t)t->n * sizeof(float)};
+  }
+}
+
 /* The list of named weights. */
 static mynah_status list_weights(mynah_onnx *o) {
-  o->weights = mynah_calloc(o->n_tensors + 1, sizeof *o->weights);
+  o->weights = mynah_calloc(o->n_tensors + o->n_nodes + 1, sizeof *o->weights);
   if (!o->weights) return MYNAH_NO_MEMORY;
   for (size_t i = 0; i < o->n_tensors; i++) {
     const mynah__onnx_tensor *t = &o->tensors[i];
@@ -523,11 +536,13 @@ static mynah_status list_weights(mynah_onnx *o) {
     mynah_shape shape = t->shape.n_dims ? t->shape : MYNAH_SHAPE(1);
     o->weights[o->n_weights++] = (mynah_safetensor){t->name, MYNAH_F32, shape, t->floats, (size_t)t->n * sizeof(float)};
   }
+  list_copies(o);
   return MYNAH_OK;
 }
 
 static mynah_status parse(mynah_onnx *o, const void *data, size_t size) {
   if (size > FILE_MAX) return mynah_fail(MYNAH_LIMIT, "onnx: over %zu bytes", FILE_MAX);
+  o->file.max = FILE_MAX + 1;
   mynah_str_append(&o->file, data, size);
   if (o->file.is_failed) return MYNAH_NO_MEMORY;
   const uint8_t *bytes = (const uint8_t *)o->file.data;

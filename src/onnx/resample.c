@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Resizing and padding: along each axis a matrix of constants, but for the common cases that the engine knows. */
+/* Resizing, padding and running sums: along each axis a matrix of constants, but for the common cases that the engine knows. */
 #include "onnx_internal.h"
 
 #include <math.h>
@@ -211,5 +211,52 @@ static mynah_status op_pad(mynah__lowering *l) {
   return mynah__set_same(l, 0, &v);
 }
 
+/* ---- running sums
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* Whether element i is in sum j. */
+typedef struct running {
+  bool is_reversed, is_exclusive;
+} running;
+static bool is_summed(const running *r, int64_t i, int64_t j) { return (i == j && !r->is_exclusive) || (r->is_reversed ? i > j : i < j); }
+
+static mynah_status sum_known(mynah__lowering *l, const running *r, mynah__value *v, int axis) {
+  const double *in;
+  double *out;
+  int64_t inner = 1, n = v->shape.dims[axis], total = mynah__count(v->shape);
+  mynah_shape shape = v->shape;
+  for (int k = axis + 1; k < shape.n_dims; k++) inner *= shape.dims[k];
+  MYNAH_TRY(mynah__known(l, v, &in));
+  MYNAH_TRY(mynah__set_known(l, 0, shape, v->is_whole, &out));
+  for (int64_t at = 0; at < total; at++) {
+    int64_t j = at / inner % n, first = at - j * inner;
+    out[at] = 0;
+    for (int64_t i = 0; i < n; i++) out[at] += is_summed(r, i, j) ? in[first + i * inner] : 0;
+  }
+  return MYNAH_OK;
+}
+
+static mynah_status op_cumsum(mynah__lowering *l) {
+  mynah__value *given, *where;
+  double at;
+  int axis;
+  size_t size;
+  running r = {mynah__whole_attribute(l, "reverse", 0) != 0, mynah__whole_attribute(l, "exclusive", 0) != 0};
+  MYNAH_TRY(mynah__need(l, 0, &given));
+  MYNAH_TRY(mynah__need(l, 1, &where));
+  if (!mynah__known_number(l, where, &at) || fabs(at) > MYNAH_MAX_DIMS) return mynah__refuse(l, "the axis must be a constant");
+  MYNAH_TRY(mynah__axis(l, (int64_t)at, given->shape.n_dims, &axis));
+  int64_t n = given->shape.dims[axis];
+  if (n < 1 || !mynah_mul_size((size_t)n, (size_t)n, &size) || size > MATRIX_MAX) return mynah_fail(MYNAH_LIMIT, "too large");
+  if (mynah__is_arithmetic(l)) return sum_known(l, &r, given, axis);
+  mynah__value v = *given;
+  double *matrix = mynah_calloc(size, sizeof *matrix);
+  if (!matrix) return MYNAH_NO_MEMORY;
+  for (int64_t k = 0; k < n * n; k++) matrix[k] = is_summed(&r, k % n, k / n);
+  mynah_status status = mynah__mix_axis(l, &v, axis, matrix, n, &v);
+  mynah_free(matrix);
+  return status == MYNAH_OK ? mynah__set_same(l, 0, &v) : status;
+}
+
 const mynah__onnx_op mynah__onnx_resample_ops[] = {
-    {"Pad", op_pad}, {"Resize", op_resize}, {"Upsample", op_resize}, {NULL, NULL}};
+    {"CumSum", op_cumsum}, {"Pad", op_pad}, {"Resize", op_resize}, {"Upsample", op_resize}, {NULL, NULL}};

@@ -5,6 +5,9 @@
 
 #include <math.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
 
 #define GREY 114
 #define STRIDE 32
@@ -31,7 +34,8 @@ mynah_letterbox mynah_letterbox_plan(int in_width, int in_height, int width, int
 /* One output position along an axis: the pixel before it, the step to the one behind it (0 at the end), two weights of
  * together ONE. */
 typedef struct tap {
-  int32_t first, step, head, tail;
+  int32_t first, step;
+  int16_t head, tail;
 } tap;
 
 static tap tap_at(int o, int in, int out) {
@@ -41,49 +45,96 @@ static tap tap_at(int o, int in, int out) {
   at -= (float)first;
   if (first < 0) first = 0, at = 0;
   if (first >= in - 1) first = in - 1, at = 0;
-  int32_t tail = (int32_t)lrintf(at * ONE);
-  return (tap){first, first < in - 1, (int32_t)lrintf((1 - at) * ONE), tail};
+  int16_t tail = (int16_t)lrintf(at * ONE);
+  return (tap){first, first < in - 1, (int16_t)lrintf((1 - at) * ONE), tail};
 }
 
-/* Taps of the columns, then two rows of sums (inner_width, 3). */
+/* What resizing works with, for n columns of a picture. Each row is gathered into the pixels before and behind each column;
+ * then all is sums of bytes with weights, without a jump. */
+typedef struct columns {
+  int n, n_safe; /* n_safe: columns at which four bytes may be read where three are meant */
+  tap *taps;                /* (n) */
+  int16_t *weights;         /* (3n,2) head and tail of each byte */
+  int16_t *rows[2];         /* (3n) two lines of sums, a sixteenth of them: at most 255 * ONE / 16, which fits */
+  uint8_t *before, *behind; /* (3n) and a byte more */
+} columns;
+
 size_t mynah_letterbox_scratch(const mynah_letterbox *l) {
-  return (size_t)l->inner_width * (sizeof(tap) + 2 * 3 * sizeof(int32_t));
+  return (size_t)l->inner_width * (sizeof(tap) + 3 * (4 * sizeof(int16_t) + 2)) + 2;
 }
 
-/* sum = row at the columns' taps. Shape: row (in_width,3), sum (n,3) */
-static void across(const uint8_t *row, const tap *taps, int n, int32_t *sum) {
-  for (int i = 0; i < n; i++, sum += 3) {
-    const uint8_t *from = row + 3 * taps[i].first, *to = from + 3 * taps[i].step;
-    for (int c = 0; c < 3; c++) sum[c] = from[c] * taps[i].head + to[c] * taps[i].tail;
+static columns columns_in(const mynah_letterbox *l, void *scratch) {
+  columns c = {.n = l->inner_width, .n_safe = l->inner_width, .taps = scratch};
+  int n = c.n;
+  c.weights = (int16_t *)(void *)(c.taps + n);
+  c.rows[0] = c.weights + 6 * n;
+  c.rows[1] = c.rows[0] + 3 * n;
+  c.before = (uint8_t *)(c.rows[1] + 3 * n);
+  c.behind = c.before + 3 * n + 1;
+  for (int i = 0; i < n; i++) {
+    tap t = c.taps[i] = tap_at(i, l->in_width, n);
+    for (int k = 0; k < 3; k++) c.weights[6 * i + 2 * k] = t.head, c.weights[6 * i + 2 * k + 1] = t.tail;
+  }
+  while (c.n_safe > 0 && c.taps[c.n_safe - 1].first + c.taps[c.n_safe - 1].step >= l->in_width - 1) c.n_safe--;
+  return c;
+}
+
+static void gather(const columns *c, const uint8_t *row) {
+  for (int i = 0; i < c->n_safe; i++) {
+    const uint8_t *from = row + 3 * c->taps[i].first;
+    memcpy(c->before + 3 * i, from, 4);
+    memcpy(c->behind + 3 * i, from + 3 * c->taps[i].step, 4);
+  }
+  for (int i = c->n_safe; i < c->n; i++) {
+    const uint8_t *from = row + 3 * c->taps[i].first;
+    memcpy(c->before + 3 * i, from, 3);
+    memcpy(c->behind + 3 * i, from + 3 * c->taps[i].step, 3);
   }
 }
 
-/* out = the two rows weighted. Shape: all (n) */
-static void down(const int32_t *restrict above, const int32_t *restrict below, tap t, int n, uint8_t *restrict out) {
-  for (int i = 0; i < n; i++)
-    out[i] = (uint8_t)((((t.head * (above[i] >> 4)) >> 16) + ((t.tail * (below[i] >> 4)) >> 16) + 2) >> 2);
+/* out = (before * head + behind * tail) / 16. Shape: row (in_width,3), out (3n) */
+static void across(const columns *c, const uint8_t *row, int16_t *restrict out) {
+  const uint8_t *restrict before = c->before, *restrict behind = c->behind;
+  const int16_t *restrict w = c->weights;
+  int i = 0;
+  gather(c, row);
+#ifdef __SSE2__
+  for (const __m128i zero = _mm_setzero_si128(); i + 8 <= 3 * c->n; i += 8) {
+    __m128i a = _mm_loadl_epi64((const __m128i *)(const void *)(before + i)), b = _mm_loadl_epi64((const __m128i *)(const void *)(behind + i));
+    __m128i pairs = _mm_unpacklo_epi8(a, b);
+    __m128i low = _mm_madd_epi16(_mm_unpacklo_epi8(pairs, zero), _mm_loadu_si128((const __m128i *)(const void *)(w + 2 * i)));
+    __m128i high = _mm_madd_epi16(_mm_unpackhi_epi8(pairs, zero), _mm_loadu_si128((const __m128i *)(const void *)(w + 2 * i + 8)));
+    _mm_storeu_si128((__m128i *)(void *)(out + i), _mm_packs_epi32(_mm_srai_epi32(low, 4), _mm_srai_epi32(high, 4)));
+  }
+#endif
+  for (; i < 3 * c->n; i++) out[i] = (int16_t)((before[i] * w[2 * i] + behind[i] * w[2 * i + 1]) >> 4);
+}
+
+/* out = the two rows weighted; products of 16 bits of which the upper half counts. Shape: all (n) */
+static void down(const int16_t *restrict above, const int16_t *restrict below, tap t, int n, uint8_t *restrict out) {
+  for (int i = 0; i < n; i++) {
+    int16_t a = (int16_t)((t.head * above[i]) >> 16), b = (int16_t)((t.tail * below[i]) >> 16);
+    out[i] = (uint8_t)((int16_t)(a + b + 2) >> 2);
+  }
 }
 
 static void resize(const mynah_letterbox *l, const uint8_t *in, void *scratch, uint8_t *out) {
-  int n = l->inner_width;
-  tap *taps = scratch;
-  int32_t *rows[2] = {(int32_t *)(void *)(taps + n), (int32_t *)(void *)(taps + n) + 3 * n};
+  columns c = columns_in(l, scratch);
   int holds[2] = {-1, -1}; /* which line of the picture */
-  for (int i = 0; i < n; i++) taps[i] = tap_at(i, l->in_width, n);
   for (int y = 0; y < l->inner_height; y++, out += (size_t)l->width * 3) {
     tap t = tap_at(y, l->in_height, l->inner_height);
     int wanted[2] = {t.first, t.first + t.step};
     if (holds[1] == wanted[0]) { /* the lower line of before is the upper one now */
-      int32_t *kept = rows[1];
-      rows[1] = rows[0], rows[0] = kept;
+      int16_t *kept = c.rows[1];
+      c.rows[1] = c.rows[0], c.rows[0] = kept;
       holds[1] = holds[0], holds[0] = wanted[0];
     }
     for (int k = 0; k < 2; k++)
       if (holds[k] != wanted[k]) {
-        across(in + (size_t)wanted[k] * (size_t)l->in_width * 3, taps, n, rows[k]);
+        across(&c, in + (size_t)wanted[k] * (size_t)l->in_width * 3, c.rows[k]);
         holds[k] = wanted[k];
       }
-    down(rows[0], rows[1], t, 3 * n, out);
+    down(c.rows[0], c.rows[1], t, 3 * c.n, out);
   }
 }
 

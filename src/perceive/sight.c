@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define BOXES_MAX 512
+#define PICTURE_MAX ((size_t)1 << 28) /* bytes */
 
 struct mynah_sight {
   mynah_eye *eye;
@@ -16,15 +17,23 @@ struct mynah_sight {
   mynah_box boxes[BOXES_MAX];
 };
 
-/* SHA-256 over the detector and all settings, in their JSON. */
+/* All settings that change what is seen: the number of threads does not. */
+static mynah_json *settings_of(const mynah_sight_config *c) {
+  mynah_json *j = mynah_json_object();
+  mynah_detect_config detect = c->detect;
+  detect.threads = 1;
+  mynah_config_to_json(&mynah_detect_table, &detect, j);
+  mynah_config_to_json(&mynah_tracker_table, &c->tracker, j);
+  mynah_config_to_json(&mynah_slots_table, &c->slots, j);
+  return j;
+}
+
+/* SHA-256 over the detector and its settings' JSON. */
 static mynah_status hash_of(const mynah_detector *d, const mynah_sight_config *c, char hex[65]) {
   char weights[65];
   mynah_sha256 s;
   mynah_str text = {0};
-  mynah_json *j = mynah_json_object();
-  mynah_config_to_json(&mynah_detect_table, &c->detect, j);
-  mynah_config_to_json(&mynah_tracker_table, &c->tracker, j);
-  mynah_config_to_json(&mynah_slots_table, &c->slots, j);
+  mynah_json *j = settings_of(c);
   mynah_status status = mynah_json_dump(j, 0, &text);
   mynah_detector_hash(d, weights);
   mynah_sha256_init(&s);
@@ -41,6 +50,40 @@ mynah_status mynah_sight_mark(const mynah_detector *d, const mynah_sight_config 
   MYNAH_TRY(hash_of(d, c, hex));
   snprintf(f->unit, sizeof f->unit, MYNAH_SIGHT_MARK "%.16s", hex);
   return MYNAH_OK;
+}
+
+static mynah_json *named(const mynah_feature *f) {
+  mynah_json *j = mynah_json_object();
+  mynah_json_set(j, "name", mynah_json_string(f->name));
+  mynah_json_set(j, "feature", mynah_feature_to_json(f));
+  return j;
+}
+
+mynah_status mynah_sight_describe(const mynah_detector *d, const mynah_sight_config *c, const mynah_feature *camera,
+                                  const mynah_feature *seen, mynah_json **out) {
+  char hash[65];
+  mynah_json *j = mynah_json_object();
+  mynah_detector_hash(d, hash);
+  mynah_json_set(j, "feature", mynah_json_string(seen->name));
+  mynah_json_set(j, "camera", named(camera));
+  mynah_json_set(j, "detector", mynah_json_string(hash));
+  mynah_json_set(j, "settings", settings_of(c));
+  if (!j) return MYNAH_NO_MEMORY;
+  *out = j;
+  return MYNAH_OK;
+}
+
+mynah_status mynah_sight_read(const mynah_json *j, mynah_sight_config *c, mynah_feature *camera) {
+  const mynah_json *from = mynah_json_get(j, "camera");
+  mynah_config_default(&mynah_detect_table, &c->detect);
+  mynah_config_default(&mynah_tracker_table, &c->tracker);
+  mynah_config_default(&mynah_slots_table, &c->slots);
+  mynah_config_bind binds[3] = {{&mynah_detect_table, &c->detect}, {&mynah_tracker_table, &c->tracker}, {&mynah_slots_table, &c->slots}};
+  mynah_status status = mynah_config_from_json(binds, 3, mynah_json_get(j, "settings"));
+  if (status == MYNAH_OK)
+    status = mynah_feature_from_json(mynah_json_to_string(mynah_json_get(from, "name"), ""), mynah_json_get(from, "feature"), camera);
+  if (status == MYNAH_OK && camera->is_image && mynah_feature_bytes(camera) <= PICTURE_MAX) return MYNAH_OK;
+  return status == MYNAH_NO_MEMORY ? status : mynah_fail(MYNAH_CORRUPT, "eyes: camera or settings make no sense");
 }
 
 static mynah_status prepare(mynah_sight *s, const mynah_detector *d, const mynah_sight_config *c) {

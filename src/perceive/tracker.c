@@ -191,14 +191,19 @@ static void collect_boxes(round_of *r, const mynah_box *boxes, int n, double low
     if ((double)boxes[j].confidence >= low && (double)boxes[j].confidence < high) r->boxes[r->n_boxes++] = j;
 }
 
-static void drop_old(mynah_tracker *t, int64_t time_ns) {
+/* Before a picture is matched: what was unseen for longer than max_age_s must not take its boxes. */
+static void forget_old(mynah_tracker *t, int64_t time_ns) {
   int n = 0;
-  for (int i = 0; i < t->n_tracks; i++) {
-    const track *k = &t->tracks[i];
-    double age_s = (double)(time_ns - k->seen_ns) * 1e-9;
-    bool is_doubtful = k->n_seen < 2 && k->seen_ns < time_ns; /* seen once, not again */
-    if (age_s <= t->config.max_age_s && !is_doubtful) t->tracks[n++] = *k;
-  }
+  for (int i = 0; i < t->n_tracks; i++)
+    if ((double)(time_ns - t->tracks[i].seen_ns) * 1e-9 <= t->config.max_age_s) t->tracks[n++] = t->tracks[i];
+  t->n_tracks = n;
+}
+
+/* After that: what was seen once and not again was nothing. */
+static void drop_doubtful(mynah_tracker *t, int64_t time_ns) {
+  int n = 0;
+  for (int i = 0; i < t->n_tracks; i++)
+    if (t->tracks[i].n_seen > 1 || t->tracks[i].seen_ns == time_ns) t->tracks[n++] = t->tracks[i];
   t->n_tracks = n;
 }
 
@@ -213,6 +218,7 @@ void mynah_tracker_update(mynah_tracker *t, int64_t time_ns, mynah_box *boxes, i
   round_of r = {.least_iou = c->iou};
   bool is_first = !t->has_begun;
   for (int j = 0; j < n; j++) boxes[j].id = -1;
+  forget_old(t, time_ns);
   if (!is_first && time_ns > t->time_ns) move_on(t, (double)(time_ns - t->time_ns) * 1e-9);
   t->time_ns = time_ns;
   t->has_begun = true;
@@ -224,7 +230,7 @@ void mynah_tracker_update(mynah_tracker *t, int64_t time_ns, mynah_box *boxes, i
   collect_boxes(&r, boxes, n, c->low, c->high);
   r.least_iou = fmax(c->iou, 0.5);
   match(t, &r, boxes, time_ns);
-  drop_old(t, time_ns);
+  drop_doubtful(t, time_ns);
   for (int j = 0; j < n_begun; j++) {
     if ((double)boxes[begun[j]].confidence < c->start) continue;
     int before = t->n_tracks;

@@ -31,6 +31,7 @@ static mynah_json *describe(const mynah_policy *p) {
   mynah_json_set(j, "dataset_hash", mynah_json_string(p->dataset_hash));
   if (p->training) mynah_json_set(j, "training", mynah_json_copy(p->training));
   if (p->network) mynah_json_set(j, "network", mynah_json_copy(p->network));
+  if (p->eyes) mynah_json_set(j, "eyes", mynah_json_copy(p->eyes));
   return j;
 }
 
@@ -84,6 +85,8 @@ static mynah_status read_description(const mynah_json *j, mynah_policy *p) {
   if (training && !(p->training = mynah_json_copy(training))) return MYNAH_NO_MEMORY;
   const mynah_json *network = mynah_json_get(j, "network");
   if (network && !(p->network = mynah_json_copy(network))) return MYNAH_NO_MEMORY;
+  const mynah_json *eyes = mynah_json_get(j, "eyes");
+  if (eyes && !(p->eyes = mynah_json_copy(eyes))) return MYNAH_NO_MEMORY;
   const mynah_json *golden = mynah_json_get(j, "golden");
   if (golden && !(p->golden = mynah_json_copy(golden))) return MYNAH_NO_MEMORY;
   if (p->action.is_image) return mynah_fail(MYNAH_CORRUPT, "policy: the action is a picture");

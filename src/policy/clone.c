@@ -13,6 +13,7 @@ struct mynah_clone {
   mynah_program *programs[MYNAH_POLICY_GRAPHS_MAX];
   mynah_binding *bindings[MYNAH_POLICY_GRAPHS_MAX];
   int n_threads; /* of a prediction; 0: one */
+  mynah__eyes eyes;
 };
 
 /* Acting graph `which`; or, -1, the training graph, which has all weights. */
@@ -62,6 +63,7 @@ static void unbind(mynah_clone *c) {
 }
 
 mynah_status mynah_clone_use_threads(mynah_clone *c, int n_threads) {
+  if (c->eyes.is_open) return mynah_fail(MYNAH_INVALID, "clone: threads are chosen before its eyes are opened");
   unbind(c);
   c->n_threads = n_threads;
   return bind(c, c->precision);
@@ -126,10 +128,20 @@ mynah_status mynah_clone_load_at(const char *path, mynah_dtype precision, mynah_
 void mynah_clone_destroy(mynah_clone *c) {
   if (!c) return;
   unbind(c);
+  mynah__eyes_close(&c->eyes);
   mynah_weights_destroy(c->own_weights);
   mynah_policy_destroy(c->own_policy);
   mynah_free(c);
 }
+
+mynah_status mynah_clone_open_eyes(mynah_clone *c, const char *detector, int n_threads) {
+  if (!c->own_policy) return mynah_fail(MYNAH_UNSUPPORTED, "eyes: the clone is not from a file");
+  if (c->eyes.is_open) return mynah_fail(MYNAH_INVALID, "eyes: the clone has some");
+  return mynah__eyes_open(c->own_policy, detector, n_threads, &c->eyes);
+}
+
+int mynah_clone_eyes(const mynah_clone *c) { return c->eyes.is_open ? c->eyes.input : -1; }
+const mynah__eyes *mynah__clone_eyes(const mynah_clone *c) { return &c->eyes; }
 
 const mynah_policy *mynah_clone_policy(const mynah_clone *c) { return c->policy; }
 const mynah_program *mynah_clone_program(const mynah_clone *c, int which) { return c->programs[which]; }

@@ -60,6 +60,7 @@ void mynah_policy_destroy(mynah_policy *p) {
   mynah__norm_deinit(&p->action_norm);
   mynah_json_destroy(p->training);
   mynah_json_destroy(p->network);
+  mynah_json_destroy(p->eyes);
   mynah_json_destroy(p->golden);
   mynah_free(p->config);
   mynah_free(p);
@@ -130,8 +131,23 @@ mynah_status mynah__norm_of_dataset(mynah_dataset *d, const mynah_feature *f, co
   return status;
 }
 
+static bool is_seen(const mynah_feature *f) { return strncmp(f->unit, MYNAH_SIGHT_MARK, strlen(MYNAH_SIGHT_MARK)) == 0; }
+
+/* How a detector's state among the inputs is seen, where the dataset knows. */
+static mynah_status take_eyes(mynah_policy *p, mynah_dataset *d) {
+  mynah_str text = {0};
+  bool has_seen = false;
+  for (int i = 0; i < p->n_inputs; i++) has_seen = has_seen || is_seen(&p->inputs[i]);
+  if (!has_seen) return MYNAH_OK;
+  mynah_status status = mynah_dataset_get_note(d, "eyes", &text);
+  if (status == MYNAH_OK) status = mynah_json_parse(mynah_str_text(&text), text.length, &p->eyes);
+  mynah_str_deinit(&text);
+  return status == MYNAH_NOT_FOUND ? MYNAH_OK : status;
+}
+
 static mynah_status fill(mynah_policy *p, mynah_dataset *d, const int64_t *episodes, int64_t n_episodes) {
   MYNAH_TRY(choose_inputs(p, d));
+  MYNAH_TRY(take_eyes(p, d));
   for (int i = 0; i < p->n_inputs; i++) {
     if (p->inputs[i].is_image) continue;
     MYNAH_TRY(mynah__norm_of_dataset(d, &p->inputs[i], episodes, n_episodes, &p->input_norms[i]));
@@ -192,18 +208,19 @@ mynah_status mynah_policy_match(const mynah_policy *p, const mynah_feature *feat
     const mynah_feature *want = &p->inputs[i];
     int at = mynah_feature_find(features, n, want->name);
     if (at < 0)
-      return mynah_fail(MYNAH_NOT_FOUND, "the policy needs '%s', which is not offered here: is it a policy for "
-                        "another robot or simulator?", want->name);
+      return mynah_fail(MYNAH_NOT_FOUND, "the policy needs '%s', which is not offered here: %s", want->name,
+                        is_seen(want) ? "name the detector that it sees with, detector=FILE" : "is it a policy for another robot or simulator?");
     const mynah_feature *have = &features[at];
+    if (is_seen(want) && strcmp(want->unit, have->unit) != 0)
+      return mynah_fail(MYNAH_MISMATCH, "'%s': the policy was trained with another detector or other settings of it (%s, here '%s'); "
+                        "detector=FILE lets it look itself",
+                        want->name, want->unit, have->unit);
     if (have->is_image != want->is_image || (!have->is_image && mynah_feature_size(have) != mynah_feature_size(want)))
       return mynah_fail(MYNAH_MISMATCH, "'%s': the policy was trained on %lld elements, here are %lld", want->name,
                         (long long)mynah_feature_size(want), (long long)mynah_feature_size(have));
     if (have->is_image && (have->dims[0] != want->dims[0] || have->dims[1] != want->dims[1]))
       return mynah_fail(MYNAH_MISMATCH, "'%s': the policy takes pictures of %lldx%lld px, here they are %lldx%lld", want->name,
                         (long long)want->dims[1], (long long)want->dims[0], (long long)have->dims[1], (long long)have->dims[0]);
-    if (strncmp(want->unit, MYNAH_SIGHT_MARK, strlen(MYNAH_SIGHT_MARK)) == 0 && strcmp(want->unit, have->unit) != 0)
-      return mynah_fail(MYNAH_MISMATCH, "'%s': the policy was trained with another detector or other settings of it (%s, here '%s')",
-                        want->name, want->unit, have->unit);
     order[i] = at;
   }
   int at = mynah_feature_find(features, n, "action");

@@ -4,7 +4,10 @@
 #define MYNAH_POLICY_INTERNAL_H
 
 #include <mynah/onnx.h>
+#include <mynah/perceive.h>
 #include <mynah/policy.h>
+
+#include <stdatomic.h>
 
 extern const mynah_policy_type mynah__policy_act;
 extern const mynah_policy_type mynah__policy_diffusion;
@@ -200,6 +203,34 @@ MYNAH_CHECKED mynah_status mynah__onnx_build(const mynah_policy *p, mynah_onnx *
 
 /* Initial weights of all that the policy trains. */
 mynah_status mynah__policy_weights(const mynah_policy *p, mynah_weights **out);
+
+/* ---- eyes.c ---- */
+
+/* Of a clone that looks itself. */
+typedef struct mynah__eyes {
+  bool is_open;
+  int input; /* which of the policy's */
+  mynah_detector *detector;
+  mynah_sight_config config;
+  mynah_feature seen; /* the input as it was: the slots */
+  int width, height;  /* of the pictures */
+} mynah__eyes;
+/* The policy's input becomes the camera's pictures. */
+mynah_status mynah__eyes_open(mynah_policy *p, const char *detector, int n_threads, mynah__eyes *out);
+void mynah__eyes_close(mynah__eyes *e);
+/* Of an actor. Shape: state (size of seen) */
+typedef struct mynah__gaze {
+  mynah_sight *sight;
+  float *state;
+  int64_t time_ns, ns; /* of the newest picture; what it took */
+  atomic_bool is_blind;
+} mynah__gaze;
+mynah_status mynah__gaze_create(const mynah__eyes *e, mynah__gaze *out);
+void mynah__gaze_destroy(mynah__gaze *l);
+void mynah__gaze_reset(mynah__gaze *l, const mynah__eyes *e);
+/* The state from a picture; none, or one no newer than the last: as it is. */
+void mynah__look(mynah__gaze *l, const mynah__eyes *e, const mynah_value *picture);
+const mynah__eyes *mynah__clone_eyes(const mynah_clone *c); /* is_open false: none */
 
 /* ---- lerobot.c ---- */
 

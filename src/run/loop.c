@@ -192,6 +192,11 @@ static void end_stretch(loop *l) {
   l->mark = -1;
 }
 
+static bool is_blind(const loop *l) {
+  const mynah_predictor *p = l->task->predictor;
+  return (l->device->type->is_blind && l->device->type->is_blind(l->device)) || (p->is_blind && p->is_blind(p));
+}
+
 static void one_step(loop *l) {
   mynah_value values[17];
   unsigned faults = 0;
@@ -199,7 +204,7 @@ static void one_step(loop *l) {
   if (l->task->watch) l->task->watch(l->task->watch_context, values);
   if (is_stale(l, values)) faults |= MYNAH_FAULT_STALE_SEEN;
   if (l->worker) {
-    if (l->device->type->is_blind && l->device->type->is_blind(l->device)) faults |= MYNAH_FAULT_LOST_TARGET;
+    if (is_blind(l)) faults |= MYNAH_FAULT_LOST_TARGET;
     faults |= take_chunks(l);
     show_worker(l, values);
   }

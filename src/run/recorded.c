@@ -74,6 +74,9 @@ static mynah_status play_frame(playback *p, int64_t episode, int64_t t) {
     status = mynah_dataset_read_image(p->dataset, episode, f->name, t, 0, 0, &pictures[i]);
     p->values[i] = (mynah_value){pictures[i].data, mynah_feature_bytes(f), 0};
   }
+  int64_t time_ns = 0;
+  if (status == MYNAH_OK) status = mynah_dataset_read_times(p->dataset, episode, t, 1, &time_ns);
+  for (int i = 0; i < p->policy->n_inputs; i++) p->values[i].time_ns = time_ns;
   if (status == MYNAH_OK) status = mynah_dataset_read(p->dataset, episode, "action", t, 1, recorded);
   if (status == MYNAH_OK) {
     mynah_actor_act(p->actor, p->values, predicted);

@@ -201,11 +201,13 @@ mynah_status mynah__recording_open(const char *path, const mynah_device *d, cons
   int n = mynah_dataset_n_features(set), n_classes = 0;
   while (d->type->classes && d->type->classes[n_classes]) n_classes++;
   if (is_new && n_classes) status = mynah_dataset_set_classes(set, d->type->classes, n_classes);
+  if (status == MYNAH_OK && is_new && d->eyes) status = mynah_dataset_set_note(set, "eyes", d->eyes);
   if (n != d->n_features) status = mynah_fail(MYNAH_MISMATCH, "%s: has %d features, the device %d", path, n, d->n_features);
   for (int i = 0; i < n && status == MYNAH_OK; i++) {
     const mynah_feature *f = mynah_dataset_feature(set, i);
     order[i] = mynah_feature_find(d->features, d->n_features, f->name);
-    if (order[i] < 0 || mynah_feature_bytes(&d->features[order[i]]) != mynah_feature_bytes(f))
+    if (order[i] < 0 || mynah_feature_bytes(&d->features[order[i]]) != mynah_feature_bytes(f) ||
+        strcmp(d->features[order[i]].unit, f->unit) != 0)
       status = mynah_fail(MYNAH_MISMATCH, "%s: feature '%s' is not what the device gives", path, f->name);
   }
   if (status == MYNAH_OK) *out = set;

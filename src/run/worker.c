@@ -36,11 +36,11 @@ static size_t aligned(size_t n) { return (n + 63) / 64 * 64; }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------------ */
 
-static void predict(mynah__worker *w, const frame *f, mynah_status status) {
+/* start: when the frame was taken up */
+static void predict(mynah__worker *w, const frame *f, int64_t start, mynah_status status) {
   mynah__chunk *c = mynah_ring_reserve(w->chunks);
   if (!c) return; /* nobody takes them: the loop is at its end */
   const float *prefix = (const float *)(const void *)((const uint8_t *)f + w->prefix_offset);
-  int64_t start = mynah_now_ns();
   c->origin = f->step;
   c->episode = f->episode;
   c->status = status;
@@ -52,12 +52,15 @@ static void predict(mynah__worker *w, const frame *f, mynah_status status) {
 static void look(mynah__worker *w, const frame *f, int64_t *episode) {
   const mynah_policy *p = w->predictor->policy;
   mynah_value values[MYNAH_POLICY_INPUTS_MAX];
+  int64_t start = mynah_now_ns();
+  int eyes = w->predictor->eyes;
   if (f->episode != *episode) w->predictor->reset(w->predictor, f->seed);
   *episode = f->episode;
   for (int i = 0; i < p->n_inputs; i++)
     values[i] = (mynah_value){(const uint8_t *)f + w->offsets[i], w->bytes[i], f->times_ns[i]};
+  if (eyes > 0 && !f->is_asked && mynah_ring_used(w->frames) > 1) values[eyes - 1].data = NULL; /* late: newer pictures wait */
   mynah_status status = w->predictor->observe(w->predictor, values);
-  if (f->is_asked || p->type->reset) predict(w, f, status);
+  if (f->is_asked || p->type->reset) predict(w, f, start, status);
 }
 
 static void *work(void *context) {
@@ -164,6 +167,8 @@ static mynah_status local_predict(mynah_predictor *p, const float *prefix, int64
   return MYNAH_OK;
 }
 
+static bool local_is_blind(const mynah_predictor *p) { return mynah_actor_is_blind(((const local *)p)->actor); }
+
 static void local_destroy(mynah_predictor *p) {
   mynah_actor_destroy(((local *)p)->actor);
   mynah_free(p);
@@ -172,7 +177,8 @@ static void local_destroy(mynah_predictor *p) {
 mynah_status mynah_predictor_of_clone(const mynah_clone *clone, mynah_predictor **out) {
   local *l = mynah_calloc(1, sizeof *l);
   if (!l) return MYNAH_NO_MEMORY;
-  l->base = (mynah_predictor){mynah_clone_policy(clone), local_reset, local_observe, local_predict, local_destroy};
+  l->base = (mynah_predictor){mynah_clone_policy(clone), local_reset, local_observe, local_predict, local_destroy, local_is_blind,
+                              mynah_clone_eyes(clone) + 1};
   mynah_status status = mynah_actor_create(clone, &l->actor);
   if (status != MYNAH_OK) {
     mynah_free(l);

@@ -285,7 +285,7 @@ mynah_status mynah_predictor_remote(const mynah_remote_config *config, mynah_pre
   r->fd = -1;
   r->timeout_s = config->timeout_s;
   r->rng = mynah_rng_make((uint64_t)mynah_now_ns(), (uint64_t)getpid());
-  r->base = (mynah_predictor){&r->policy, remote_reset, remote_observe, remote_predict, remote_destroy};
+  r->base = (mynah_predictor){&r->policy, remote_reset, remote_observe, remote_predict, remote_destroy, NULL, 0};
   mynah_status status = take_url(r, config->url);
   if (status == MYNAH_OK) status = mynah_copy_text(r->token, sizeof r->token, config->token ? config->token : "");
   if (status == MYNAH_OK) status = describe(r, config);

@@ -35,6 +35,7 @@ typedef struct follow {
   mynah_tracker *tracker;
   mynah_slots *slots;
   mynah_feature mark; /* its unit: that of the detector's state */
+  mynah_str eyes;     /* base.eyes */
   float motion[2], state[STATE_MAX], labels[LABELS][5], action[2];
   int64_t n_state;
   bool is_drawn;    /* the picture shows the present step */
@@ -47,10 +48,15 @@ static const follow *follow_of(const mynah_device *d) { return (const follow *)d
 
 /* ---- opening and closing ------------------------------------------------------------------------------------------------ */
 
+static mynah_feature camera_of(const follow *f) {
+  mynah_feature camera = mynah_feature_image("observation.images.front", f->canvas.height, f->canvas.width);
+  camera.is_mirrorable = true;
+  return camera;
+}
+
 static void declare_features(follow *f) {
   mynah_feature *at = f->base.features;
-  *at = mynah_feature_image("observation.images.front", f->canvas.height, f->canvas.width);
-  at++->is_mirrorable = true;
+  *at++ = camera_of(f);
   *at = mynah_feature_vector("observation.state", 2, "speed_m_s,turn_rad_s", "");
   mynah_feature_mirror(at++, (int[]){1, -2}, NULL);
   if (f->config.state == STATE_TRUTH) {
@@ -75,6 +81,7 @@ static void follow_close(mynah_device *device) {
   mynah_tracker_destroy(f->tracker);
   mynah_eye_destroy(f->eye);
   mynah_detector_destroy(f->detector);
+  mynah_str_deinit(&f->eyes);
   mynah_free(f->canvas.rgb);
   mynah_free(f->canvas.depth);
   mynah_free(f->canvas.thing);
@@ -88,6 +95,18 @@ static mynah_status open_detector(follow *f, mynah_detect_config *c) {
   c->size = f->canvas.width;
   MYNAH_TRY(mynah_detector_load(f->config.detector, &f->detector));
   return mynah_eye_create(f->detector, c, &f->eye);
+}
+
+/* The mark of the detector's state, and the words that go with it. */
+static mynah_status describe_eyes(follow *f, const mynah_sight_config *sight) {
+  mynah_json *j;
+  mynah_feature camera = camera_of(f), seen = mynah_slots_feature(f->slots);
+  MYNAH_TRY(mynah_sight_mark(f->detector, sight, &f->mark));
+  MYNAH_TRY(mynah_sight_describe(f->detector, sight, &camera, &seen, &j));
+  mynah_status status = mynah_json_dump(j, 0, &f->eyes);
+  mynah_json_destroy(j);
+  f->base.eyes = mynah_str_text(&f->eyes);
+  return status;
 }
 
 /* Tracker and slots, of the detector's classes or the simulator's own. */
@@ -104,8 +123,8 @@ static mynah_status open_eyes(follow *f) {
   mynah_sight_config sight = {.slots = c};
   mynah_config_default(&mynah_tracker_table, &sight.tracker);
   MYNAH_TRY(open_detector(f, &sight.detect));
-  MYNAH_TRY(mynah_sight_mark(f->detector, &sight, &f->mark));
-  return mynah_slots_create(&c, f->detector, &f->slots);
+  MYNAH_TRY(mynah_slots_create(&c, f->detector, &f->slots));
+  return describe_eyes(f, &sight);
 }
 
 static mynah_status follow_reset(mynah_device *device, uint64_t seed);

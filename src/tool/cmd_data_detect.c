@@ -49,15 +49,27 @@ static mynah_status find_camera(const mynah_dataset *d, const char *wanted, cons
            : mynah_fail(MYNAH_NOT_FOUND, "%s: has no pictures %s", mynah_dataset_path(d), wanted);
 }
 
+/* The note "eyes" of the new dataset. */
+static mynah_status describe(const mynah_dataset *d, const work *w, const mynah_detector *detector, const mynah_sight_config *s,
+                             mynah_str *out) {
+  mynah_json *j;
+  MYNAH_TRY(mynah_sight_describe(detector, s, mynah_dataset_find(d, w->camera), mynah_sight_feature(w->sight), &j));
+  mynah_status status = mynah_json_dump(j, 0, out);
+  mynah_json_destroy(j);
+  return status;
+}
+
 static mynah_status detect(const sight_command *c, const mynah_sight_config *s, mynah_dataset *d, mynah_json *result) {
   mynah_detector *detector;
+  mynah_str eyes = {0};
   work w = {0};
   MYNAH_TRY(find_camera(d, c->camera, &w.camera));
   MYNAH_TRY(mynah_detector_load(c->model, &detector));
   mynah_status status = mynah_sight_create(detector, s, &w.sight);
+  if (status == MYNAH_OK) status = describe(d, &w, detector, s, &eyes);
   if (status == MYNAH_OK) {
     mynah_copy_options o = {
-        .added = mynah_sight_feature(w.sight), .work_out = look, .context = &w, .progress = tool_progress()};
+        .added = mynah_sight_feature(w.sight), .work_out = look, .context = &w, .eyes = mynah_str_text(&eyes), .progress = tool_progress()};
     status = mynah_dataset_copy(&d, 1, &o, c->out);
     tool_progress_end();
   }
@@ -69,6 +81,7 @@ static mynah_status detect(const sight_command *c, const mynah_sight_config *s, 
     mynah_json_set(result, "frames", mynah_json_integer(w.n_frames));
     mynah_json_set(result, "feature", mynah_feature_to_json(f));
   }
+  mynah_str_deinit(&eyes);
   mynah_sight_destroy(w.sight);
   mynah_detector_destroy(detector);
   return status;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* mynah detect: boxes in pictures and a camera's frames, as a table, JSON, YOLO's text files, and drawn. */
+/* mynah detect: boxes in pictures, videos and a camera's frames, as a table, JSON, YOLO's text files, and drawn. */
 #include "tool.h"
 
 #include <glob.h>
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 
 #define DETECT_COMMAND_KEYS(K)                                                                              \
-  K(STRING, source, "source", "", 0, 0, "", "a picture, a folder, a pattern with * or ?, X.demos, or a camera: /dev/videoN or camera:N") \
-  K(INT, frames, "frames", 0, 0, 9.0e15, "", "of a camera; 0: until interrupted, and --json then lists no pictures") \
+  K(STRING, source, "source", "", 0, 0, "", "a picture, a folder, a pattern with * or ?, a video, X.demos, or a camera: /dev/videoN or camera:N") \
+  K(INT, frames, "frames", 0, 0, 9.0e15, "", "of a video: at most, 0: all; of a camera: 0: until interrupted, and --json then lists no pictures") \
   K(INT, width, "camera.width", 0, 0, 16384, "px", "0: as the camera is set")                               \
   K(INT, height, "camera.height", 0, 0, 16384, "px", "0: as the camera is set")                             \
   K(FLOAT, camera_fps, "camera.fps", 0, 0, 1000, "1/s", "0: as the camera is set")                                \
@@ -19,7 +19,7 @@
   K(BOOL, save_txt, "save_txt", false, 0, 0, "", "write out/labels/NAME.txt: class, centre and size as shares of the picture") \
   K(BOOL, save_conf, "save_conf", false, 0, 0, "", "and the score as a sixth number")                       \
   K(BOOL, is_drawn, "draw", true, 0, 0, "", "false: no pictures in out=")                                     \
-  K(BOOL, is_sequence, "track", false, 0, 0, "", "the pictures follow one another in the order of their names: boxes get the ids of their tracks; those of X.demos and cameras always do") \
+  K(BOOL, is_sequence, "track", false, 0, 0, "", "the pictures follow one another in the order of their names: boxes get the ids of their tracks; those of videos, X.demos and cameras always do") \
   K(FLOAT, fps, "fps", 30, 0.001, 100000, "Hz", "track=true: so many of them a second")
 typedef struct detect_command {
 #define DETECT_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
@@ -46,6 +46,7 @@ typedef struct job {
   mynah_tracker *tracker;
   mynah_box *boxes; /* [max_det], with ids */
   int64_t time_ns;  /* of the present picture, or ALONE */
+  int64_t frame;    /* its number in what it comes from */
   mynah_json *images;
   int64_t *ns[STAGES];
   size_t n, capacity[STAGES];
@@ -140,6 +141,10 @@ static void keep_entry(job *j, const char *name, const mynah_image *image, const
   mynah_json_append(size, mynah_json_integer(image->height));
   mynah_json_set(entry, "path", mynah_json_string(name));
   mynah_json_set(entry, "size", size);
+  if (j->time_ns != ALONE) {
+    mynah_json_set(entry, "frame", mynah_json_integer(j->frame));
+    mynah_json_set(entry, "time", mynah_json_number((double)j->time_ns / 1e9));
+  }
   mynah_json_set(entry, "boxes", list);
   mynah_json_append(j->images, entry);
 }
@@ -172,12 +177,17 @@ static mynah_status look_at_file(job *j, const char *path) {
   return status;
 }
 
-static bool is_picture(const char *name) {
-  static const char *const endings[] = {".jpg", ".jpeg", ".png"};
+/* endings: NULL-terminated */
+static bool ends_in(const char *name, const char *const *endings) {
   const char *dot = strrchr(name, '.');
-  for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
-    if (strcasecmp(dot, endings[i]) == 0) return true;
+  for (; dot && *endings; endings++)
+    if (strcasecmp(dot, *endings) == 0) return true;
   return false;
+}
+
+static bool is_picture(const char *name) { return ends_in(name, (const char *const[]){".jpg", ".jpeg", ".png", NULL}); }
+static bool is_video(const char *name) {
+  return ends_in(name, (const char *const[]){".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv", ".wmv", NULL});
 }
 
 /* A picture that cannot be read is named and counted; the others go on. */
@@ -185,6 +195,7 @@ static mynah_status look_at_list(job *j, char **paths, size_t n) {
   for (size_t i = 0; i < n; i++) {
     if (mynah_is_interrupted()) return MYNAH_INTERRUPTED;
     if (j->command.is_sequence) j->time_ns = llround((double)i * 1e9 / j->command.fps);
+    j->frame = (int64_t)i;
     mynah_status status = look_at_file(j, paths[i]);
     mynah_progress_tell(tool_progress(), "detecting", (double)i + 1, (double)n, "pictures", "");
     if (status == MYNAH_OK) continue;
@@ -232,6 +243,7 @@ static mynah_status look_at_episode(job *j, mynah_dataset *d, int64_t i, const c
     mynah_image image;
     if (mynah_is_interrupted()) return MYNAH_INTERRUPTED;
     MYNAH_TRY(mynah_dataset_read_times(d, i, t, 1, &j->time_ns));
+    j->frame = t;
     int64_t start = mynah_now_ns();
     MYNAH_TRY(mynah_dataset_read_image(d, i, feature, t, 0, 0, &image));
     snprintf(name, sizeof name, "%.600s#%lld/%lld/%.90s", j->command.source, (long long)i, (long long)t, feature);
@@ -260,6 +272,35 @@ static mynah_status look_at_dataset(job *j) {
   return status;
 }
 
+/* All frames, each at the time that the file says. */
+static mynah_status look_at_video_frames(job *j, mynah_video *v, mynah_image *image) {
+  double seconds = mynah_video_seconds(v);
+  for (bool is_over = false;;) {
+    char name[MYNAH_PATH_MAX], stem[32];
+    if (mynah_is_interrupted()) return MYNAH_INTERRUPTED;
+    j->frame = mynah_video_position(v);
+    if (j->command.frames > 0 && j->frame == j->command.frames) return MYNAH_OK;
+    int64_t start = mynah_now_ns();
+    MYNAH_TRY(mynah_video_read(v, image, &j->time_ns, &is_over));
+    if (is_over) return j->n > 0 ? MYNAH_OK : mynah_fail(MYNAH_CORRUPT, "%s: has no frames", j->command.source);
+    snprintf(name, sizeof name, "%.600s#%lld", j->command.source, (long long)j->frame);
+    snprintf(stem, sizeof stem, "%06lld", (long long)j->frame);
+    MYNAH_TRY(look(j, name, stem, image, mynah_now_ns() - start));
+    if (seconds > 0) mynah_progress_tell(tool_progress(), "detecting", fmin((double)j->time_ns * 1e-9, seconds), seconds, "seconds", "");
+  }
+}
+
+static mynah_status look_at_video(job *j) {
+  mynah_video *v;
+  MYNAH_TRY(mynah_video_open(j->command.source, 0, &v));
+  mynah_image image = mynah_video_size(v);
+  image.data = mynah_calloc((size_t)image.width * (size_t)image.height, 3);
+  mynah_status status = image.data ? look_at_video_frames(j, v, &image) : MYNAH_NO_MEMORY;
+  mynah_image_deinit(&image);
+  mynah_video_close(v);
+  return status;
+}
+
 static bool is_camera(const char *source) { return strncmp(source, "/dev/video", 10) == 0 || strncmp(source, "camera:", 7) == 0; }
 
 /* The newest frame again and again; being interrupted is how it ends. */
@@ -270,6 +311,7 @@ static mynah_status look_at_frames(job *j, mynah_camera *camera, mynah_image *im
     int64_t start = mynah_now_ns();
     mynah_status status = mynah_camera_read(camera, 5, image, &j->time_ns);
     if (status != MYNAH_OK) return mynah_is_interrupted() ? MYNAH_OK : status;
+    j->frame = i;
     snprintf(name, sizeof name, "%.600s#%lld", source, (long long)i);
     snprintf(stem, sizeof stem, "%06lld", (long long)i);
     MYNAH_TRY(look(j, name, stem, image, mynah_now_ns() - start));
@@ -305,6 +347,7 @@ static mynah_status look_at_source(job *j) {
   if (is_there && S_ISDIR(st.st_mode)) return look_at_folder(j);
   if (dot && strcmp(dot, ".demos") == 0) return look_at_dataset(j);
   if (!is_there && strpbrk(source, "*?[")) return look_at_pattern(j);
+  if (is_video(source)) return look_at_video(j);
   char *one = j->command.source;
   return look_at_list(j, &one, 1);
 }
@@ -370,5 +413,5 @@ static int tables(const tool_args *args, const mynah_config_table **out) {
   return 3;
 }
 
-const tool_command tool_detect = {"detect", "detect MODEL source=FILE|FOLDER|PATTERN|X.demos|camera:N [key=value ...]",
+const tool_command tool_detect = {"detect", "detect MODEL source=FILE|FOLDER|PATTERN|VIDEO|X.demos|camera:N [key=value ...]",
                                   "find objects in pictures", run, tables};

@@ -53,9 +53,10 @@ void tool_say_metrics(const mynah_json *j) {
 /* What was typed over eval's keys, the simulator's and those of the execution, which begins as the policy's own. */
 static mynah_status apply(const tool_args *args, const sim_choice *sim, eval_config *c, mynah_execute_config *execute) {
   tool_acting_config acting;
-  mynah_config_bind binds[4] = {{&eval_table, c}, {&mynah_execute_table, execute}, {&tool_acting_table, &acting}};
-  int n = 3;
+  mynah_config_bind binds[4] = {{&eval_table, c}, {&mynah_execute_table, execute}};
+  int n = 2;
   if (sim->config) binds[n++] = (mynah_config_bind){sim->type->config, sim->config};
+  binds[n++] = (mynah_config_bind){&tool_acting_table, &acting};
   return tool_apply(args, binds, n);
 }
 

@@ -161,12 +161,11 @@ static mynah_status run_job(const tool_args *args, sim_choice *sim, job *j, myna
   MYNAH_TRY(load_policy(args, policy, j));
   if (j->predictor) MYNAH_TRY(sim_choice_fit(sim, j->predictor->policy));
   tool_acting_config acting;
-  mynah_config_bind binds[5] = {{&run_table, &j->c},
-                                {&mynah_loop_table, &j->loop},
-                                {&mynah_execute_table, &j->execute},
-                                {&tool_acting_table, &acting}};
-  if (sim->config) binds[4] = (mynah_config_bind){sim->type->config, sim->config};
-  MYNAH_TRY(tool_apply(args, binds, sim->config ? 5 : 4));
+  mynah_config_bind binds[5] = {{&run_table, &j->c}, {&mynah_loop_table, &j->loop}, {&mynah_execute_table, &j->execute}};
+  int n = 3;
+  if (sim->config) binds[n++] = (mynah_config_bind){sim->type->config, sim->config};
+  binds[n++] = (mynah_config_bind){&tool_acting_table, &acting};
+  MYNAH_TRY(tool_apply(args, binds, n));
   if (!policy && !j->c.replay[0]) return tool_usage_error("name a policy, or expert, or replay=X.demos");
   MYNAH_TRY(sim->type == &mynah_robot ? mynah_robot_open(j->c.robot, &j->device) : sim->type->open(sim->config, &j->device));
   if (policy) MYNAH_TRY(call_policy(policy, j));

@@ -71,14 +71,16 @@ void tool_output_begin(const tool_args *args);
 /* ---- acting (acting.c) ---- */
 
 #define TOOL_ACTING_KEYS(K)                                                                        \
-  K(CHOICE, precision, "precision", "policy", 0, 0, "policy|f32|bf16", "of the operands of matrix products and convolutions: as the policy says, or another")
+  K(CHOICE, precision, "precision", "policy", 0, 0, "policy|f32|bf16", "of the operands of matrix products and convolutions: as the policy says, or another") \
+  K(STRING, detector, "detector", "", 0, 0, "path", "of a policy that was trained on `data detect`: its detector, which then looks at the camera's pictures while it acts") \
+  K(INT, detector_threads, "detector.threads", 1, 1, 256, "threads", "that share the work on a picture")
 typedef struct tool_acting_config {
 #define TOOL_ACTING_FIELD(type, field, name, value, low, high, unit, help) MYNAH_FIELD_##type(field)
   TOOL_ACTING_KEYS(TOOL_ACTING_FIELD)
 #undef TOOL_ACTING_FIELD
 } tool_acting_config;
 extern const mynah_config_table tool_acting_table;
-/* Loads a policy in the precision that was typed. A command that does so has a bind of the table too. */
+/* Loads a policy in the precision and with the detector that were typed. A command that does so has a bind of the table too. */
 mynah_status tool_load_clone(const tool_args *args, const char *path, mynah_clone **out);
 
 /* ---- parts of report pages, as mynah_report_write takes them (demo_report.c) ---- */

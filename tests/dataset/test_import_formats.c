@@ -3,7 +3,6 @@
  */
 #include "dataset_case.h"
 
-#include "src/dataset/video.h"
 
 #include <math.h>
 #include <sys/stat.h>
@@ -237,7 +236,7 @@ static void test_lerobot(void **state) {
                                       "lerobot_v30_video"};
   for (int k = 0; k < 4; k++) {
     mynah_json *expected;
-    bool has_decoder = mynah__video_is_supported();
+    bool has_decoder = mynah_video_is_supported();
     mynah_dataset *d = open_golden("lerobot", names[k], &expected, k == 3 && !has_decoder);
     const mynah_json *frames = mynah_json_get(expected, "frames"), *lengths = mynah_json_get(expected, "lengths"),
                      *tasks = mynah_json_get(expected, "tasks");
@@ -297,7 +296,7 @@ static void test_g1(void **state) {
   case_ok(import("lerobot", path, "", &r));
   assert_int_equal(r.n_episodes, 100);
   assert_int_equal(r.n_frames, 35965);
-  assert_int_equal(r.n_skipped, mynah__video_is_supported() ? 95 : 1); /* of 100 videos 5 are there */
+  assert_int_equal(r.n_skipped, mynah_video_is_supported() ? 95 : 1); /* of 100 videos 5 are there */
   if (r.n_skipped > 1)
     assert_non_null(
         strstr(mynah_json_to_string(mynah_json_get(mynah_json_at(r.skipped, 0), "why"), ""), "video is missing"));

@@ -86,6 +86,31 @@ static mynah_status read_work(void *context) {
   return MYNAH_OK;
 }
 
+/* A network of 80 MB, as an ACT policy has more. */
+static void test_large(void **state) {
+  const int64_t n = 20000000;
+  const size_t most = (size_t)1 << 30;
+  float *floats = mynah_calloc((size_t)n, sizeof *floats);
+  floats[n - 1] = 3;
+  mynah_str node = {0}, t = {.max = most}, graph = {.max = most}, model = {.max = most};
+  put_number(&t, 1, (uint64_t)n);
+  put_number(&t, 2, 1);
+  put_bytes(&t, 8, "w", 1);
+  put_bytes(&t, 9, floats, (size_t)n * sizeof *floats);
+  put_bytes(&node, 4, "Conv", 4);
+  put_message(&graph, 1, &node);
+  put_message(&graph, 5, &t);
+  put_message(&model, 7, &graph);
+  mynah_onnx *o;
+  int n_weights;
+  ok(parse(&model, &o));
+  const mynah_safetensor *w = mynah_onnx_weights(o, &n_weights);
+  assert_int_equal(n_weights, 1);
+  assert_true(w->shape.dims[0] == n && ((const float *)w->data)[n - 1] == 3);
+  mynah_onnx_destroy(o);
+  mynah_free(floats);
+}
+
 static void test_torture(void **state) {
   static const float floats[4] = {0};
   mynah_str t = tensor("f", 1, (int64_t[]){4}, 1, floats, sizeof floats), m = model_of(&t), note = {0};
@@ -97,7 +122,7 @@ static void test_torture(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_types), cmocka_unit_test(test_refused),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_types), cmocka_unit_test(test_refused), cmocka_unit_test(test_large),
                                      cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,6 +112,23 @@ static void test_true_times(void **state) {
   mynah_tracker_destroy(t);
 }
 
+/* No picture for longer than track.age: the box in the next one is another object's, however well it fits. */
+static void test_long_gap(void **state) {
+  mynah_tracker *t = tracker();
+  mynah_box b = box_at(100, 100, 40, 0.9f);
+  int n;
+  mynah_tracker_update(t, 0, &b, 1);
+  mynah_tracker_update(t, INT64_C(1000000000), &b, 1); /* just in time */
+  assert_int_equal(b.id, 0);
+  mynah_tracker_update(t, INT64_C(2000000001), &b, 1);
+  assert_int_equal(b.id, -1);
+  (void)mynah_tracker_all(t, &n);
+  assert_int_equal(n, 0);
+  mynah_tracker_update(t, INT64_C(2000000001) + STEP_NS, &b, 1);
+  assert_int_equal(b.id, 1);
+  mynah_tracker_destroy(t);
+}
+
 /* A weak box continues a track and begins none; a box seen once gets no id; other classes are other tracks. */
 static void test_scores(void **state) {
   mynah_tracker *t = tracker();
@@ -152,6 +169,7 @@ static void test_limits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_assignment), cmocka_unit_test(test_crossing), cmocka_unit_test(test_gaps),
-                                     cmocka_unit_test(test_true_times), cmocka_unit_test(test_scores),   cmocka_unit_test(test_limits)};
+                                     cmocka_unit_test(test_true_times), cmocka_unit_test(test_long_gap), cmocka_unit_test(test_scores),
+                                     cmocka_unit_test(test_limits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

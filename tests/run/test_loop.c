@@ -86,7 +86,7 @@ static void make_oracle(oracle *o) {
   o->policy.common.chunk = CHUNK;
   mynah_config_default(&mynah_execute_table, &o->policy.common.execute);
   o->policy.common.execute.steps = 4;
-  o->base = (mynah_predictor){&o->policy, oracle_reset, oracle_observe, oracle_predict, NULL};
+  o->base = (mynah_predictor){&o->policy, oracle_reset, oracle_observe, oracle_predict, NULL, NULL, 0};
 }
 
 static mynah_json *run_oracle(oracle *o, double rate_hz, double seconds) {

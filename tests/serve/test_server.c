@@ -41,7 +41,7 @@ static mynah_status sum_predict(mynah_predictor *p, const float *prefix, int64_t
   for (int i = 0; i < CHUNK; i++) chunk[i] = (float)seen + (float)i;
   return MYNAH_OK;
 }
-static mynah_predictor predictor = {&policy, sum_reset, sum_observe, sum_predict, NULL};
+static mynah_predictor predictor = {&policy, sum_reset, sum_observe, sum_predict, NULL, NULL, 0};
 
 static mynah_server *server;
 static pthread_t thread;

@@ -305,6 +305,10 @@ def main():
         "g": numpy.array([0.5, 2], numpy.float32), "b": numpy.array([1, -1], numpy.float32), "s": numpy.array([1, 1, 1.5], numpy.float32),
         "p": numpy.array([0, 0, 2, 0, 0, 1]), "w": numpy.linspace(0.5, 1.5, 24, dtype=numpy.float32).reshape(4, 6), "axis": numpy.array([2]),
         "t": numpy.array([1, 3]), "slope": numpy.array([[0.1], [0.2], [0.3], [0.4]], numpy.float32)})
+    by_hand(folder, "sums", [
+        n("CumSum", ["x", "one"], ["a"]), n("CumSum", ["x", "last"], ["b"], reverse=1, exclusive=1), n("CumSum", ["k", "last"], ["c"], exclusive=1),
+        n("CumSum", ["k", "zero"], ["d"], reverse=1), n("Cast", ["c"], ["e"], to=1), n("Cast", ["d"], ["f"], to=1), n("Sum", ["a", "b", "e", "f"], ["out"])],
+        {"x": x}, ["out"], {"one": numpy.array(1), "last": numpy.array(-1), "zero": numpy.array(0), "k": numpy.arange(24).reshape(1, 4, 6)})
     by_hand(folder, "lstm", [n("LSTM", ["x", "w", "r", "b"], ["y", "", "c"], hidden_size=3, direction="bidirectional"),
                              n("Transpose", ["y"], ["z"], perm=[2, 0, 3, 1]), n("Reshape", ["z", "s"], ["out"])], {"x": x}, ["out", "c"], {
         "w": numpy.random.default_rng(2).standard_normal((2, 12, 6)).astype(numpy.float32) * 0.4,
