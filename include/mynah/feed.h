@@ -85,6 +85,7 @@ typedef struct mynah_feed_options {
   bool is_training; /* shuffled, augmented, endless, every batch full; else in order, plain, one pass */
   int64_t first, count; /* samples of each batch that are made, the others being somebody else's; 0, 0: all */
   int n_workers;    /* 0: batches are made by the caller in mynah_feed_next */
+  mynah_pool *pool; /* of the caller, who makes them with its threads then; NULL: alone */
 } mynah_feed_options;
 MYNAH_API MYNAH_CHECKED mynah_status mynah_feed_create(const mynah_frames *f, const mynah_feed_config *config,
                                                        const mynah_feed_options *options, mynah_feed **out);

@@ -31,9 +31,10 @@ struct mynah_feed {
   int64_t n_samples, n_batches;
   slot *slots;
   int n_slots;
-  uint8_t *scratch; /* (workers + 1) pictures */
+  int n_makers;     /* workers, or threads of the pool, or the caller */
+  uint8_t *scratch; /* (makers) pictures */
   size_t scratch_bytes;
-  mynah__reader *readers; /* (workers + 1) */
+  mynah__reader *readers; /* (makers) */
   pthread_t threads[MAX_WORKERS];
   int n_threads;
   pthread_mutex_t lock;
@@ -52,7 +53,7 @@ static const sample *sample_at(const mynah_feed *f, int64_t number) {
   return &f->samples[mynah_rng_permute((uint64_t)number % n, n, key)];
 }
 
-/* What makes a batch: one a worker, and one for who makes them without any. */
+/* What a thread makes samples with. */
 typedef struct maker {
   mynah__reader *reader;
   uint8_t *scratch;
@@ -138,16 +139,63 @@ static mynah_status put_sample(const mynah_feed *f, int64_t number, int64_t plac
   return MYNAH_OK;
 }
 
-static void make_batch(const mynah_feed *f, int64_t k, int worker, slot *to) {
+static void begin_batch(const mynah_feed *f, int64_t k, slot *to) {
   int64_t size = f->options.batch, start = k * size;
-  maker m = maker_of(f, worker);
   if (!f->options.is_training && start + size > f->n_samples) size = f->n_samples > start ? f->n_samples - start : 0;
   to->batch.number = k;
   to->batch.size = size;
   to->status = MYNAH_OK;
-  int64_t end = f->options.count > 0 && f->options.first + f->options.count < size ? f->options.first + f->options.count : size;
-  for (int64_t i = f->options.first; i < end && to->status == MYNAH_OK; i++) to->status = put_sample(f, start + i, i, &m, &to->batch);
-  if (to->status != MYNAH_OK) snprintf(to->error, sizeof to->error, "%s", mynah_error());
+}
+
+/* Share `part` of `n_parts` of what this feed makes of a batch that was begun, by number `worker` of the makers. */
+static mynah_status make_part(const mynah_feed *f, int worker, int part, int n_parts, slot *to) {
+  const mynah_feed_options *o = &f->options;
+  int64_t size = to->batch.size, last = o->count > 0 && o->first + o->count < size ? o->first + o->count : size;
+  int64_t n = last > o->first ? last - o->first : 0, end = o->first + n * (part + 1) / n_parts;
+  maker m = maker_of(f, worker);
+  for (int64_t i = o->first + n * part / n_parts; i < end; i++) MYNAH_TRY(put_sample(f, to->batch.number * o->batch + i, i, &m, &to->batch));
+  return MYNAH_OK;
+}
+
+static void keep_error(mynah_status status, slot *to) {
+  to->status = status;
+  if (status != MYNAH_OK) snprintf(to->error, sizeof to->error, "%s", mynah_error());
+}
+
+static void make_batch(const mynah_feed *f, int64_t k, int worker, slot *to) {
+  begin_batch(f, k, to);
+  keep_error(make_part(f, worker, 0, 1, to), to);
+}
+
+/* By the threads of the pool; of several errors the first sample's is kept. */
+typedef struct joint {
+  mynah_feed *feed;
+  slot *to;
+  int n_parts, failed;
+} joint;
+
+static void make_share(void *context, int task, int worker) {
+  joint *j = context;
+  (void)worker;
+  mynah_status status = make_part(j->feed, task, task, j->n_parts, j->to);
+  if (status == MYNAH_OK) return;
+  pthread_mutex_lock(&j->feed->lock);
+  if (task < j->failed) {
+    keep_error(status, j->to);
+    j->failed = task;
+  }
+  pthread_mutex_unlock(&j->feed->lock);
+}
+
+static void make_jointly(mynah_feed *f, int64_t k, slot *to) {
+  int n = f->options.pool ? mynah_pool_size(f->options.pool) : 1;
+  if (n == 1) {
+    make_batch(f, k, 0, to);
+    return;
+  }
+  joint j = {f, to, n, n};
+  begin_batch(f, k, to);
+  mynah_pool_run(f->options.pool, n, make_share, &j);
 }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */
@@ -236,10 +284,10 @@ static mynah_status allocate_slots(mynah_feed *f) {
     for (int s = 0; s < f->n_slots; s++)
       if (!(f->slots[s].batch.data[i] = mynah_calloc(1, bytes))) return MYNAH_NO_MEMORY;
   }
-  f->scratch = mynah_alloc((size_t)(f->options.n_workers + 1) * f->scratch_bytes + 64);
-  f->readers = mynah_calloc((size_t)f->options.n_workers + 1, sizeof *f->readers);
+  f->scratch = mynah_alloc((size_t)f->n_makers * f->scratch_bytes + 64);
+  f->readers = mynah_calloc((size_t)f->n_makers, sizeof *f->readers);
   if (!f->scratch || !f->readers) return MYNAH_NO_MEMORY;
-  for (int i = 0; i <= f->options.n_workers; i++) MYNAH_TRY(mynah__reader_init(f->frames, &f->readers[i]));
+  for (int i = 0; i < f->n_makers; i++) MYNAH_TRY(mynah__reader_init(f->frames, &f->readers[i]));
   return MYNAH_OK;
 }
 
@@ -252,6 +300,7 @@ mynah_status mynah_feed_create(const mynah_frames *frames, const mynah_feed_conf
   f->config = *config;
   f->options = *options;
   if (f->options.n_workers > MAX_WORKERS) f->options.n_workers = MAX_WORKERS;
+  f->n_makers = f->options.n_workers > 0 ? f->options.n_workers : f->options.pool ? mynah_pool_size(f->options.pool) : 1;
   f->n_slots = f->options.n_workers > 0 ? (int)config->feed_ahead + 1 : 1;
   pthread_mutex_init(&f->lock, NULL);
   pthread_cond_init(&f->changed, NULL);
@@ -277,7 +326,7 @@ void mynah_feed_destroy(mynah_feed *f) {
     for (int i = 0; i < f->frames->n_columns; i++) mynah_free(f->slots[s].batch.data[i]);
   pthread_cond_destroy(&f->changed);
   pthread_mutex_destroy(&f->lock);
-  for (int i = 0; f->readers && i <= f->options.n_workers; i++) mynah__reader_deinit(&f->readers[i]);
+  for (int i = 0; f->readers && i < f->n_makers; i++) mynah__reader_deinit(&f->readers[i]);
   mynah_free(f->readers);
   mynah_free(f->slots);
   mynah_free(f->scratch);
@@ -311,7 +360,7 @@ mynah_status mynah_feed_next(mynah_feed *f, mynah_batch *out) {
     return mynah_fail(MYNAH_BUSY, "feed: %d batches are out and none was released", f->n_slots);
   slot *s = &f->slots[f->next_taken % f->n_slots];
   if (f->n_threads == 0) {
-    make_batch(f, f->next_taken, 0, s);
+    make_jointly(f, f->next_taken, s);
   } else {
     pthread_mutex_lock(&f->lock);
     while (!s->is_ready) pthread_cond_wait(&f->changed, &f->lock);

@@ -66,9 +66,10 @@ static mynah_status create_feed(mynah_trainer *t, bool has_pictures) {
   const mynah_split *s = t->task.split;
   mynah_feed_options o = {.ranges = s->train, .n_ranges = s->n_train, .batch = t->config.batch,
                           .seed = (uint64_t)t->config.seed, .is_training = true,
-                          .first = t->part.first_shard * t->shard_batch, .count = t->part.n_shards * t->shard_batch};
+                          .first = t->part.first_shard * t->shard_batch, .count = t->part.n_shards * t->shard_batch,
+                          .pool = t->pool};
   o.n_workers = (int)t->task.feed->feed_workers;
-  /* Vectors alone are put together in no time; pictures want threads of their own. */
+  /* Vectors alone are put together in little time, by the threads that train; pictures want threads of their own. */
   if (o.n_workers == 0 && has_pictures) o.n_workers = t->n_threads;
   MYNAH_TRY(mynah_feed_create(t->task.frames, t->task.feed, &o, &t->feed));
   int64_t n = mynah_feed_n_samples(t->feed);

@@ -83,16 +83,20 @@ static int all_ranges(mynah_range *r) {
   return EPISODES;
 }
 
-static mynah_feed *make(const mynah_frames *f, const mynah_feed_config *c, int n_workers, bool is_training, int64_t batch) {
+/* By n_workers, or by the threads of a pool. */
+static mynah_feed *make_by(const mynah_frames *f, const mynah_feed_config *c, int n_workers, mynah_pool *pool, bool is_training, int64_t batch) {
   mynah_range ranges[EPISODES];
   mynah_feed_options o = {.ranges = ranges, .n_ranges = all_ranges(ranges), .batch = batch, .seed = 4,
-                          .is_training = is_training, .n_workers = n_workers};
+                          .is_training = is_training, .n_workers = n_workers, .pool = pool};
   mynah_feed *feed;
   assert_int_equal(mynah_feed_create(f, c, &o, &feed), MYNAH_OK);
   return feed;
 }
+static mynah_feed *make(const mynah_frames *f, const mynah_feed_config *c, int n_workers, bool is_training, int64_t batch) {
+  return make_by(f, c, n_workers, NULL, is_training, batch);
+}
 
-/* Batches by 0, 1 and 3 workers, and after a seek, are the same bytes. */
+/* Batches by 0, 1 and 3 workers, by a pool of three threads, and after a seek, are the same bytes. */
 static void workers_do_not_matter(void **state) {
   (void)state;
   mynah_feed_config c = defaults();
@@ -103,9 +107,11 @@ static void workers_do_not_matter(void **state) {
   c.side_share = 0.6;
   mynah_frames *f = load(&c);
   mynah_feed *one = make(f, &c, 0, true, 6);
-  const int workers[2] = {1, 3};
-  for (int w = 0; w < 2; w++) {
-    mynah_feed *other = make(f, &c, workers[w], true, 6);
+  const int workers[3] = {1, 3, 0};
+  mynah_pool *pool;
+  assert_int_equal(mynah_pool_create(3, &pool), MYNAH_OK);
+  for (int w = 0; w < 3; w++) {
+    mynah_feed *other = make_by(f, &c, workers[w], workers[w] ? NULL : pool, true, 6);
     for (int round = 0; round < 2; round++) {
       mynah_feed_seek(one, round * 5);
       mynah_feed_seek(other, round * 5);
@@ -123,6 +129,7 @@ static void workers_do_not_matter(void **state) {
     }
     mynah_feed_destroy(other);
   }
+  mynah_pool_destroy(pool);
   mynah_feed_destroy(one);
   mynah_frames_destroy(f);
 }

@@ -34,6 +34,8 @@ static const graph_case linear_cases[] = {
     {"wide", build_linear, {3, 7, 129, 1, 1}, 0},    {"56", build_linear, {6, 4, 56, 1, 0}, 0},
     {"tall", build_linear, {700, 9, 5, 1, 0}, 0},    {"whole", build_linear, {130, 96, 64, 1, 2}, 0},
     {"two", build_linear, {64, 40, 2, 1, 0}, 0},     {"3+11", build_linear, {11, 5, 59, 0, 1}, 0},
+    {"23", build_linear, {9, 20, 23, 1, 2}, 0},      {"16+23", build_linear, {14, 13, 39, 1, 1}, 0},
+    {"blocks", build_linear, {300, 40, 100, 1, 0}, 0}, {"part", build_linear, {270, 43, 100, 0, 0}, 0},
 };
 
 /* n: batch, h, w, c, o, kh, kw, stride, pad before, pad after, 1 relu */

@@ -121,7 +121,7 @@ INLINE void add_pair(const int R, const int NV, const int S, const int q, const 
         (vec)(half ? load_words(b + j * VL) & 0xffff0000u : load_words(b + j * VL) << 16);
     UNROLL for (int r = 0; r < R; r++) {
       vec x = splat(a[r][i + half]);
-      UNROLL for (int j = 0; j < NV; j++) sum[(2 * q + half) % S][r][j] += x * bj[j];
+      UNROLL for (int j = 0; j < NV; j++) multiply_add(&sum[(2 * q + half) % S][r][j], x, bj[j]);
     }
   }
 #endif
@@ -212,7 +212,10 @@ void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const 
 /* Rows at once; even, since they are packed by twos. */
 #define BLOCK 192
 
-int64_t FAST(outer_block)(void) { return BLOCK; }
+int64_t FAST(outer_block)(int64_t o) {
+  (void)o;
+  return BLOCK;
+}
 int64_t FAST(outer_columns)(int64_t vectors) { return vectors * VL; }
 
 /* room: a panel of b, then a turned: (o, BLOCK). */

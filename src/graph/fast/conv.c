@@ -340,7 +340,7 @@ static bool reads_beyond(const conv *v) { return v->kw * v->c < VL; }
 #define FRAMED_FLOATS (256 * 1024)
 static bool needs_frame(const conv *v) { return has_frame(v) || reads_beyond(v); }
 static int64_t samples_at_once(const conv *v) {
-  int64_t most = FRAMED_FLOATS / (v->ph * v->pw * v->c), wanted = FAST(outer_block)() / (v->out_h * v->out_w);
+  int64_t most = FRAMED_FLOATS / (v->ph * v->pw * v->c), wanted = FAST(outer_block)(v->o) / (v->out_h * v->out_w);
   if (!needs_frame(v)) return v->batch;
   int64_t n = most < wanted ? most : wanted;
   return n < 1 ? 1 : n > v->batch ? v->batch : n;
@@ -354,7 +354,7 @@ typedef struct grad_w_scratch {
 static grad_w_scratch grad_w_scratch_of(const conv *v) {
   int64_t vectors = v->kh * row_vectors(v);
   grad_w_scratch s = {.pointers = FAST(outer_room)(v->o)};
-  s.offsets = s.pointers + 2 * FAST(outer_block)();
+  s.offsets = s.pointers + 2 * FAST(outer_block)(v->o);
   s.sums = (s.offsets + 2 * vectors + VL - 1) / VL * VL;
   s.frame = s.sums + v->o * FAST(outer_columns)(vectors);
   s.total = s.frame + (needs_frame(v) ? samples_at_once(v) * v->ph * v->pw * v->c + VL : 0);
@@ -366,17 +366,28 @@ void FAST(conv2d_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
   plan->scratch_bytes = (size_t)grad_w_scratch_of(&v).total * sizeof(float);
 }
 
+/* What the block after this one reads of x that this one does not: behind the last pixel's window, so many output lines' worth. */
+static void expect_next(const conv *v, const float *last_window, const float *end, int64_t n_next, outer_job *job) {
+  int64_t floats = (n_next / v->out_w + 1) * v->sh * v->pw * v->c, window = (v->kh - 1) * v->pw * v->c;
+  job->n_next_rows = n_next;
+  job->n_next = end - last_window > window ? end - last_window - window : 0;
+  if (job->n_next > floats) job->n_next = floats;
+  job->next = last_window + (job->n_next > 0 ? window : 0);
+}
+
 /* c += dy^T x over n_samples. dy (n_samples,out_h,out_w,o), x (n_samples,ph,pw,c) */
 static void grad_w_samples(const conv *v, const float *dy, const float *x, int64_t n_samples, outer_job *job, const float **pointers) {
-  int64_t pixels = v->out_h * v->out_w, total = n_samples * pixels, oh = 0, ow = 0, sample = 0;
+  int64_t pixels = v->out_h * v->out_w, total = n_samples * pixels, block = FAST(outer_block)(v->o), oh = 0, ow = 0, sample = 0;
   for (int64_t m = 0; m < total; m += job->n) {
-    job->n = total - m < FAST(outer_block)() ? total - m : FAST(outer_block)();
+    job->n = total - m < block ? total - m : block;
     job->a = dy + m * v->o;
     for (int64_t i = 0; i < job->n; i++) {
       pointers[i] = x + ((sample * v->ph + oh * v->sh) * v->pw + ow * v->sw) * v->c;
       if (++ow == v->out_w) ow = 0, oh++;
       if (oh == v->out_h) oh = 0, sample++;
     }
+    int64_t rest = total - m - job->n;
+    expect_next(v, pointers[job->n - 1], x + n_samples * v->ph * v->pw * v->c, rest < block ? rest : block, job);
     FAST(outer_add)(job);
     job->is_first = false;
   }

@@ -4,19 +4,22 @@
 
 /* Rows done for all panels before the next: their results are still in the cache when the post function follows. */
 #define ROW_BLOCK 128
+#define PANEL_ROWS 6 /* of most panels: see panel_rows */
 /* With fewer rows a part, parts share the columns, so that weights are read once. */
 #define FEW_ROWS 32
-/* Rows of x packed at once for a weight gradient: with 64 columns they stay in the first-level cache. */
-#define OUTER_BLOCK 128
 
 static int64_t last_dim(const mynah__tensor *t) { return t->shape.dims[t->shape.n_dims - 1]; }
 static int64_t rows_of(const mynah__tensor *t) { return mynah_shape_size(t->shape) / last_dim(t); }
 
-/* y (rows,n) = a (rows,k) B in the columns of these panels, B packed */
-static void multiply_rows(const pack_shape *s, mynah__share panels, const operand *a, int64_t rows, const float *packed,
-                          float *y, const epilogue *e) {
+/* y (rows,n) = a (rows,k) B in the columns of these panels, B packed; n_next rows follow on a in another call. */
+static void multiply_rows(const pack_shape *s, mynah__share panels, const operand *a, int64_t rows, int64_t n_next, const float *packed, float *y,
+                          const epilogue *e) {
+  int64_t n_tiles = rows / PANEL_ROWS + 1;
+  ahead next_rows = ahead_of(a + rows * s->k, n_next * s->k * (int64_t)sizeof *a, n_tiles * (panels.last - panels.first));
   for (int64_t i = panels.first; i < panels.last; i++) {
     panel p = FAST(panel_at)(s, i);
+    const float *end = packed + p.offset + panel_floats(s, p.nv, p.nt);
+    ahead next_panel = ahead_of(end, i + 1 < panels.last ? panel_floats(s, PANEL_VECTORS, 0) * (int64_t)sizeof *end : 0, n_tiles);
     for (int64_t m = 0, n; m < rows; m += n) {
       row_tile t;
       n = FAST(panel_rows)(&p, rows - m);
@@ -25,9 +28,16 @@ static void multiply_rows(const pack_shape *s, mynah__share panels, const operan
         t.out[r] = y + (m + r) * s->n + p.first;
       }
       FAST(tile_rows)(s, &p, 0, packed, &t, (int)n, e);
+      bring(&next_panel);
+      bring(&next_rows);
     }
   }
 }
+
+/* Of the rows up to `last`, those of the block that begins at m. */
+static int64_t block_rows(int64_t m, int64_t last) { return last - m < ROW_BLOCK ? last - m : ROW_BLOCK; }
+/* The same where they are read as they lie; rounded ones are copied first. */
+static int64_t next_rows(int64_t m, int64_t last) { return ROUNDS ? 0 : block_rows(m, last); }
 
 /* Of the operands of a block of rows. */
 static size_t block_bytes(int64_t rows, int64_t k) {
@@ -66,8 +76,8 @@ void FAST(linear)(const mynah__call *call) {
   if (rows >= FEW_ROWS * call->n_parts) lines = mynah__share_of(rows, call);
   else panels = mynah__share_of(panels.last, call);
   for (int64_t m = lines.first; m < lines.last; m += ROW_BLOCK) {
-    int64_t n = lines.last - m < ROW_BLOCK ? lines.last - m : ROW_BLOCK;
-    multiply_rows(&s, panels, operands_of(x + m * s.k, n * s.k, call->scratch), n, call->packed, y + m * s.n, &e);
+    int64_t n = block_rows(m, lines.last);
+    multiply_rows(&s, panels, operands_of(x + m * s.k, n * s.k, call->scratch), n, next_rows(m + n, lines.last), call->packed, y + m * s.n, &e);
     if (post && !is_relu)
       LEVEL(apply_columns)(post, (float)step->post_parameters[0], n, s.n, columns_of(&s, panels), y + m * s.n);
   }
@@ -98,8 +108,9 @@ void FAST(linear_grad_x)(const mynah__call *call) {
   float *dx = call->out[0];      /* (rows,in) */
   epilogue e = {false, residual >= 0 ? call->in[residual] : NULL, dx, false};
   for (int64_t m = 0; m < rows; m += ROW_BLOCK) {
-    int64_t n = rows - m < ROW_BLOCK ? rows - m : ROW_BLOCK;
-    multiply_rows(&s, (mynah__share){0, panel_count(&s)}, operands_of(dy + m * s.k, n * s.k, call->scratch), n, call->packed, dx + m * s.n, &e);
+    int64_t n = block_rows(m, rows);
+    multiply_rows(&s, (mynah__share){0, panel_count(&s)}, operands_of(dy + m * s.k, n * s.k, call->scratch), n, next_rows(m + n, rows), call->packed,
+                  dx + m * s.n, &e);
   }
 }
 
@@ -115,7 +126,7 @@ typedef struct outer_scratch {
 static outer_scratch outer_scratch_of(int64_t out, int64_t in) {
   int64_t v = vectors_of(in), columns = FAST(outer_columns)(v);
   outer_scratch s = {.pointers = FAST(outer_room)(out)};
-  s.offsets = s.pointers + 2 * FAST(outer_block)();
+  s.offsets = s.pointers + 2 * FAST(outer_block)(out);
   s.sums = (s.offsets + 2 * v + VL - 1) / VL * VL;
   s.total = s.sums + (columns == in ? 0 : out * columns);
   return s;
@@ -131,13 +142,13 @@ static void outer_product(const float *dy, const float *x, int64_t rows, int64_t
                           float *dw) {
   outer_scratch s = outer_scratch_of(out, in);
   const float **pointers = (const float **)(void *)(scratch + s.pointers);
-  int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), v = vectors_of(in), columns = FAST(outer_columns)(v);
+  int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), v = vectors_of(in), columns = FAST(outer_columns)(v), block = FAST(outer_block)(out);
   outer_job job = {
       .o = out, .rows = pointers, .offsets = offsets, .vectors = v, .last_part = (int)(in % VL), .room = scratch};
   job.c = columns == in ? dw : scratch + s.sums;
   for (int64_t i = 0; i < v; i++) offsets[i] = i * VL;
   for (int64_t m = 0; m < rows; m += job.n) {
-    job.n = rows - m < FAST(outer_block)() ? rows - m : FAST(outer_block)();
+    job.n = rows - m < block ? rows - m : block;
     job.a = dy + m * out;
     job.is_first = m == 0;
     for (int64_t i = 0; i < job.n; i++) pointers[i] = x + (m + i) * in;
@@ -202,7 +213,7 @@ void FAST(matmul)(const mynah__call *call) {
      NULL, packed);
     const float *rows = a + i * v.m * v.k;
     if (v.a_transposed) transpose(rows, v.k, v.m, turned);
-    multiply_rows(&s, (mynah__share){0, panel_count(&s)}, v.a_transposed ? turned : operands_of(rows, v.m * v.k, turned), v.m, packed, y + i * v.m * v.n,
+    multiply_rows(&s, (mynah__share){0, panel_count(&s)}, v.a_transposed ? turned : operands_of(rows, v.m * v.k, turned), v.m, 0, packed, y + i * v.m * v.n,
                   &e);
   }
 }

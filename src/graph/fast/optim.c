@@ -91,25 +91,25 @@ void FAST(sweep_tree_sum)(int n_in, const float *const *in, float scale, int64_t
   }
 }
 
-typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
-typedef double eight_doubles __attribute__((vector_size(64)));
+#define N_SQUARES 16
+typedef float half_vec __attribute__((vector_size(2 * VL), aligned(4), may_alias));
+typedef double doubles __attribute__((vector_size(4 * VL)));
 
 /* Sixteen sums in double, whatever the ISA level; squares of floats are exact in double, so a fused multiply-add
  * changes nothing and all levels agree to the bit. */
 double FAST(sweep_sum_squares)(int64_t n, const float *x) {
-  eight_doubles low = {0}, high = {0};
-  double sum[16];
-  int64_t whole = n - n % 16;
-  for (int64_t i = 0; i < whole; i += 16) {
-    eight_doubles a = __builtin_convertvector(*(const eight *)(x + i), eight_doubles);
-    eight_doubles b = __builtin_convertvector(*(const eight *)(x + i + 8), eight_doubles);
-    low += a * a;
-    high += b * b;
+  doubles sums[2 * N_SQUARES / VL] = {{0}};
+  double sum[N_SQUARES];
+  int64_t whole = n - n % N_SQUARES;
+  for (int64_t i = 0; i < whole; i += N_SQUARES) {
+    UNROLL for (int k = 0; k < 2 * N_SQUARES / VL; k++) {
+      doubles a = __builtin_convertvector(*(const half_vec *)(x + i + k * VL / 2), doubles);
+      sums[k] += a * a;
+    }
   }
-  memcpy(sum, &low, sizeof low);
-  memcpy(sum + 8, &high, sizeof high);
+  memcpy(sum, sums, sizeof sum);
   for (int64_t i = whole; i < n; i++) sum[i - whole] += (double)x[i] * (double)x[i];
-  for (int half = 8; half > 0; half /= 2)
+  for (int half = N_SQUARES / 2; half > 0; half /= 2)
     for (int k = 0; k < half; k++) sum[k] += sum[k + half];
   return sum[0];
 }

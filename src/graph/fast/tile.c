@@ -10,11 +10,10 @@
 panel FAST(panel_at)(const pack_shape *s, int64_t i) {
   panel p = {.nv = PANEL_VECTORS, .first = i * PANEL_COLUMNS, .width = PANEL_COLUMNS};
   p.offset = i * panel_floats(s, PANEL_VECTORS, 0);
-  int64_t rest = s->n - p.first;
-  if (rest >= PANEL_COLUMNS) return p;
-  p.width = rest;
-  p.nv = (int)(rest / VL);
-  p.nt = (int)((rest % VL + QUARTER - 1) / QUARTER);
+  if (i < panel_count(s) - 1) return p;
+  p.width = s->n - p.first;
+  p.nv = (int)(p.width / VL);
+  p.nt = (int)((p.width % VL + QUARTER - 1) / QUARTER);
   if (p.nt > 3 || p.nv + p.nt > PANEL_VECTORS + 1) p.nv++, p.nt = 0;
   return p;
 }
@@ -107,33 +106,70 @@ void FAST(pack_panels)(const pack_shape *s, const float *b, const int64_t stride
 
 /* ---- rows times packed columns ----------------------------------------------------------------------------------- */
 
-/* Sums of the four neighbours: the QUARTER columns of a quarter vector. */
-INLINE void reduce_quarter(vec t, float out[QUARTER]) {
 #if VL == 16
-  t += __builtin_shufflevector(t, t, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-  t += __builtin_shufflevector(t, t, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-  *(loose_quad *)out = __builtin_shufflevector(t, t, 0, 4, 8, 12);
-#elif VL == 8
-  t += __builtin_shufflevector(t, t, 1, 0, 3, 2, 5, 4, 7, 6);
-  t += __builtin_shufflevector(t, t, 2, 3, 0, 1, 6, 7, 4, 5);
-  out[0] = t[0], out[1] = t[4];
-#else
-  out[0] = (t[0] + t[1]) + (t[2] + t[3]);
-#endif
+INLINE vec swapped(vec t) { return __builtin_shufflevector(t, t, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14); }
+INLINE vec swapped_pairs(vec t) { return __builtin_shufflevector(t, t, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13); }
+INLINE loose_quad sum_quarter(vec t) {
+  t += swapped(t);
+  t += swapped_pairs(t);
+  return __builtin_shufflevector(t, t, 0, 4, 8, 12);
 }
+#elif VL == 8
+/* Sums of neighbours of a and b, by halves of the register: a0+a1, a2+a3, b0+b1, b2+b3, a4+a5 … */
+INLINE vec sum_pairs(vec a, vec b) {
+  return __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14) + __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+}
+#endif
 
-INLINE void finish_quarter(const epilogue *e, const float *sum, float *out, int64_t n) {
-  for (int64_t c = 0; c < (n < QUARTER ? n : QUARTER); c++) {
-    float y = sum[c];
-    if (e->residual) y += e->residual[out - e->out + c];
-    out[c] = e->is_relu && y < 0 ? 0 : y;
-  }
+/* The columns of NT quarter vectors, each the sum of four neighbours: (0+1) + (2+3). */
+INLINE vec sum_quarters(const int NT, const vec *t) {
+#if VL == 16
+  float columns[VL] = {0};
+  vec out;
+  UNROLL for (int j = 0; j < NT; j++) *(loose_quad *)(columns + j * QUARTER) = sum_quarter(t[j]);
+  memcpy(&out, columns, sizeof out);
+  return out;
+#elif VL == 8
+  vec last = NT > 2 ? t[2] : (vec){0}, both = sum_pairs(sum_pairs(t[0], NT > 1 ? t[1] : (vec){0}), sum_pairs(last, last));
+  return __builtin_shufflevector(both, both, 0, 4, 1, 5, 2, 6, 3, 7);
+#else
+  vec out = {0};
+  UNROLL for (int j = 0; j < NT; j++) out[j] = (t[j][0] + t[j][1]) + (t[j][2] + t[j][3]);
+  return out;
+#endif
 }
 
 typedef struct product {
   int64_t n_segments, k, stride, width, skip;
   const float *b; /* the panel: bias, then B */
 } product;
+
+/* Sums of R rows become outputs. What the epilogue says is read once, not once a store. */
+INLINE void finish_tile(const int R, const int NV, const int NT, vec sum[][PANEL_VECTORS + 1], const product *p, const row_tile *t, const epilogue *e) {
+  const epilogue own = *e;
+  const int64_t width = p->width;
+  const bool is_whole = NT == 0 && width >= NV * VL;
+  const float *bias = p->b;
+  float *const *out = t->out;
+  UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) sum[r][j] += load(bias + j * VL);
+  if (is_whole && own.residual)
+    UNROLL for (int r = 0; r < R; r++) {
+      const float *more = own.residual + (out[r] - own.out);
+      UNROLL for (int j = 0; j < NV; j++) sum[r][j] += load(more + j * VL);
+    }
+  if (is_whole && own.is_relu)
+    UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) store(out[r] + j * VL, larger((vec){0}, sum[r][j]));
+  else if (is_whole)
+    UNROLL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < NV; j++) store(out[r] + j * VL, sum[r][j]);
+  else
+    UNROLL for (int r = 0; r < R; r++) {
+      UNROLL for (int j = 0; j < NV; j++) {
+        int64_t left = width - j * VL;
+        finish_vector(&own, sum[r][j], out[r] + j * VL, left < VL ? left : 0);
+      }
+      if (NT > 0) finish_vector(&own, sum_quarters(NT, sum[r] + NV) + load(bias + NV * VL), out[r] + NV * VL, width - NV * VL);
+    }
+}
 
 INLINE void multiply(const int R, const int NV, const int NT, const product *p, const row_tile *t, const epilogue *e) {
   const float *b = p->b + panel_bias_floats(NV, NT) + p->skip, *a[TILE_ROWS_MAX];
@@ -150,7 +186,7 @@ INLINE void multiply(const int R, const int NV, const int NT, const product *p, 
         UNROLL for (int j = 0; j < NV; j++) bq[j] = load(b + (q * NV + j) * VL);
         UNROLL for (int r = 0; r < R; r++) {
           vec x = splat(a[r][i + q]);
-          UNROLL for (int j = 0; j < NV; j++) sum[r][j] += x * bq[j];
+          UNROLL for (int j = 0; j < NV; j++) multiply_add(&sum[r][j], x, bq[j]);
         }
       }
       if (NT > 0) {
@@ -158,7 +194,7 @@ INLINE void multiply(const int R, const int NV, const int NT, const product *p, 
         UNROLL for (int j = 0; j < NT; j++) bt[j] = load(b + (4 * NV + j) * VL);
         UNROLL for (int r = 0; r < R; r++) {
           vec x = repeat_quad(a[r] + i);
-          UNROLL for (int j = 0; j < NT; j++) sum[r][NV + j] += x * bt[j];
+          UNROLL for (int j = 0; j < NT; j++) multiply_add(&sum[r][NV + j], x, bt[j]);
         }
       }
       b += (4 * NV + NT) * VL;
@@ -166,24 +202,13 @@ INLINE void multiply(const int R, const int NV, const int NT, const product *p, 
     for (; i < p->k; i++) { /* B's other three lanes are 0, so A's number may stand in all four */
       UNROLL for (int r = 0; r < R; r++) {
         vec x = splat(a[r][i]);
-        UNROLL for (int j = 0; j < NV + NT; j++) sum[r][j] += x * load(b + j * VL);
+        UNROLL for (int j = 0; j < NV + NT; j++) multiply_add(&sum[r][j], x, load(b + j * VL));
       }
       b += (NV + NT) * VL;
     }
     UNROLL for (int r = 0; r < R; r++) a[r] += p->stride;
   }
-  UNROLL for (int r = 0; r < R; r++) {
-    UNROLL for (int j = 0; j < NV; j++) {
-      int64_t left = p->width - j * VL;
-      finish_vector(e, sum[r][j] + load(p->b + j * VL), t->out[r] + j * VL, left < VL ? left : 0);
-    }
-    UNROLL for (int j = 0; j < NT; j++) {
-      float columns[QUARTER];
-      reduce_quarter(sum[r][NV + j], columns);
-      for (int c = 0; c < QUARTER; c++) columns[c] += p->b[NV * VL + j * QUARTER + c];
-      finish_quarter(e, columns, t->out[r] + NV * VL + j * QUARTER, p->width - NV * VL - j * QUARTER);
-    }
-  }
+  finish_tile(R, NV, NT, sum, p, t, e);
 }
 
 typedef void (*multiply_fn)(const product *p, const row_tile *t, const epilogue *e);
@@ -203,15 +228,21 @@ typedef void (*multiply_fn)(const product *p, const row_tile *t, const epilogue 
 #endif
 #define INSTANTIATE(R, NV, NT) MULTIPLY(R, NV, NT) MULTIPLY(4, NV, NT) MULTIPLY(2, NV, NT) MULTIPLY(1, NV, NT)
 PANELS(INSTANTIATE)
+#if VL == 8
+MULTIPLY(4, 3, 0) MULTIPLY(2, 3, 0) MULTIPLY(1, 3, 0)
+#define WIDE(P) P(4, 3, 0)
+#else
+#define WIDE(P)
+#endif
 
 typedef struct panel_entry {
   int rows;
   multiply_fn most, four, two, one;
 } panel_entry;
-static const panel_entry panels[PANEL_VECTORS + 1][4] = {
+static const panel_entry panels[LAST_VECTORS + 1][4] = {
 #define ENTRY(R, NV, NT) \
   [NV][NT] = {R, multiply_##R##_##NV##_##NT, multiply_4_##NV##_##NT, multiply_2_##NV##_##NT, multiply_1_##NV##_##NT},
-    PANELS(ENTRY)
+    PANELS(ENTRY) WIDE(ENTRY)
 #undef ENTRY
 };
 

@@ -34,6 +34,9 @@ typedef float operand;
 #endif
 #define QUARTER (VL / 4)
 #define PANEL_COLUMNS (PANEL_VECTORS * VL)
+/* The last panel may be wider: a vector alone by eight rows would wait for its loads, three by four rows do not. */
+#define LAST_VECTORS (VL == 8 && !ROUNDS ? 3 : PANEL_VECTORS)
+#define PANEL_COLUMNS_MOST (LAST_VECTORS * VL)
 
 #ifdef MYNAH__BF16
 /* The float whose upper half is the nearest bfloat16: see mynah__bf16_of. */
@@ -76,7 +79,11 @@ typedef struct panel {
   int64_t skip;         /* floats of B to leave out at its beginning */
 } panel;
 
-INLINE int64_t panel_count(const pack_shape *s) { return (s->n + PANEL_COLUMNS - 1) / PANEL_COLUMNS; }
+INLINE int64_t panel_count(const pack_shape *s) {
+  int64_t whole = s->n / PANEL_COLUMNS, rest = s->n % PANEL_COLUMNS;
+  bool is_wide = LAST_VECTORS > PANEL_VECTORS && whole > 0 && rest > 3 * QUARTER && rest <= VL;
+  return whole + (rest > 0 && !is_wide);
+}
 INLINE int64_t panel_bias_floats(int nv, int nt) { return (nv + (nt > 0)) * VL; }
 /* bf16: a lane holds two numbers of a column, k and k + 1; there are no quarter vectors. */
 INLINE int64_t segment_floats(const pack_shape *s, int nv, int nt) {
@@ -110,12 +117,30 @@ INLINE void finish_vector(const epilogue *e, vec sum, float *out, int64_t part) 
   store_at(out, 0, part, sum);
 }
 
+/* What tiles to come will read, brought into the second-level cache a few lines between every two tiles: from the last cache
+ * it comes too late for the sums (measured on layers of 256 by 512: 88 % of the peak, so 90 %). */
+typedef struct ahead {
+  const char *at, *end;
+  int64_t step; /* bytes between two tiles */
+} ahead;
+
+#define LINE_BYTES 64
+/* Brings all of p over n_tiles calls. */
+INLINE ahead ahead_of(const void *p, int64_t bytes, int64_t n_tiles) {
+  int64_t step = bytes / (n_tiles > 0 ? n_tiles : 1) + LINE_BYTES;
+  return (ahead){p, (const char *)p + bytes, step - step % LINE_BYTES};
+}
+INLINE void bring(ahead *a) {
+  const char *end = a->end - a->at < a->step ? a->end : a->at + a->step;
+  for (; a->at < end; a->at += LINE_BYTES) __builtin_prefetch(a->at, 0, 2);
+}
+
 /* Computes n_rows rows of one panel; n_rows is at most panel_rows. */
 void FAST(tile_rows)(const pack_shape *s, const panel *p, int64_t stride, const float *packed, const row_tile *t,
                      int n_rows, const epilogue *e);
 /* The columns of panels p.first … p.last - 1. */
 INLINE mynah__share columns_of(const pack_shape *s, mynah__share p) {
-  return (mynah__share){p.first * PANEL_COLUMNS, p.last * PANEL_COLUMNS < s->n ? p.last * PANEL_COLUMNS : s->n};
+  return (mynah__share){p.first * PANEL_COLUMNS, p.last < panel_count(s) ? p.last * PANEL_COLUMNS : s->n};
 }
 /* y = post(y) in these columns of y (rows,n). */
 void LEVEL(apply_columns)(const mynah__fast_function *post, float parameter, int64_t rows, int64_t n, mynah__share columns, float *y);
@@ -138,8 +163,11 @@ typedef struct outer_job {
   int last_part;
   float *room, *c;
   bool is_first; /* c is written, not added to */
+  /* What the next call reads: so many rows behind a's, and n_next floats, brought nearer meanwhile; 0: not known. */
+  int64_t n_next_rows, n_next;
+  const float *next;
 } outer_job;
-int64_t FAST(outer_block)(void);
+int64_t FAST(outer_block)(int64_t o);
 int64_t FAST(outer_columns)(int64_t vectors);
 int64_t FAST(outer_room)(int64_t o);
 void FAST(outer_add)(const outer_job *job);

@@ -53,7 +53,7 @@ static int64_t places(const winograd *v) { return v->side * v->side; }
 
 /* packed: the side^2 matrices, the bias, room for packing a panel. scratch: tiles going in, coming out, one tile of the
  * border. */
-static int64_t turned_floats(const winograd *v) { return places(v) * PANEL_COLUMNS * v->in_row; }
+static int64_t turned_floats(const winograd *v) { return places(v) * PANEL_COLUMNS_MOST * v->in_row; }
 void FAST(winograd_plan)(const mynah__step *step, mynah__plan *plan) {
   winograd v = winograd_of(step);
   pack_shape s = shape_of(&v);
