@@ -18,7 +18,9 @@ import shutil
 import subprocess
 
 PARTS = ["rounds", "remedies", "pusht", "alarm", "pages", "classic"]
-COMMON = "sim=track rounds=9 frames=1000 round.episodes=8 eval.every=0 eval.episodes=40 eval.seed=100000"
+ROADS = 200  # unseen ones, of every evaluation on the track
+ROUNDS = 9
+COMMON = "sim=track rounds=%d frames=1000 round.episodes=8 eval.every=0 eval.episodes=40 eval.seed=100000" % ROUNDS
 METHODS = [  # name, settings of its own; rounds run over the same roads, so one plain clone stands beside all of them
     ("dagger", "method=dagger"),
     ("dart", "method=dart dart.scale=4 plain=no"),
@@ -72,9 +74,20 @@ class Bench:
             answer.write_text(done.stdout, encoding="utf-8")
         return json.loads(answer.read_text(encoding="utf-8"))
 
+    def measure(self, name, policy):
+        return self.run(name, "eval %s/policy.safetensors sim=track episodes=%d seed=100000 threads=1" % (policy, ROADS))
+
     def dagger(self, method, settings, seed):
+        """The command's answer, its last round and the plain clone measured on as many roads as all others."""
         name = "%s-%d" % (method, seed)
-        return self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, COMMON, settings), name)
+        answer = self.run(name, "dagger out=%s seed=%d threads=1 %s %s" % (name, seed, COMMON, settings), name)
+        for kind, policy, at in (("last", "round-%d" % ROUNDS, lambda a: a["rounds"][-1]), ("plain", "plain", lambda a: a["plain"])):
+            if answer and "plain" in answer or answer and kind == "last":
+                measured = self.measure("%s-%s" % (name, kind), "%s/%s" % (name, policy))
+                if not measured:
+                    return None
+                at(answer)["finished"] = measured["finished"]
+        return answer
 
     def pusht(self, method, settings, seed):
         name = "pusht-%s-%d" % (method, seed)
@@ -86,7 +99,7 @@ class Bench:
             (self.work / (name + ".demos")).unlink(missing_ok=True)
         made = self.run(name + "-record", "%s out=%s.demos seed=%d %s" % (RECORD, name, 1000003 * seed, recording))
         self.run(name + "-train", "train mlp preset=track-small data=%s.demos out=%s seed=%d threads=1 %s" % (name, name, seed, training), name)
-        result = self.run(name, "eval %s/policy.safetensors sim=track episodes=40 seed=100000 threads=1" % name)
+        result = self.measure(name, name)
         return result and {"frames": made["frames"], "finished": result["finished"]}
 
     def drift(self, name, policies, data, settings):
@@ -130,7 +143,7 @@ def recorded_rows(remedies, seeds):
 
 
 def repair_tables(results, remedies, seeds):
-    lines = ["## Repair", "", "Laps finished of 40 unseen roads a seed, after the last round; pooled, with Wilson's 95 % interval. Plain: the same",
+    lines = ["## Repair", "", "Laps finished of %d unseen roads a seed, after the last round; pooled, with Wilson's 95 %% interval. Plain: the same" % ROADS,
              "network trained as long on as many frames of the undisturbed expert, on the same roads.", "",
              "| method | labelled frames | " + " | ".join("seed %d" % s for s in seeds) + " | all seeds |", "|---|---|" + "---|" * (len(seeds) + 1)]
     for method, _ in METHODS:
@@ -252,7 +265,7 @@ def main():
         classics = [submit("classic", (sim, s), bench.classic, sim, rollouts / npz, rate_hz, settings, s)
                     for s in seeds for sim, npz, rate_hz, settings in CLASSIC] if rollouts.exists() else []
         rounds, remedies = dict(results(rounds)), dict(results(remedies))
-        pages = [submit("pages", m, bench.drift, "page-" + m, "dagger-%d/plain/policy.safetensors %s-%d/round-9/policy.safetensors" % (SHOWN, m, SHOWN),
+        pages = [submit("pages", m, bench.drift, "page-" + m, "dagger-%d/plain/policy.safetensors %s-%d/round-%d/policy.safetensors" % (SHOWN, m, SHOWN, ROUNDS),
                         "dagger-%d/plain.demos" % SHOWN, PAGE) for m in ("dagger", "dart")]
         pages, pushts, alarms, classics = results(pages), dict(results(pushts)), results(alarms), results(classics)
     lines = ["# Drift, measured and repaired", "", "Written by `bench/drift.py`; one thread a training, %s; seeds 1 to %d where they were run. The common settings of the repairs:" % (platform.machine(), args.seeds),

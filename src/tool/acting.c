@@ -23,34 +23,35 @@ static mynah_status read_acting(const tool_args *args, tool_acting_config *c) {
   return tool_apply(&only, &(mynah_config_bind){&tool_acting_table, c}, 1);
 }
 
-mynah_status tool_load_clone_for(const tool_args *args, const char *path, int n_threads, mynah_clone **out) {
-  tool_acting_config c;
-  MYNAH_TRY(read_acting(args, &c));
+/* A clone is checked before it is given eyes: its golden observations are states, not pictures. */
+static mynah_status load(const tool_args *args, const char *path, const tool_acting_config *c, int n_threads, bool is_checked, mynah_clone **out) {
   mynah_clone *clone;
+  mynah_selfcheck check;
   const char *state = tool_setting(args, "state"); /* detector: the simulator looks, with the detector that was typed */
-  MYNAH_TRY(mynah_clone_load_with(path, &(mynah_clone_config){(int)c.precision, n_threads}, &clone));
-  bool has_eyes = c.detector[0] && !(state && strcmp(state, "detector") == 0);
-  mynah_status status = has_eyes ? mynah_clone_open_eyes(clone, c.detector, (int)c.detector_threads) : MYNAH_OK;
+  bool has_eyes = c->detector[0] && !(state && strcmp(state, "detector") == 0);
+  MYNAH_TRY(mynah_clone_load_with(path, &(mynah_clone_config){(int)c->precision, n_threads}, &clone));
+  mynah_status status = is_checked && mynah_clone_policy(clone)->golden ? mynah_clone_selfcheck(clone, &check) : MYNAH_OK;
+  if (status != MYNAH_OK) status = mynah_error_context(status, "%s", path);
+  else if (has_eyes) status = mynah_clone_open_eyes(clone, c->detector, (int)c->detector_threads);
   if (status == MYNAH_OK) *out = clone;
   else mynah_clone_destroy(clone);
   return status;
 }
 
+mynah_status tool_load_clone_for(const tool_args *args, const char *path, int n_threads, mynah_clone **out) {
+  tool_acting_config c;
+  MYNAH_TRY(read_acting(args, &c));
+  return load(args, path, &c, n_threads, false, out);
+}
+
 mynah_status tool_load_clone(const tool_args *args, const char *path, mynah_clone **out) {
   tool_acting_config c;
   MYNAH_TRY(read_acting(args, &c));
-  return tool_load_clone_for(args, path, (int)c.threads, out);
+  return load(args, path, &c, (int)c.threads, false, out);
 }
 
 mynah_status tool_load_checked(const tool_args *args, const char *path, mynah_clone **out) {
-  mynah_clone *clone;
-  mynah_selfcheck check;
-  MYNAH_TRY(tool_load_clone(args, path, &clone));
-  mynah_status status = mynah_clone_policy(clone)->golden ? mynah_clone_selfcheck(clone, &check) : MYNAH_OK;
-  if (status != MYNAH_OK) {
-    mynah_clone_destroy(clone);
-    return mynah_error_context(status, "%s", path);
-  }
-  *out = clone;
-  return MYNAH_OK;
+  tool_acting_config c;
+  MYNAH_TRY(read_acting(args, &c));
+  return load(args, path, &c, (int)c.threads, true, out);
 }

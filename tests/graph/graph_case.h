@@ -149,6 +149,8 @@ static inline graph_run graph_case_act(const graph_case *c, const char *kernels,
   }
   mynah_binding_refresh(r.binding, NULL);
   mynah_state_run(r.state);
+  const float *y = mynah_state_output(r.state, "y");
+  for (size_t i = 0; !r.is_double && i < mynah_state_output_bytes(r.state, "y") / sizeof *y; i++) assert_true(isfinite(y[i]));
   return r;
 }
 
