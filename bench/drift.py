@@ -39,6 +39,7 @@ PUSHT_METHODS = [("dagger", "method=dagger"), ("dart", "method=dart dart.scale=2
 PAGE = "episodes=16 stress.episodes=2"  # of `mynah drift`, before and after
 SHOWN = 1  # the seed that it shows
 ALARM_EPISODES = 80
+WEAK = "steps=1500 augment.brightness=0.2 augment.contrast=0.2 augment.saturation=0 augment.hue=0 augment.shadow=0"  # clones that fail now and then
 CLASSIC = [  # simulator, recording, its rate, how it is cloned
     ("cartpole", "cartpole_0_rollouts_final.npz", 50, "head=categorical act=best widths=64,64 epochs=10"),
     ("pendulum", "pendulum_0_rollouts_final.npz", 20, "normalize.action=meanstd widths=128,128 epochs=40"),
@@ -111,7 +112,7 @@ class Bench:
         if not (self.work / (name + "-record.json")).exists():
             (self.work / (name + ".demos")).unlink(missing_ok=True)
         self.run(name + "-record", "record sim=track out=%s.demos episodes=24 limit=12.5 noise=0.04 seed=%d" % (name, 1000 * seed))
-        self.run(name + "-train", "train mlp preset=track-small data=%s.demos out=%s seed=%d threads=1" % (name, name + "-run", seed), name + "-run")
+        self.run(name + "-train", "train mlp preset=track-small data=%s.demos out=%s seed=%d threads=1 %s" % (name, name + "-run", seed, WEAK), name + "-run")
         return self.drift(name, name + "-run/policy.safetensors", name + ".demos", "episodes=%d push=0 stress.episodes=0" % episodes)
 
     def classic(self, sim, npz, rate, settings, seed):
@@ -211,7 +212,8 @@ def exchanged(alarm):
 
 
 def alarm_table(alarms):
-    lines = ["", "## Alarm", "", "A clone of demonstrations disturbed a little (noise=0.04), %d episodes; the threshold is set for 5 %% on every second success," % ALARM_EPISODES,
+    lines = ["", "## Alarm", "", "A clone of demonstrations disturbed a little (noise=0.04), trained so that it fails now and then (`%s`)," % WEAK,
+             "%d episodes; the threshold is set for 5 %% on every second success," % ALARM_EPISODES,
              "false alarms are counted on the other successes.", "",
              "| seed | successes it is set on | false alarms | failures foreseen | balanced accuracy | median lead, s |", "|---|---|---|---|---|---|"]
     total, both = [0] * 4, [0] * 4

@@ -128,6 +128,7 @@ typedef struct ahead {
 /* Brings all of p over n_tiles calls. */
 INLINE ahead ahead_of(const void *p, int64_t bytes, int64_t n_tiles) {
   int64_t step = bytes / (n_tiles > 0 ? n_tiles : 1) + LINE_BYTES;
+  if (bytes == 0) return (ahead){NULL, NULL, LINE_BYTES}; /* nothing comes after */
   return (ahead){p, (const char *)p + bytes, step - step % LINE_BYTES};
 }
 INLINE void bring(ahead *a) {
