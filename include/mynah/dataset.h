@@ -294,8 +294,7 @@ MYNAH_API void mynah_lint_report_deinit(mynah_lint_report *r);
 /* [{"kind","episode" (null: the set),"frames":[a,b],"severity","advice"}] */
 MYNAH_API mynah_json *mynah_lint_report_to_json(const mynah_lint_report *r);
 
-/* ---- windows
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- windows ------------------------------------------------------------------------------------------------- */
 
 /* What a model wants to see around a time step t: frames t+first … t+first+count-1 of a feature, clamped to the episode
  * (the nearest frame is repeated). This is how a policy describes its inputs to whoever reads datasets for it. */
@@ -314,8 +313,7 @@ typedef struct mynah_window {
  */
 MYNAH_API void mynah_window_part(const mynah_window *w, int width, int height, int part[4]);
 
-/* ---- importers
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- importers ----------------------------------------------------------------------------------------------- */
 
 /* What an import did; printed as JSON by the program. */
 typedef struct mynah_import_report {
@@ -336,8 +334,7 @@ typedef struct mynah_importer {
 MYNAH_API const mynah_importer *const *mynah_importers(void); /* NULL-terminated */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_importer_find(const char *name, const mynah_importer **out);
 
-/* ---- videos
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- videos -------------------------------------------------------------------------------------------------- */
 
 /* Frames of a video file in their order, decoded by a child process (the program mynah-video) that can do nothing else.
  * Threads: one. */
@@ -353,8 +350,7 @@ MYNAH_API int64_t mynah_video_position(const mynah_video *v);   /* number of the
  * Shape: image as mynah_video_size. Fails: CORRUPT (broken off), MISMATCH (another size), INTERRUPTED. */
 MYNAH_API MYNAH_CHECKED mynah_status mynah_video_read(mynah_video *v, const mynah_image *image, int64_t *time_ns, bool *is_over);
 
-/* ---- pictures with boxes
- * ------------------------------------------------------------------------------------------------ */
+/* ---- pictures with boxes ------------------------------------------------------------------------------------- */
 
 #define MYNAH_LABELS_BOXES_MAX 1000 /* of a picture */
 /* A picture file and what it shows. Shape: boxes (n_boxes,5) class, centre x, y, width, height in shares of the picture
@@ -379,8 +375,7 @@ MYNAH_API int mynah_labels_n_boxes_max(const mynah_labels *l);
 MYNAH_API const char *const *mynah_labels_classes(const mynah_labels *l, int *n);
 MYNAH_API const mynah_json *mynah_labels_skipped(const mynah_labels *l, int64_t *n);
 
-/* ---- exporters
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- exporters ----------------------------------------------------------------------------------------------- */
 
 /* A format that a dataset can be written in: one row of a table. */
 typedef struct mynah_exporter {

@@ -4,11 +4,8 @@
 
 Run with MYNAH_PROGRAM set; the Python that runs it, or $MYNAH_PEERS_PYTHON, may have LeRobot 0.4."""
 import os
-import subprocess
-import sys
-import tempfile
 
-SKIPPED = 77
+import peer
 
 
 def compare(folder):
@@ -26,19 +23,10 @@ def compare(folder):
     print("%d frames of %d episodes are read back as they were written" % (theirs.num_frames, theirs.num_episodes))
 
 
-def main():
-    if len(sys.argv) == 2:
-        return compare(sys.argv[1])
-    python = os.environ.get("MYNAH_PEERS_PYTHON", sys.executable)
-    if subprocess.run([python, "-c", "import lerobot.datasets.lerobot_dataset"], capture_output=True).returncode != 0:
-        print("skipped: LeRobot is not installed")
-        sys.exit(SKIPPED)
-    program = os.environ["MYNAH_PROGRAM"]
-    with tempfile.TemporaryDirectory() as folder:
-        for command in (["record", "sim=follow", "state=truth", "out=d.demos", "episodes=2", "seed=1", "limit=3"],
-                        ["export", "lerobot", "d.demos", "out=lerobot"], ["export", "npz", "d.demos", "out=d.npz"]):
-            subprocess.run([program, *command, "--quiet"], cwd=folder, check=True)
-        sys.exit(subprocess.run([python, os.path.abspath(__file__), folder]).returncode)
+def test(folder, again):
+    peer.mynah(folder, ["record", "sim=follow", "state=truth", "out=d.demos", "episodes=2", "seed=1", "limit=3"],
+               ["export", "lerobot", "d.demos", "out=lerobot"], ["export", "npz", "d.demos", "out=d.npz"])
+    return again()
 
 
-main()
+peer.run(["lerobot.datasets.lerobot_dataset"], "LeRobot", compare, test)

@@ -4,30 +4,20 @@
 
 Run with MYNAH_PROGRAM set; the Python that runs it, or $MYNAH_PEERS_PYTHON, may have LeRobot 0.4. A policy file holds observations and
 the chunk predicted from them (its golden vector): those are compared, within 1e-4 of the demonstrated range."""
-import json
 import os
-import struct
-import subprocess
-import sys
-import tempfile
 
-SKIPPED = 77
+import peer
+
 TRAIN = ["train", "act", "data=d.demos", "inputs=observation.state,observation.environment_state", "out=run", "steps=20", "batch=16", "chunk=8", "dim=32", "heads=4",
          "feed_forward=48", "encoder.layers=2", "vae.layers=1", "vae.latent=4", "mask=true", "valid.by=time"]
-
-
-def golden(path):
-    with open(path, "rb") as f:
-        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
-    j = json.loads(header["__metadata__"]["mynah"])
-    return j["golden"]["observations"], j["golden"]["chunk"], j["action"]["normalizer"]
 
 
 def compare(folder):
     import torch
     from lerobot.policies.act.modeling_act import ACTPolicy
     from lerobot.policies.factory import make_pre_post_processors
-    observations, chunk, norm = golden(os.path.join(folder, "run", "policy.safetensors"))
+    j = peer.description(os.path.join(folder, "run", "policy.safetensors"))
+    observations, chunk, norm = j["golden"]["observations"], j["golden"]["chunk"], j["action"]["normalizer"]
     exported = os.path.join(folder, "lerobot")
     policy = ACTPolicy.from_pretrained(exported)
     before, after = make_pre_post_processors(policy.config, pretrained_path=exported)
@@ -39,19 +29,10 @@ def compare(folder):
     return 0 if len(theirs) == len(chunk) and worst < 1e-4 else 1
 
 
-def main():
-    if len(sys.argv) > 1:
-        sys.exit(compare(sys.argv[1]))
-    python = os.environ.get("MYNAH_PEERS_PYTHON", sys.executable)
-    if subprocess.run([python, "-c", "import lerobot.policies.act.modeling_act"], capture_output=True).returncode != 0:
-        print("skipped: LeRobot is not installed")
-        sys.exit(SKIPPED)
-    program = os.environ["MYNAH_PROGRAM"]
-    with tempfile.TemporaryDirectory() as folder:
-        for command in (["record", "sim=follow", "state=truth", "out=d.demos", "episodes=2", "seed=1", "max_frames=300"], TRAIN,
-                        ["export-policy", "lerobot", "run/policy.safetensors", "out=lerobot"]):
-            subprocess.run([program, *command, "--quiet"], cwd=folder, check=True)
-        sys.exit(subprocess.run([python, os.path.abspath(__file__), folder]).returncode)
+def test(folder, again):
+    peer.mynah(folder, ["record", "sim=follow", "state=truth", "out=d.demos", "episodes=2", "seed=1", "max_frames=300"], TRAIN,
+               ["export-policy", "lerobot", "run/policy.safetensors", "out=lerobot"])
+    return again()
 
 
-main()
+peer.run(["lerobot.policies.act.modeling_act"], "LeRobot", compare, test)

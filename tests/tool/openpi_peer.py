@@ -7,26 +7,18 @@ and the chunk predicted from them (its golden vector): the client must be told t
 import json
 import os
 import signal
-import struct
 import subprocess
-import sys
-import tempfile
 
-SKIPPED = 77
+import peer
+
 TOKEN = "a-long-token"
-
-
-def golden(path):
-    with open(path, "rb") as f:
-        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
-    j = json.loads(header["__metadata__"]["mynah"])
-    return j["golden"]["observations"], j["golden"]["chunk"]
 
 
 def ask(folder, port):
     import numpy as np
     from openpi_client.websocket_client_policy import WebsocketClientPolicy
-    observations, chunk = golden(os.path.join(folder, "run", "policy.safetensors"))
+    golden, port = peer.description(os.path.join(folder, "run", "policy.safetensors"))["golden"], int(port)
+    observations, chunk = golden["observations"], golden["chunk"]
     client = WebsocketClientPolicy("127.0.0.1", port, TOKEN)
     metadata = client.get_server_metadata()
     message = {"state": np.array(observations["observation.state"], np.float64), "prompt": "swing up"}
@@ -49,28 +41,16 @@ def ask(folder, port):
             assert "401" in str(e), e
 
 
-def main():
-    if len(sys.argv) > 2:
-        ask(sys.argv[1], int(sys.argv[2]))
-        return
-    python = os.environ.get("MYNAH_PEERS_PYTHON", sys.executable)
-    if subprocess.run([python, "-c", "import openpi_client.websocket_client_policy"], capture_output=True).returncode != 0:
-        print("skipped: openpi-client is not installed")
-        sys.exit(SKIPPED)
-    program = os.environ["MYNAH_PROGRAM"]
-    with tempfile.TemporaryDirectory() as folder:
-        for command in (["record", "sim=pendulum", "out=d.demos", "episodes=2"],
-                        ["train", "mlp", "data=d.demos", "out=run", "steps=20", "widths=32", "chunk=4"]):
-            subprocess.run([program, *command, "--quiet"], cwd=folder, check=True)
-        server = subprocess.Popen([program, "serve", "run/policy.safetensors", "port=0", "token=" + TOKEN, "keys=observation.state:state", "--json", "--quiet"],
-                                  cwd=folder, stdout=subprocess.PIPE, text=True)
-        try:
-            port = json.loads(server.stdout.readline())["port"]
-            status = subprocess.run([python, os.path.abspath(__file__), folder, str(port)]).returncode
-        finally:
-            server.send_signal(signal.SIGINT)
-            print(server.communicate()[0].strip())
-        sys.exit(status)
+def test(folder, again):
+    peer.mynah(folder, ["record", "sim=pendulum", "out=d.demos", "episodes=2"],
+               ["train", "mlp", "data=d.demos", "out=run", "steps=20", "widths=32", "chunk=4"])
+    server = subprocess.Popen([os.environ["MYNAH_PROGRAM"], "serve", "run/policy.safetensors", "port=0", "token=" + TOKEN,
+                               "keys=observation.state:state", "--json", "--quiet"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        return again(str(json.loads(server.stdout.readline())["port"]))
+    finally:
+        server.send_signal(signal.SIGINT)
+        print(server.communicate()[0].strip())
 
 
-main()
+peer.run(["openpi_client.websocket_client_policy"], "openpi-client", ask, test)

@@ -9,11 +9,10 @@ import json
 import math
 import os
 import subprocess
-import sys
-import tempfile
 
-SKIPPED = 77
-NEEDED = "from importlib.util import find_spec as f; raise SystemExit(not all(map(f, ['torch', 'torchvision', 'onnx', 'onnxscript', 'onnxruntime'])))"
+import peer
+
+NEEDED = ["torch", "torchvision", "onnx", "onnxscript", "onnxruntime"]
 EPISODES, FRAMES = 10, 3
 KINDS = ["new", "old"]  # by torch.export, by TorchScript
 
@@ -127,8 +126,8 @@ def record(path, shapes):
     return names, np.stack(actions)
 
 
-def check(program):
-    is_good = True
+def check(folder):
+    program, is_good = os.environ["MYNAH_PROGRAM"], True
 
     def mynah(*arguments):
         done = subprocess.run([program, *arguments, "--json", "--quiet"], stdout=subprocess.PIPE)
@@ -152,17 +151,4 @@ def check(program):
     return 0 if is_good else 1
 
 
-def main():
-    if len(sys.argv) > 1:
-        os.chdir(sys.argv[1])
-        sys.exit(check(os.environ["MYNAH_PROGRAM"]))
-    python = os.environ.get("MYNAH_PEERS_PYTHON", sys.executable)
-    if subprocess.run([python, "-c", NEEDED], capture_output=True).returncode != 0:
-        print("skipped: torch, torchvision, onnx, onnxscript or onnxruntime is not installed")
-        sys.exit(SKIPPED)
-    os.environ["MYNAH_PROGRAM"] = os.path.abspath(os.environ["MYNAH_PROGRAM"])
-    with tempfile.TemporaryDirectory() as folder:
-        sys.exit(subprocess.run([python, os.path.abspath(__file__), folder]).returncode)
-
-
-main()
+peer.run(NEEDED, "torch, torchvision, onnx, onnxscript or onnxruntime", check)

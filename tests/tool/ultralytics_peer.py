@@ -8,13 +8,12 @@ networks are built from their descriptions. Boxes are compared within 0.05 px, s
 import json
 import os
 import subprocess
-import sys
-import tempfile
 
-SKIPPED = 77
+import peer
+
 SIDE = 320
 MODELS = [("yolo11n", {}), ("yolov8n", {}), ("yolo26n", {}), ("yolo26n", {"nms": False})]  # nms=False: end to end
-NEEDED = "from importlib.util import find_spec as f; raise SystemExit(not all(map(f, ['torch', 'torchvision', 'ultralytics', 'onnxruntime', 'cv2'])))"
+NEEDED = ["torch", "torchvision", "ultralytics", "onnxruntime", "cv2"]
 
 
 def load():
@@ -107,11 +106,11 @@ def compare(ours, rows):
     return float(px), float(score)
 
 
-def check(program, folder):
+def check(folder):
+    program = os.environ["MYNAH_PROGRAM"]
     os.environ.update(YOLO_CONFIG_DIR=folder, YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true")
     load()
     is_good = True
-    os.chdir(folder)
     pictures = []
     for i, (w, h) in enumerate([(SIDE, SIDE), (427, 240), (200, 300)]):
         pictures.append("picture-%d.png" % i)
@@ -131,16 +130,4 @@ def check(program, folder):
     return 0 if is_good else 1
 
 
-def main():
-    if len(sys.argv) > 1:
-        sys.exit(check(os.environ["MYNAH_PROGRAM"], sys.argv[1]))
-    python = os.environ.get("MYNAH_PEERS_PYTHON", sys.executable)
-    if subprocess.run([python, "-c", NEEDED], capture_output=True).returncode != 0:
-        print("skipped: ultralytics is not installed")
-        sys.exit(SKIPPED)
-    os.environ["MYNAH_PROGRAM"] = os.path.abspath(os.environ["MYNAH_PROGRAM"])
-    with tempfile.TemporaryDirectory() as folder:
-        sys.exit(subprocess.run([python, os.path.abspath(__file__), folder]).returncode)
-
-
-main()
+peer.run(NEEDED, "ultralytics", check)
