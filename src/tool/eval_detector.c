@@ -188,7 +188,7 @@ static mynah_status begin(work *w) {
   mynah_config_default(&mynah_detect_table, &c);
   c.confidence = 0.001;
   c.size = w->config.size;
-  if (w->config.threads) c.threads = w->config.threads;
+  c.threads = w->config.threads;
   c.precision = w->config.precision;
   MYNAH_TRY(mynah_eye_create(w->detector, &c, &w->eye));
   return mynah_precision_create(mynah_detector_n_classes(w->detector), &w->precision);
@@ -215,6 +215,7 @@ static mynah_status measure(work *w, mynah_dataset *d, const mynah_range *ranges
 mynah_status eval_detector_ranges(const mynah_detector *detector, mynah_dataset *d, const mynah_range *ranges, int64_t n,
                                   mynah_precision_result *out) {
   work w = {.detector = detector};
+  mynah_config_default(&eval_detector_table, &w.config);
   mynah_status status = measure(&w, d, ranges, n, out);
   end(&w);
   return status;
