@@ -130,8 +130,16 @@ static bool accepts_conv2d_grad_x(const mynah__step *step) {
   return mynah__dnnl_computes(step) && step->is_weight[1] && !step->post && step->residual < 0;
 }
 
+/* oneDNN 2.6's jit_bf16_1x1 adds values in pairs and, when the output channels of a group are odd in number, takes the
+ * last one's partner from the next pixel. */
+static bool has_lone_channel(const mynah__step *step, const conv *v) {
+  int64_t channels = v->w[v->n_w - 4], window = v->w[v->n_w - 2] * v->w[v->n_w - 1];
+  return step->precision == MYNAH_BF16 && window == 1 && channels % 2 == 1;
+}
+
 static mynah_status fill_conv2d_grad_x(const mynah__step *step, dnnl_plan *p) {
   conv v = conv_of(&step->a, step->out[0].shape.dims, step->in[1].shape.dims, step->in[0].shape.dims);
+  if (has_lone_channel(step, &v)) return mynah_fail(MYNAH_UNSUPPORTED, "dnnl: 1x1 in bf16 with an odd number of output channels");
   layouts l;
   dnnl_convolution_desc_t op;
   MYNAH_TRY(layouts_of(step, &v, 'x', &l));
