@@ -8,8 +8,8 @@ usage: pusht_ladder.py MYNAH PUSHT.demos OUT_FOLDER [rungs=mlp,chunk-mse,...] [s
 A cell is one rung with one training seed, in OUT_FOLDER/RUNG/seedN; what is finished there is not done again, a training
 that was stopped goes on. The best checkpoint of a cell is chosen by `choose` episodes from seed 50000 (20 times a
 training); measured are it on `episodes` starts from seed 100000, and the last `last` of those 20 checkpoints on
-`last_episodes` of them. share: of the presets' steps, for a ladder of short trainings. After each cell the report is
-written anew from all cells there are: pusht.md and pusht.svg."""
+`last_episodes` of them. share: of the presets' steps, for a ladder of short trainings; rungs called apart may have their
+own. After each cell the report is written anew from all cells there are: pusht.md and pusht.svg."""
 import json
 import os
 import sys
@@ -167,8 +167,7 @@ def write_report(folder, out, o):
     os.makedirs(folder, exist_ok=True)
     draw(os.path.join(folder, "pusht.svg"), out, cells)
     text = ["# Push-T: a ladder of policies", "", "![mean max reward of each rung, and score while training](pusht.svg)", "",
-            "Written by `bench/pusht_ladder.py`. All are trained from the same human demonstrations, %s of their presets' steps." %
-            ("for all" if o["share"] == 1 else "for %g" % o["share"]),
+            "Written by `bench/pusht_ladder.py`. All are trained from the same human demonstrations.",
             "The best of %d checkpoints is chosen by %d episodes from seed 50000; it is measured on %d episodes from seed %d, which nothing"
             % (EVALUATIONS, o["choose"], o["episodes"], TEST_SEED),
             "was chosen by, and so are the last %d checkpoints, on the first %d of those." % (o["last"], o["last_episodes"]), "",
@@ -176,7 +175,8 @@ def write_report(folder, out, o):
             "  seeds' 95 % intervals (percentile bootstrap; seeds share their starts); ±: standard deviation over training seeds.",
             "- **last %d**: the same mean over the last checkpoints, **final**: of the last one alone; nothing was chosen at all." % o["last"],
             "- **success**: share of episodes with coverage > 0.95, and with reward ≥ 0.95; Wilson's interval over all seeds' episodes.",
-            "- **TFLOP**: floating-point operations of the compiled training program times steps; seconds with %d threads." % o["threads"], "",
+            "- **TFLOP**: floating-point operations of the compiled training program times steps; seconds with %d thread%s." %
+            (o["threads"], "" if o["threads"] == 1 else "s"), "",
             "| rung | seeds | reward, best | ± | last %d | final | coverage > 0.95 | reward ≥ 0.95 | training, s | TFLOP |" % o["last"],
             "|---|---|---|---|---|---|---|---|---|---|"]
     rows = [(r, cells[r[0]], summary(cells[r[0]])) for r in RUNGS if r[0] in cells]
@@ -184,11 +184,12 @@ def write_report(folder, out, o):
         text.append("| %s | %d | **%.3f** [%.3f, %.3f] | %.3f | %.3f | %.3f | %.2f [%.2f, %.2f] | %.2f [%.2f, %.2f] | %.0f | %.1f |" % (
             rung[0], len(found), s["best"], s["low"], s["high"], s["spread"], s["last"], s["final"], *s["success_coverage"],
             *s["success_reward"], s["train_s"], s["tflop"]))
-    text += ["", "| rung | what | preset | parameters | chunk in, ms | seam jump | jerk |", "|---|---|---|---|---|---|---|"]
+    text += ["", "Steps: share of the preset's, with its schedule shortened; a rung below 1 is not yet what its preset reaches.", "",
+             "| rung | what | preset | steps | parameters | chunk in, ms | seam jump | jerk |", "|---|---|---|---|---|---|---|---|"]
     for rung, found, s in rows:
-        text.append("| %s | %s | `%s` | %s | %.2f | %.4f | %.1f |" % (
-            rung[0], rung[4], " ".join([rung[1], "preset=" + rung[2], *rung[3]]), format(s["parameters"], ","), s["ms"],
-            s["seam_jump"], s["jerk"]))
+        text.append("| %s | %s | `%s` | %g | %s | %.2f | %.4f | %.1f |" % (
+            rung[0], rung[4], " ".join([rung[1], "preset=" + rung[2], *rung[3]]), found[0]["key"]["share"], format(s["parameters"], ","),
+            s["ms"], s["seam_jump"], s["jerk"]))
     text += ["", "Each seed, best / last / final: " + "; ".join("%s %s" % (r[0], ", ".join("%.3f / %.3f / %.3f" % t for t in zip(s["seeds"], s["lasts"], s["finals"])))
              for r, _, s in rows) + ".", ""]
     with open(os.path.join(folder, "pusht.md"), "w") as f:

@@ -6,15 +6,16 @@
 #include "src/graph/fast/fast.h"
 #include "src/graph/fast/winograd.h"
 
-/* n: batch, h, w, c, o, pad before, pad after, what follows: 1 relu, 2 silu, 3 a residual and relu, 4 a residual */
+/* n: batch, h, w, c, o, pad before, pad after, what follows: 1 relu, 2 silu, 3 a residual and relu, 4 a residual; 10 more: stride 2 */
 static mynah_node build(mynah_graph *g, const graph_case *c) {
   const int64_t *n = c->n;
-  mynah_conv cfg = {.stride = {1, 1}, .pad = {(int)n[5], (int)n[5], (int)n[6], (int)n[6]}};
+  int stride = 1 + (int)(n[7] / 10), after = (int)(n[7] % 10);
+  mynah_conv cfg = {.stride = {stride, stride}, .pad = {(int)n[5], (int)n[5], (int)n[6], (int)n[6]}};
   mynah_node x = case_input(g, "x", MYNAH_SHAPE(n[0], n[1], n[2], n[3]));
   mynah_node w = case_param(g, c, "w", MYNAH_SHAPE(n[4], n[3], 3, 3));
-  mynah_node y = mynah_conv2d(g, x, w, n[7] == 4 ? MYNAH_NO_NODE : case_param(g, c, "b", MYNAH_SHAPE(n[4])), &cfg);
-  if (n[7] >= 3) y = mynah_add(g, y, case_input(g, "residual", mynah_node_shape(g, y)));
-  return n[7] == 1 || n[7] == 3 ? mynah_relu(g, y) : n[7] == 2 ? mynah_unary(g, "silu", y) : y;
+  mynah_node y = mynah_conv2d(g, x, w, after == 4 ? MYNAH_NO_NODE : case_param(g, c, "b", MYNAH_SHAPE(n[4])), &cfg);
+  if (after >= 3) y = mynah_add(g, y, case_input(g, "residual", mynah_node_shape(g, y)));
+  return after == 1 || after == 3 ? mynah_relu(g, y) : after == 2 ? mynah_unary(g, "silu", y) : y;
 }
 
 static const graph_case cases[] = {
@@ -24,6 +25,9 @@ static const graph_case cases[] = {
     {"whole tiles", build, {1, 8, 12, 32, 32, 1, 1, 1}, 0}, {"no frame", build, {1, 11, 10, 17, 20, 0, 0, 0}, 0},
     {"wide frame", build, {1, 4, 5, 6, 7, 3, 2, 2}, 0},     {"two blocks", build, {1, 41, 39, 9, 12, 1, 1, 3}, 0},
     {"many", build, {5, 6, 6, 15, 17, 1, 0, 4}, 0},         {"deep", build, {1, 9, 10, 130, 68, 1, 1, 3}, 0},
+    {"one pixel, by two", build, {1, 1, 1, 3, 2, 1, 1, 10}, 0}, {"odd, by two", build, {2, 7, 9, 3, 5, 1, 1, 14}, 0},
+    {"whole, by two", build, {1, 16, 24, 32, 32, 1, 0, 11}, 0}, {"line, by two", build, {1, 1, 19, 8, 24, 1, 1, 12}, 0},
+    {"blocks, by two", build, {1, 83, 79, 9, 12, 1, 1, 13}, 0}, {"deep, by two", build, {3, 18, 20, 130, 68, 0, 1, 13}, 0},
 };
 
 static bool uses(const graph_run *r, const char *name) {
@@ -79,15 +83,17 @@ static void test_tile_of_two(void **state) {
 }
 
 /* As the layers of ResNet-18 on a 224x224 picture: 64 channels get the larger tile, 512 the smaller, whose weights stay
- * in the cache; few channels, strides and other kernels get none. */
+ * in the cache, and so do those of stride 2; few channels and other kernels get none. */
 static void test_choice(void **state) {
   static const struct {
-    int64_t h, c, o;
+    int64_t h, c, o, stride;
     int tile;
-  } rows[] = {{56, 64, 64, 4}, {28, 128, 128, 4}, {14, 256, 256, 4}, {7, 512, 512, 2}, {1, 64, 64, 0}, {224, 3, 2, 0}};
+  } rows[] = {{56, 64, 64, 1, 4}, {28, 128, 128, 1, 4}, {14, 256, 256, 1, 4}, {7, 512, 512, 1, 2}, {1, 64, 64, 1, 0}, {224, 3, 2, 1, 0},
+              {40, 64, 64, 2, 4}, {20, 128, 128, 2, 4}, {10, 128, 256, 2, 2}, {160, 3, 16, 2, 0}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     mynah__step step = {.n_in = 2, .n_out = 1};
-    step.in[0].shape = MYNAH_SHAPE(1, rows[i].h, rows[i].h, rows[i].c);
+    step.a.i[0] = step.a.i[1] = rows[i].stride;
+    step.in[0].shape = MYNAH_SHAPE(1, rows[i].stride * rows[i].h, rows[i].stride * rows[i].h, rows[i].c);
     step.out[0].shape = MYNAH_SHAPE(1, rows[i].h, rows[i].h, rows[i].o);
     assert_int_equal(mynah__winograd_tile(&step), rows[i].tile);
   }

@@ -145,8 +145,9 @@ static double winograd_cost(const mynah__step *step, int m) {
   const int64_t *y = step->out[0].shape.dims; /* (batch,out_h,out_w,o) */
   double c = (double)step->in[0].shape.dims[3], o = (double)y[3], batch = (double)y[0];
   if (m == 0) return 9 * c * o * (batch * (double)(y[1] * y[2]) + WEIGHT_COST);
-  double tiles = batch * (double)((y[1] + m - 1) / m * ((y[2] + m - 1) / m)), n = (m + 2) * (m + 2);
-  return n * (tiles * (c * o + TRANSFORM_COST * (c + o)) + WEIGHT_COST * c * o);
+  double tiles = batch * (double)((y[1] + m - 1) / m * ((y[2] + m - 1) / m)), n_matrices = (m + 2) * (m + 2);
+  double n = step->a.i[0] == 1 ? n_matrices : (2 * m + 1) * (2 * m + 1);
+  return n * tiles * (c * o + TRANSFORM_COST * (c + o)) + n_matrices * WEIGHT_COST * c * o;
 }
 
 static int forced_tile;
@@ -163,10 +164,10 @@ int mynah__winograd_tile(const mynah__step *step) {
   return best;
 }
 
-/* Kernels of 3x3 that move a step at a time, weights that stay, and a gain. */
+/* Kernels of 3x3 that move one step or two at a time, weights that stay, and a gain. */
 static bool accepts_winograd(const mynah__step *step) {
   const int64_t *w = step->in[1].shape.dims;
-  return is_f32(step) && step->is_frozen && accepts_conv2d(step) && w[2] == 3 && w[3] == 3 && step->a.i[0] == 1 && step->a.i[1] == 1 &&
+  return is_f32(step) && step->is_frozen && accepts_conv2d(step) && w[2] == 3 && w[3] == 3 && step->a.i[0] <= 2 && step->a.i[0] == step->a.i[1] &&
          mynah__winograd_tile(step) > 0;
 }
 static mynah_status prepare_winograd(const mynah__step *step, mynah__plan *plan) {

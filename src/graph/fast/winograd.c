@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Convolutions with a 3x3 kernel and stride 1 by Winograd's minimal filtering: F(2x2,3x3) and F(4x4,3x3) of Lavin and
- * Gray 2015, "Fast Algorithms for Convolutional Neural Networks": 2.25 and 4 times fewer multiplications.
+/* Convolutions with a 3x3 kernel by Winograd's minimal filtering. Stride 1: F(2x2,3x3) and F(4x4,3x3) of Lavin and Gray
+ * 2015, "Fast Algorithms for Convolutional Neural Networks": 2.25 and 4 times fewer multiplications.
  *
  * Y = A^T [ (G g G^T) * (B^T d B) ] A for each tile of m x m outputs, d its (m+2) x (m+2) inputs; summed over channels,
  * the products are (m+2)^2 matrix products (tiles,c) x (c,o), which run on the tiles of tile.h. The matrices come of
  * Toom and Cook's interpolation at 0, 1, -1 and infinity for m = 2; for m = 4 at 0, +-a, +-b and infinity with a =
  * sqrt(1/2), b = sqrt(2): the error is a quarter of that with Lavin's +-1 and +-2, twice that of the direct sum
- * (tests/graph/test_winograd.c). */
+ * (tests/graph/test_winograd.c).
+ *
+ * Stride 2: along each axis the outer taps meet only every other input, so they are F(m,2), interpolated at 0, 1 and
+ * infinity or at +-a, +-b and infinity, over the even inputs of a tile of 2m+1; the middle tap multiplies the m odd inputs as
+ * they are, all by the same matrix. 1.44 and 1.78 times fewer multiplications, again (m+2)^2 matrices. */
 #include "winograd.h"
 
 #include "tile.h"
 
 #define ROOT_HALF 0.70710678118654752f
 #define ROOT_TWO 1.41421356237309505f
-#define SIDE_MAX 6
+#define SIDE_MAX 9
+#define SIDE(m, stride) ((stride) == 1 ? (m) + 2 : 2 * (m) + 1) /* inputs of a tile along an axis */
 /* What the tiles of a block take, transformed, of the second-level cache; and fewest tiles, so that weights are not
  * read too often. */
 #define BLOCK_FLOATS (128 * 1024)
@@ -22,7 +27,7 @@
 
 typedef struct winograd {
   int64_t batch, h, w, c, out_h, out_w, o, top, left;
-  int m, side;               /* outputs and inputs of a tile along an axis */
+  int m, stride, side;       /* outputs of a tile along an axis, its inputs */
   int64_t rows, cols;        /* of tiles in a picture */
   int64_t n_tiles;           /* in all pictures */
   int64_t block;             /* tiles worked on at once */
@@ -36,7 +41,7 @@ static winograd winograd_of(const mynah__step *step) {
   const int64_t *x = step->in[0].shape.dims, *y = step->out[0].shape.dims;
   winograd v = {.batch = x[0], .h = x[1], .w = x[2], .c = x[3], .out_h = y[1], .out_w = y[2], .o = y[3]};
   v.top = step->a.i[4], v.left = step->a.i[5];
-  v.m = mynah__winograd_tile(step), v.side = v.m + 2;
+  v.m = mynah__winograd_tile(step), v.stride = (int)step->a.i[0], v.side = SIDE(v.m, v.stride);
   v.rows = (v.out_h + v.m - 1) / v.m, v.cols = (v.out_w + v.m - 1) / v.m;
   v.n_tiles = v.batch * v.rows * v.cols;
   v.in_row = whole_vectors(v.c), v.out_row = whole_vectors(v.o);
@@ -50,24 +55,47 @@ static winograd winograd_of(const mynah__step *step) {
 
 static pack_shape shape_of(const winograd *v) { return (pack_shape){v->o, 1, v->c}; }
 static int64_t places(const winograd *v) { return v->side * v->side; }
+static int64_t matrices(const winograd *v) { return (v->m + 2) * (v->m + 2); }
+/* That of place (i,j): the odd inputs of stride 2 share the last of a line. */
+static int64_t matrix_of(const winograd *v, int64_t i, int64_t j) {
+  int64_t last = v->m + 1;
+  return (i < last ? i : last) * (v->m + 2) + (j < last ? j : last);
+}
 
-/* packed: the side^2 matrices, the bias, room for packing a panel. scratch: tiles going in, coming out, one tile of the
+/* CALL(m, stride, ...) with constants, for the loops to unroll. */
+#define WITH_FORM(v, CALL, ...)                                                    \
+  ((v)->stride == 1 ? ((v)->m == 4 ? CALL(4, 1, __VA_ARGS__) : CALL(2, 1, __VA_ARGS__)) \
+                    : ((v)->m == 4 ? CALL(4, 2, __VA_ARGS__) : CALL(2, 2, __VA_ARGS__)))
+
+/* packed: the matrices, the bias, room for packing a panel. scratch: tiles going in, coming out, one tile of the
  * border. */
-static int64_t turned_floats(const winograd *v) { return places(v) * PANEL_COLUMNS_MOST * v->in_row; }
+static int64_t turned_floats(const winograd *v) { return matrices(v) * PANEL_COLUMNS_MOST * v->in_row; }
 void FAST(winograd_plan)(const mynah__step *step, mynah__plan *plan) {
   winograd v = winograd_of(step);
   pack_shape s = shape_of(&v);
   plan->packing_bytes = (size_t)turned_floats(&v) * sizeof(float);
-  plan->packed_bytes = (size_t)(places(&v) * FAST(packed_floats)(&s) + v.out_row) * sizeof(float) + plan->packing_bytes;
+  plan->packed_bytes = (size_t)(matrices(&v) * FAST(packed_floats)(&s) + v.out_row) * sizeof(float) + plan->packing_bytes;
   plan->scratch_bytes = (size_t)(places(&v) * (v.in_slab + v.out_slab + v.in_row)) * sizeof(float);
-  plan->detail = v.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
+  plan->detail = v.stride == 2 ? (v.m == 4 ? "F(4x4,3x3/2)" : "F(2x2,3x3/2)") : v.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
 }
 
-/* ---- the three transforms along one axis ---------------------------------------------------------------------------
- */
+/* ---- the three transforms along one axis ------------------------------------------------------------------------- */
 
 /* B^T d */
-INLINE void input_line(const int m, const vec *d, vec *t) {
+INLINE void input_line(const int m, const int stride, const vec *d, vec *t) {
+  if (stride == 2) {
+    UNROLL for (int i = 0; i < m; i++) t[m + 1 + i] = d[2 * i + 1];
+    if (m == 2) {
+      t[0] = d[0] - d[2], t[1] = d[2], t[2] = d[4] - d[2];
+      return;
+    }
+    vec high = d[6] - 2.0f * d[2], low = ROOT_HALF * d[4] - ROOT_TWO * d[0]; /* a (d4 - b^2 d0) */
+    vec high2 = d[6] - 0.5f * d[2], low2 = ROOT_TWO * d[4] - ROOT_HALF * d[0];
+    t[0] = high + low, t[1] = high - low;
+    t[2] = high2 + low2, t[3] = high2 - low2;
+    t[4] = d[0] - 2.5f * d[4] + d[8];
+    return;
+  }
   if (m == 2) {
     t[0] = d[0] - d[2], t[1] = d[1] + d[2], t[2] = d[2] - d[1], t[3] = d[3] - d[1];
     return;
@@ -80,8 +108,19 @@ INLINE void input_line(const int m, const vec *d, vec *t) {
   t[5] = d[1] - 2.5f * d[3] + d[5];
 }
 
-/* G g */
-INLINE void filter_line(const int m, const vec *g, vec *t) {
+/* G g, without the repetitions of the middle tap */
+INLINE void filter_line(const int m, const int stride, const vec *g, vec *t) {
+  if (stride == 2) {
+    t[m] = g[2], t[m + 1] = g[1];
+    if (m == 2) {
+      t[0] = g[0], t[1] = g[0] + g[2];
+      return;
+    }
+    vec third = g[2] * (1.0f / 3), first = g[0] * (1.0f / 3 * ROOT_TWO), first2 = g[0] * (1.0f / 3 * ROOT_HALF);
+    t[0] = -first - third, t[1] = first - third;
+    t[2] = third + first2, t[3] = third - first2;
+    return;
+  }
   if (m == 2) {
     vec half = 0.5f * (g[0] + g[2]);
     t[0] = g[0], t[1] = half + 0.5f * g[1], t[2] = half - 0.5f * g[1], t[3] = g[2];
@@ -96,7 +135,19 @@ INLINE void filter_line(const int m, const vec *g, vec *t) {
 }
 
 /* A^T s */
-INLINE void output_line(const int m, const vec *s, vec *y) {
+INLINE void output_line(const int m, const int stride, const vec *s, vec *y) {
+  if (stride == 2) {
+    if (m == 2) {
+      y[0] = s[0] + s[1] + s[3], y[1] = s[1] + s[2] + s[4];
+      return;
+    }
+    vec sum = s[0] + s[1], sum2 = s[2] + s[3], difference = s[0] - s[1], difference2 = s[2] - s[3];
+    y[0] = sum + sum2 + s[5];
+    y[1] = ROOT_HALF * difference + ROOT_TWO * difference2 + s[6];
+    y[2] = 0.5f * sum + 2.0f * sum2 + s[7];
+    y[3] = 0.5f * ROOT_HALF * difference + 2.0f * ROOT_TWO * difference2 + s[4] + s[8];
+    return;
+  }
   if (m == 2) {
     y[0] = s[0] + s[1] + s[2], y[1] = s[1] - s[2] + s[3];
     return;
@@ -108,12 +159,11 @@ INLINE void output_line(const int m, const vec *s, vec *y) {
   y[3] = 0.5f * ROOT_HALF * difference + 2.0f * ROOT_TWO * difference2 + s[5];
 }
 
-/* ---- weights -------------------------------------------------------------------------------------------------------
- */
+/* ---- weights ----------------------------------------------------------------------------------------------------- */
 
-/* The columns `first` … of filters w (o,c,3,3), transformed: turned (side^2, width, in_row). */
-INLINE void transform_filters(const int m, const winograd *v, const float *w, int64_t first, int64_t width,
-                              float *turned) {
+/* The columns `first` … of filters w (o,c,3,3), transformed: turned ((m+2)^2, width, in_row). */
+INLINE void transform_filters(const int m, const int stride, const winograd *v, const float *w, int64_t first,
+                              int64_t width, float *turned) {
   const int side = m + 2;
   int64_t slab = width * v->in_row;
   for (int64_t o = 0; o < width; o++, turned += v->in_row)
@@ -128,12 +178,12 @@ INLINE void transform_filters(const int m, const winograd *v, const float *w, in
       }
       UNROLL for (int j = 0; j < 3; j++) {
         vec line[SIDE_MAX];
-        filter_line(m, g[j], line);
+        filter_line(m, stride, g[j], line);
         UNROLL for (int i = 0; i < side; i++) t[i][j] = line[i];
       }
       UNROLL for (int i = 0; i < side; i++) {
         vec line[SIDE_MAX];
-        filter_line(m, t[i], line);
+        filter_line(m, stride, t[i], line);
         UNROLL for (int j = 0; j < side; j++) store(turned + (i * side + j) * slab + c, line[j]);
       }
     }
@@ -144,20 +194,18 @@ void FAST(winograd_pack)(const mynah__step *step, const void *plan, const void *
   pack_shape s = shape_of(&v);
   const float *w = in[1], *b = in[2]; /* (o,c,3,3) (o) */
   int64_t matrix = FAST(packed_floats)(&s);
-  float *bias = (float *)packed + places(&v) * matrix, *turned = bias + v.out_row;
+  float *bias = (float *)packed + matrices(&v) * matrix, *turned = bias + v.out_row;
   for (int64_t o = 0; o < v.o; o++) bias[o] = b ? b[o] : 0;
   for (int64_t i = 0; i < panel_count(&s); i++) {
     panel p = FAST(panel_at)(&s, i);
     pack_shape one = {p.width, 1, v.c};
-    if (v.m == 4) transform_filters(4, &v, w, p.first, p.width, turned);
-    else transform_filters(2, &v, w, p.first, p.width, turned);
-    for (int64_t k = 0; k < places(&v); k++) FAST(pack_panels)
+    WITH_FORM(&v, transform_filters, &v, w, p.first, p.width, turned);
+    for (int64_t k = 0; k < matrices(&v); k++) FAST(pack_panels)
     (&one, turned + k * p.width * v.in_row, (int64_t[]){0, 1, v.in_row}, NULL, (float *)packed + k * matrix + p.offset);
   }
 }
 
-/* ---- a block of tiles
- * ------------------------------------------------------------------------------------------------ */
+/* ---- a block of tiles -------------------------------------------------------------------------------------------- */
 
 typedef struct place {
   int64_t sample, row, col; /* of the tile's first output */
@@ -169,19 +217,19 @@ static place place_of(const winograd *v, int64_t tile) {
 }
 
 /* B^T d B for channels c …: pixels of d are v->c apart, its lines `line`. */
-INLINE void transform_input(const int m, const float *d, int64_t pixel, int64_t line, int64_t part, int64_t slab,
-                            float *out) {
-  const int side = m + 2;
+INLINE void transform_input(const int m, const int stride, const float *d, int64_t pixel, int64_t line, int64_t part,
+                            int64_t slab, float *out) {
+  const int side = SIDE(m, stride);
   vec t[SIDE_MAX][SIDE_MAX];
   UNROLL for (int j = 0; j < side; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
     UNROLL for (int i = 0; i < side; i++) in[i] = load_at(d + i * line + j * pixel, 0, part);
-    input_line(m, in, turned);
+    input_line(m, stride, in, turned);
     UNROLL for (int i = 0; i < side; i++) t[i][j] = turned[i];
   }
   UNROLL for (int i = 0; i < side; i++) {
     vec turned[SIDE_MAX];
-    input_line(m, t[i], turned);
+    input_line(m, stride, t[i], turned);
     UNROLL for (int j = 0; j < side; j++) store(out + (i * side + j) * slab, turned[j]);
   }
 }
@@ -201,16 +249,13 @@ static void transform_inputs(const winograd *v, const float *x, int64_t first, i
   for (int64_t i = 0; i < n; i++, slabs += v->in_row) {
     place p = place_of(v, first + i);
     const float *sample = x + p.sample * v->h * v->w * v->c, *d = frame;
-    int64_t row = p.row - v->top, col = p.col - v->left, line = v->side * v->c, c = 0;
+    int64_t row = p.row * v->stride - v->top, col = p.col * v->stride - v->left, line = v->side * v->c, c = 0;
     if (row >= 0 && col >= 0 && row + v->side <= v->h && col + v->side <= v->w)
       d = sample + (row * v->w + col) * v->c, line = v->w * v->c;
     else copy_border(v, sample, row, col, frame);
     for (; c + VL <= v->c; c += VL)
-      if (v->m == 4) transform_input(4, d + c, v->c, line, 0, v->in_slab, slabs + c);
-      else transform_input(2, d + c, v->c, line, 0, v->in_slab, slabs + c);
-    if (c == v->c) continue;
-    if (v->m == 4) transform_input(4, d + c, v->c, line, v->c - c, v->in_slab, slabs + c);
-    else transform_input(2, d + c, v->c, line, v->c - c, v->in_slab, slabs + c);
+      WITH_FORM(v, transform_input, d + c, v->c, line, 0, v->in_slab, slabs + c);
+    if (c < v->c) WITH_FORM(v, transform_input, d + c, v->c, line, v->c - c, v->in_slab, slabs + c);
   }
 }
 
@@ -219,7 +264,7 @@ static void multiply_slabs(const winograd *v, const float *packed, int64_t n, my
                            float *out) {
   pack_shape s = shape_of(v);
   int64_t matrix = FAST(packed_floats)(&s);
-  for (int64_t k = 0; k < places(v); k++, packed += matrix, in += v->in_slab, out += v->out_slab)
+  for (int64_t k = 0; k < places(v); k++, in += v->in_slab, out += v->out_slab)
     for (int64_t i = panels.first; i < panels.last; i++) {
       panel p = FAST(panel_at)(&s, i);
       for (int64_t t = 0, n_rows; t < n; t += n_rows) {
@@ -229,25 +274,25 @@ static void multiply_slabs(const winograd *v, const float *packed, int64_t n, my
           rows.rows[r] = in + (t + r) * v->in_row;
           rows.out[r] = out + (t + r) * v->out_row + p.first;
         }
-        FAST(tile_rows)(&s, &p, 0, packed, &rows, (int)n_rows, &(epilogue){0});
+        FAST(tile_rows)(&s, &p, 0, packed + matrix_of(v, k / v->side, k % v->side) * matrix, &rows, (int)n_rows, &(epilogue){0});
       }
     }
 }
 
 /* A^T s A for one vector of channels, and what follows. y: the tile's first output, of n_rows x n_cols that exist. */
-INLINE void transform_output(const int m, const winograd *v, const float *slabs, vec bias, const int64_t n[2],
-                             int64_t part, const epilogue *e, float *y) {
-  const int side = m + 2;
+INLINE void transform_output(const int m, const int stride, const winograd *v, const float *slabs, vec bias,
+                             const int64_t n[2], int64_t part, const epilogue *e, float *y) {
+  const int side = SIDE(m, stride);
   vec t[SIDE_MAX][SIDE_MAX];
   UNROLL for (int j = 0; j < side; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
     UNROLL for (int i = 0; i < side; i++) in[i] = load(slabs + (i * side + j) * v->out_slab);
-    output_line(m, in, turned);
+    output_line(m, stride, in, turned);
     UNROLL for (int i = 0; i < m; i++) t[i][j] = turned[i];
   }
   UNROLL for (int i = 0; i < m; i++) {
     vec turned[SIDE_MAX];
-    output_line(m, t[i], turned);
+    output_line(m, stride, t[i], turned);
     UNROLL for (int j = 0; j < m; j++) {
       if (i >= n[0] || j >= n[1]) continue;
       float *out = y + (i * v->out_w + j) * v->o;
@@ -268,8 +313,7 @@ static void transform_outputs(const winograd *v, const float *slabs, const float
     int64_t size[2] = {v->out_h - p.row, v->out_w - p.col};
     for (int64_t c = columns.first; c < columns.last; c += VL) {
       int64_t part = v->o - c < VL ? v->o - c : 0;
-      if (v->m == 4) transform_output(4, v, slabs + c, load(bias + c), size, part, e, out + c);
-      else transform_output(2, v, slabs + c, load(bias + c), size, part, e, out + c);
+      WITH_FORM(v, transform_output, v, slabs + c, load(bias + c), size, part, e, out + c);
     }
   }
 }
@@ -294,7 +338,7 @@ void FAST(winograd)(const mynah__call *call) {
   pack_shape s = shape_of(&v);
   float *in = call->scratch, *out = in + places(&v) * v.in_slab, *frame = out + places(&v) * v.out_slab;
   float *y = call->out[0];
-  const float *bias = (const float *)call->packed + places(&v) * FAST(packed_floats)(&s);
+  const float *bias = (const float *)call->packed + matrices(&v) * FAST(packed_floats)(&s);
   const mynah__fast_function *post = step->post ? FAST(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
   epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y, false};
