@@ -77,11 +77,26 @@ static mynah_status create_feed(mynah_trainer *t, bool has_pictures) {
   return t->n_steps > 0 ? MYNAH_OK : mynah_fail(MYNAH_INVALID, "steps=0 and epochs=%g: nothing to do", t->config.epochs);
 }
 
+/* A beginning that failed, or was killed before its settings were written, is not a run: the same command may be typed again. */
+static mynah_status holds_run(const mynah_trainer *t, const char *checkpoints, bool *out) {
+  char path[MYNAH_PATH_MAX], **names = NULL;
+  size_t n = 0;
+  MYNAH_TRY(mynah_path_join(path, sizeof path, t->folder, "config.json"));
+  *out = mynah_file_exists(path);
+  if (*out || !mynah_file_exists(checkpoints)) return MYNAH_OK;
+  MYNAH_TRY(mynah_list_dir(checkpoints, &names, &n));
+  *out = n > 0;
+  mynah_names_free(names, n);
+  return MYNAH_OK;
+}
+
 static mynah_status open_folder(mynah_trainer *t, bool resume) {
   char path[MYNAH_PATH_MAX];
+  bool is_taken = false;
   if (!t->folder[0]) return MYNAH_OK;
   MYNAH_TRY(mynah_path_join(path, sizeof path, t->folder, "checkpoints"));
-  if (!resume && mynah_file_exists(path))
+  if (!resume) MYNAH_TRY(holds_run(t, path, &is_taken));
+  if (is_taken)
     return mynah_fail(MYNAH_BUSY, "%s: holds a run already: train resume=%s goes on with it, or choose another folder",
                       t->folder, t->folder);
   MYNAH_TRY(mynah_make_dirs(path));

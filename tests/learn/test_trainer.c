@@ -237,6 +237,19 @@ static void killed_runs_end_the_same(void **state) {
   assert_int_equal(train(&c, out, false, &r, resumed), MYNAH_BUSY);
 }
 
+/* What failed before its first step is no run: once its settings are right, it begins in the same folder. */
+static void a_failed_beginning_is_no_run(void **state) {
+  (void)state;
+  char hash[65], out[96];
+  mynah_train_report r;
+  mynah_train_config c = config(2), wrong = c;
+  place(out, "begun");
+  wrong.steps = 0, wrong.epochs = 0;
+  assert_int_equal(train(&wrong, out, false, &r, hash), MYNAH_INVALID);
+  assert_int_equal(train(&c, out, false, &r, hash), MYNAH_OK);
+  assert_int_equal(train(&c, out, false, &r, hash), MYNAH_BUSY);
+}
+
 /* With its newest checkpoint damaged, a run goes on from the one before and still ends the same. */
 static void damaged_checkpoints_are_passed_over(void **state) {
   (void)state;
@@ -330,7 +343,7 @@ static void wrong_settings(void **state) {
 #define EACH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {EACH(learns_whatever_the_threads), EACH(learns_in_bfloat16), EACH(takes_its_memory_at_once),
-                                     EACH(killed_runs_end_the_same),
+                                     EACH(killed_runs_end_the_same), EACH(a_failed_beginning_is_no_run),
                                      EACH(damaged_checkpoints_are_passed_over), EACH(best_score_decides),
                                      EACH(no_numbers_stop_it), EACH(wrong_settings)};
   return cmocka_run_group_tests(tests, NULL, NULL);
