@@ -40,7 +40,7 @@ bench: build/mynah
 build-fuzz/build.ninja: | packages-check
 	CC=clang meson setup build-fuzz --buildtype=debugoptimized -Dfuzz=true -Dlevels=avx2 -Db_sanitize=address,undefined -Db_lundef=false
 fuzz: build-fuzz/build.ninja
-	@ninja -C build-fuzz
+	@ninja -C build-fuzz $(patsubst %.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 	@set -e; for target in build-fuzz/tests/fuzz/fuzz_*; do \
 	  [ -f $$target ] && [ -x $$target ] || continue; name=$${target##*/fuzz_}; mkdir -p build-fuzz/corpus/$$name; \
 	  echo "fuzzing $$name for $(FUZZ_SECONDS) s"; \

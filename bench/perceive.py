@@ -7,7 +7,8 @@ usage: perceive.py MYNAH OUT_FOLDER [detector=FILE] [width=320] [seeds=5] [count
 
 A cell is one way of seeing with one number of demonstrations and one seed; cells that are done are not done again, so a
 script that was stopped goes on. The report is written anew after each seed of each number, from all cells there are. detector: the boxes
-are this detector's, in demonstrations and tests, on pictures so wide, instead of the simulator's exact ones. One thread."""
+are this detector's, in demonstrations and tests, on pictures so wide, instead of the simulator's exact ones; at the end the control loop
+runs at LOOP_RATE with detector and policy behind it. One thread."""
 import os
 import sys
 
@@ -26,6 +27,8 @@ WAYS = [
     ("pixels, CNN", "truth", PICTURES + ["widths=64"]),
     ("truth, MLP", "truth", VECTORS + ["widths=128,128"]),
 ]
+LOOP_RATE = 30  # Hz
+LOOP_SECONDS = 30
 T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 
@@ -60,6 +63,26 @@ def run_cell(program, out, way, count, seed, o):
                               *TEST, *shown(state, o)))
 
 
+def run_loop(program, out, count, o):
+    """The policy on boxes in the control loop: pictures to detector to slots to action, in the worker beside it."""
+    path = out + "/loop.json"
+    if load(path) is None:
+        save(path, mynah(program, "run", "%s/boxes-MLP-%d-1/policy.safetensors" % (out, count), "robot=sim:follow", "state=none",
+                         "width=%d" % o["width"], "detector=" + o["detector"], "rate=%d" % LOOP_RATE, "seconds=%d" % LOOP_SECONDS))
+
+
+def loop_lines(out):
+    loop = load(out + "/loop.json")
+    if not loop:
+        return []
+    infer, period = loop["infer_ms"], loop["period_ms"]
+    return ["## In the control loop", "",
+            "`mynah run` at %d Hz for %d s, the detector looking at each picture: %d steps, %d deadlines missed; period p50 %.2f, p99 %.2f, most %.2f ms;"
+            % (LOOP_RATE, LOOP_SECONDS, loop["steps"], loop["misses"], period["p50"], period["p99"], period["max"]),
+            "from picture to action p50 %.1f, p99 %.1f, most %.1f ms; %d steps went on with a held action; %d allocations in the control thread."
+            % (infer["p50"], infer["p99"], infer["max"], loop["held_steps"], loop["allocations"]), ""]
+
+
 def interval(values):
     """Mean and the 95 % interval of Student's t over seeds."""
     n = len(values)
@@ -70,7 +93,7 @@ def interval(values):
 
 
 def report(out, counts, o):
-    boxes = "`%s`'s" % os.path.basename(o["detector"]) if o["detector"] else "the simulator's exact ones"
+    boxes = "those of the detector `%s`" % os.path.basename(o["detector"]) if o["detector"] else "the simulator's exact ones"
     lines = ["# Boxes, pixels or the truth", "",
              "Written by `bench/perceive.py`: clones of the geometric follower in `sim=follow` (a ball among cones, cars and people, light,",
              "floor and colours drawn anew for each world). Boxes are %s, tracked and put into a slot; the truth is the ceiling." % boxes,
@@ -86,6 +109,7 @@ def report(out, counts, o):
                 cells.append("%s, n = %d" % (interval(values), len(values)) if values else "–")
             lines.append("| %s | %s |" % (name, " | ".join(cells)))
         lines.append("")
+    lines += loop_lines(out)
     lines += ["Settings: demonstrations `%s`, tests `%s`; training `%s`, %d steps on vectors, %d on pictures." % (
         " ".join(DEMONSTRATIONS), " ".join(TEST), " ".join(COMMON), o["steps"], o["pixel_steps"]), ""]
     with open(o["report"], "w") as f:
@@ -105,6 +129,9 @@ def main():
             for way in WAYS:
                 run_cell(program, out, way, count, seed, o)
             report(out, counts, o)
+    if o["detector"]:
+        run_loop(program, out, counts[-1], o)
+        report(out, counts, o)
 
 
 main()
