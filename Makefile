@@ -35,10 +35,9 @@ check: packages-check
 bench: build/mynah
 	@tools/bench.sh
 
-# Clang's fuzzers with sanitizers, each over its corpus; what crashes is left in build-fuzz/ and belongs into the corpus. Parsers want no
-# kernels, and wide ones compile for minutes: there are but narrow ones.
+# Clang's fuzzers with sanitizers, each over its corpus; what crashes is left in build-fuzz/ and belongs into the corpus.
 build-fuzz/build.ninja: | packages-check
-	CC=clang meson setup build-fuzz --buildtype=debugoptimized -Dfuzz=true -Dlevels=avx2 -Db_sanitize=address,undefined -Db_lundef=false
+	CC=clang meson setup build-fuzz --buildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 fuzz: build-fuzz/build.ninja
 	@ninja -C build-fuzz $(patsubst %.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 	@set -e; for target in build-fuzz/tests/fuzz/fuzz_*; do \
