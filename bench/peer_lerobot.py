@@ -13,6 +13,8 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
 
+LONG_MS = 4000  # as in peers.py
+
 
 def make(is_training):
     config = ACTConfig(
@@ -46,7 +48,7 @@ def main():
     print(importlib.metadata.version("lerobot"), flush=True)
     for _ in sys.stdin:
         times, end = [], time.perf_counter() + seconds
-        while time.perf_counter() < end or len(times) < 3:
+        while time.perf_counter() < end or (len(times) < 3 and sum(times) < LONG_MS):
             begin = time.perf_counter()
             run()
             times.append((time.perf_counter() - begin) * 1e3)

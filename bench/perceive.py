@@ -84,10 +84,12 @@ def loop_lines(out):
 
 
 def interval(values):
-    """Mean and the 95 % interval of Student's t over seeds."""
+    """Mean and the 95 % interval of Student's t over seeds; of two seeds, both."""
     n = len(values)
     if n == 1:
         return "%.3f" % values[0]
+    if n == 2:
+        return "%.3f (%.3f, %.3f)" % (mean(values), *values)
     half = T95.get(n - 1, 1.96) * deviation(values) / n**0.5
     return "%.3f [%.3f, %.3f]" % (mean(values), mean(values) - half, mean(values) + half)
 
@@ -98,7 +100,7 @@ def report(out, counts, o):
              "Written by `bench/perceive.py`: clones of the geometric follower in `sim=follow` (a ball among cones, cars and people, light,",
              "floor and colours drawn anew for each world). Boxes are %s, tracked and put into a slot; the truth is the ceiling." % boxes,
              "Each demonstration lasts 10 s; %d test worlds of 20 s that no demonstration shows, the same for all. Followed: the share of"
-             % o["episodes"], "steps with the target 0.8 … 2.6 m away and within 25 degrees; mean over training seeds with Student's 95 % interval.", ""]
+             % o["episodes"], "steps with the target 0.8 … 2.6 m away and within 25 degrees; mean over training seeds with Student's 95 % interval (of two seeds: both).", ""]
     for metric, title in (("followed", "Followed"), ("lost_per_minute", "Lost, times a minute")):
         lines += ["## " + title, "", "| sees | " + " | ".join("%d demonstrations" % c for c in counts) + " |", "|---|" + "---|" * len(counts)]
         for name, _, _ in WAYS:

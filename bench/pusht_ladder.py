@@ -3,13 +3,14 @@
 """The ladder of policies on Push-T: each rung trained from the same demonstrations and measured on the same 200 starts.
 
 usage: pusht_ladder.py MYNAH PUSHT.demos OUT_FOLDER [rungs=mlp,chunk-mse,...] [seeds=1,2,3] [episodes=200] [last=10]
-                       [last_episodes=50] [choose=20] [threads=2] [share=1] [report=docs/results]
+                       [last_episodes=50] [choose=20] [threads=2] [share=1] [pixels=RUN] [report=docs/results]
 
 A cell is one rung with one training seed, in OUT_FOLDER/RUNG/seedN; what is finished there is not done again, a training
 that was stopped goes on. The best checkpoint of a cell is chosen by `choose` episodes from seed 50000 (20 times a
 training); measured are it on `episodes` starts from seed 100000, and the last `last` of those 20 checkpoints on
 `last_episodes` of them. share: of the presets' steps, for a ladder of short trainings; rungs called apart may have their
-own. After each cell the report is written anew from all cells there are: pusht.md and pusht.svg."""
+own. pixels: the folder of a run on pictures, `train flow preset=pusht-pixels eval.sim=pusht eval.every=…`, which is measured on the same
+starts and told with its curve. After each cell the report is written anew from all cells there are: pusht.md and pusht.svg."""
 import json
 import os
 import sys
@@ -160,6 +161,30 @@ def draw(path, out, cells):
     results.write_svg(path, 800, 30 * len(rows) + 90, [left, right])
 
 
+def measure_pixels(program, o):
+    path = os.path.join(o["pixels"], "test.json")
+    if not os.path.exists(path):
+        results.save(path, results.mynah(program, "eval", os.path.join(o["pixels"], "policy.safetensors"), "sim=pusht", "seed=%d" % TEST_SEED,
+                                         "threads=%d" % o["threads"], "episodes=%d" % o["episodes"]))
+
+
+def pixel_lines(run):
+    test, config = results.load(os.path.join(run, "test.json")), results.load(os.path.join(run, "config.json"))["config"]
+    curve = []
+    with open(os.path.join(run, "metrics.jsonl")) as f:
+        for line in f:
+            j = json.loads(line)
+            if j.get("score") is not None:
+                curve.append((j["step"], j["score"], j["evaluation"]["mean_max_reward"]["ci"]))
+    reward, coverage = test["mean_max_reward"], test["success_coverage"]
+    return ["## From pixels", "",
+            "`train flow preset=pusht-pixels steps=%d precision=%s`, the picture of 96x96 alone, no positions: one training, %.0f s with %d threads. The best"
+            % (config["steps"], config["precision"], config["steps"] * config["batch"] / last_rate(run), config["threads"]),
+            "checkpoint by the choosing starts: reward **%.3f** [%.3f, %.3f], coverage > 0.95 in %d of %d; a chunk in %.1f ms." % (
+                reward["mean"], *reward["ci"], coverage["k"], coverage["n"], test["infer_ms"]["p50"]), "",
+            "| step | reward on the choosing starts |", "|---|---|", *("| %d | %.3f [%.3f, %.3f] |" % (step, score, *ci) for step, score, ci in curve), ""]
+
+
 def write_report(folder, out, o):
     cells = all_cells(out)
     if not cells:
@@ -192,6 +217,8 @@ def write_report(folder, out, o):
             s["ms"], s["seam_jump"], s["jerk"]))
     text += ["", "Each seed, best / last / final: " + "; ".join("%s %s" % (r[0], ", ".join("%.3f / %.3f / %.3f" % t for t in zip(s["seeds"], s["lasts"], s["finals"])))
              for r, _, s in rows) + ".", ""]
+    if o["pixels"]:
+        text += pixel_lines(o["pixels"])
     with open(os.path.join(folder, "pusht.md"), "w") as f:
         f.write("\n".join(text))
 
@@ -199,12 +226,14 @@ def write_report(folder, out, o):
 def main():
     o, rest = results.settings(sys.argv[1:], {"rungs": ",".join(r[0] for r in RUNGS), "seeds": "1,2,3", "episodes": 200, "last": 10,
                                               "last_episodes": 50,
-                                              "choose": 20, "threads": 2, "share": 1.0, "report": os.path.join(ROOT, "docs", "results")})
+                                              "choose": 20, "threads": 2, "share": 1.0, "pixels": "", "report": os.path.join(ROOT, "docs", "results")})
     names = [r[0] for r in RUNGS]
     wanted = o["rungs"].split(",")
     if len(rest) != 3 or any(w not in names for w in wanted):
         sys.exit(__doc__ + "\n\nrungs: " + ", ".join(names))
     program, data, out = rest
+    if o["pixels"]:
+        measure_pixels(program, o)
     for seed in map(int, o["seeds"].split(",")):
         for rung in (r for r in RUNGS if r[0] in wanted):
             try:

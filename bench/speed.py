@@ -142,7 +142,7 @@ def measure(settings, path):
                         print("skipped: PyTorch, compiled: %s %s %s" % (name, what, precision), flush=True)
                     if settings["compile.only"]:
                         continue
-                    new = rows_of(cell, run_cell(cell, settings, python, mode, 600) or {})
+                    new = rows_of(cell, run_cell(cell, settings, python, mode, 1200) or {})
                     if not new:
                         print("skipped: %s %s %s on %d threads: not something bench_kernels times" % (name, what, precision, threads), flush=True)
                         continue
