@@ -1,28 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""bfloat16 beside float: loss curves of two short trainings over the same seeds, and inference at batch 1.
+"""bfloat16 beside float: loss curves of two short trainings over the same seeds. Times are bench/speed.py's.
 
-usage: bf16.py MYNAH BENCH_KERNELS PUSHT.demos OUT_FOLDER [seeds=5] [rounds=3] [page=docs/results/bf16.md]
+usage: bf16.py MYNAH PUSHT.demos OUT_FOLDER [seeds=5] [page=docs/results/bf16.md]
 
-Trainings that are done are not done again: their folders are kept. Timings are taken each time, both precisions in turn.
+Trainings that are done are not done again: their folders are kept.
 """
 import json
 import os
 import re
-import statistics
-import subprocess
 import sys
 
 from results import deviation, load, mean, mynah, save, settings
 
 SHORT = ["threads=1", "log.every=10", "valid.every=1000", "ema=none"]
 TRAININGS = {
-    "mixture of Gaussians (preset=pusht-gmm)": ["mlp", "preset=pusht-gmm", "batch=128", "steps=300", "warmup=30", *SHORT],
-    "U-Net 64/128/256 (preset=pusht-diffusion)": ["diffusion", "preset=pusht-diffusion", "batch=32", "steps=100",
-                                                  "warmup=10", *SHORT],
+    "mixture of Gaussians (preset=pusht-gmm)": ["mlp", "preset=pusht-gmm", "batch=128", "steps=600", "warmup=60", *SHORT],
+    "U-Net 64/128/256 (preset=pusht-diffusion)": ["diffusion", "preset=pusht-diffusion", "batch=32", "steps=200",
+                                                  "warmup=20", *SHORT],
 }
-NETWORKS = {"mlp": "MLP 2x256", "mlp1024": "MLP 2x1024", "cnn": "driving CNN", "unet64": "U-Net 64/128/256",
-            "unet256": "U-Net 256/512/1024", "unet512": "U-Net 512/1024/2048"}
 PRECISIONS = ("f32", "bf16")
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # 97.5 %, by seeds
 
@@ -65,19 +61,6 @@ def curves(program, data, out, n_seeds):
     return text
 
 
-def timings(binary, rounds):
-    text = ["| network, batch 1, one thread | f32, us | bf16, us | f32 / bf16 |", "|---|---|---|---|"]
-    for key, name in NETWORKS.items():
-        us = {p: [] for p in PRECISIONS}
-        for _ in range(rounds):
-            for p in PRECISIONS:
-                out = subprocess.run([binary, key, "infer", p], check=True, capture_output=True, text=True).stdout
-                us[p].append(float(re.search(r"batch 1: ([\d.]+) us", out)[1]))
-        a, b = statistics.median(us["f32"]), statistics.median(us["bf16"])
-        text.append("| %s | %.1f | %.1f | %.2f |" % (name, a, b, a / b))
-    return text
-
-
 def processor():
     with open("/proc/cpuinfo") as f:
         text = f.read()
@@ -87,10 +70,10 @@ def processor():
 
 
 def main():
-    values, rest = settings(sys.argv[1:], {"seeds": 5, "rounds": 3, "page": "docs/results/bf16.md"})
-    if len(rest) != 4:
+    values, rest = settings(sys.argv[1:], {"seeds": 5, "page": "docs/results/bf16.md"})
+    if len(rest) != 3:
         sys.exit(__doc__)
-    program, binary, data, out = rest
+    program, data, out = rest
     os.makedirs(out, exist_ok=True)
     learned = curves(program, data, out, values["seeds"])
     page = ["# bfloat16", "",
@@ -98,11 +81,7 @@ def main():
             "sums, weights, norms, losses and the optimiser stay in float. Written by `bench/bf16.py` on " + processor() + ".", "",
             "## The same loss curve", "",
             "Mean ± standard deviation over seeds; a seed begins with the same weights and sees the same batches at both precisions.", "",
-            *learned,
-            "## Inference", "",
-            "Medians of the time of one prediction, both precisions in turn. Packed weights take half the bytes, so networks that wait for",
-            "their weights gain on any processor. Training gains only where there are instructions for products of bfloat16.", "",
-            *timings(binary, values["rounds"])]
+            *learned, "What it gains in time: `speed.md`. Training gains only where there are instructions for products of bfloat16."]
     with open(values["page"], "w") as f:
         f.write("\n".join(page) + "\n")
 
