@@ -23,6 +23,15 @@
  * read too often. */
 #define BLOCK_FLOATS (128 * 1024)
 #define BLOCK_LEAST 24
+/* Lines are unrolled, but not with the instruments of sanitizers in them, which would be compiled for minutes. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LINES _Pragma("clang loop unroll(disable)")
+#endif
+#endif
+#ifndef LINES
+#define LINES UNROLL
+#endif
 #define GAP 16 /* floats between slabs, which would otherwise share cache sets */
 
 typedef struct winograd {
@@ -84,7 +93,7 @@ void FAST(winograd_plan)(const mynah__step *step, mynah__plan *plan) {
 /* B^T d */
 INLINE void input_line(const int m, const int stride, const vec *d, vec *t) {
   if (stride == 2) {
-    UNROLL for (int i = 0; i < m; i++) t[m + 1 + i] = d[2 * i + 1];
+    LINES for (int i = 0; i < m; i++) t[m + 1 + i] = d[2 * i + 1];
     if (m == 2) {
       t[0] = d[0] - d[2], t[1] = d[2], t[2] = d[4] - d[2];
       return;
@@ -176,15 +185,15 @@ INLINE void transform_filters(const int m, const int stride, const winograd *v, 
         for (int64_t l = 0; l < n; l++) lanes[l] = filters[l * 9 + k];
         g[k % 3][k / 3] = load(lanes);
       }
-      UNROLL for (int j = 0; j < 3; j++) {
+      LINES for (int j = 0; j < 3; j++) {
         vec line[SIDE_MAX];
         filter_line(m, stride, g[j], line);
-        UNROLL for (int i = 0; i < side; i++) t[i][j] = line[i];
+        LINES for (int i = 0; i < side; i++) t[i][j] = line[i];
       }
-      UNROLL for (int i = 0; i < side; i++) {
+      LINES for (int i = 0; i < side; i++) {
         vec line[SIDE_MAX];
         filter_line(m, stride, t[i], line);
-        UNROLL for (int j = 0; j < side; j++) store(turned + (i * side + j) * slab + c, line[j]);
+        LINES for (int j = 0; j < side; j++) store(turned + (i * side + j) * slab + c, line[j]);
       }
     }
 }
@@ -221,16 +230,16 @@ INLINE void transform_input(const int m, const int stride, const float *d, int64
                             int64_t slab, float *out) {
   const int side = SIDE(m, stride);
   vec t[SIDE_MAX][SIDE_MAX];
-  UNROLL for (int j = 0; j < side; j++) {
+  LINES for (int j = 0; j < side; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
-    UNROLL for (int i = 0; i < side; i++) in[i] = load_at(d + i * line + j * pixel, 0, part);
+    LINES for (int i = 0; i < side; i++) in[i] = load_at(d + i * line + j * pixel, 0, part);
     input_line(m, stride, in, turned);
-    UNROLL for (int i = 0; i < side; i++) t[i][j] = turned[i];
+    LINES for (int i = 0; i < side; i++) t[i][j] = turned[i];
   }
-  UNROLL for (int i = 0; i < side; i++) {
+  LINES for (int i = 0; i < side; i++) {
     vec turned[SIDE_MAX];
     input_line(m, stride, t[i], turned);
-    UNROLL for (int j = 0; j < side; j++) store(out + (i * side + j) * slab, turned[j]);
+    LINES for (int j = 0; j < side; j++) store(out + (i * side + j) * slab, turned[j]);
   }
 }
 
@@ -284,16 +293,16 @@ INLINE void transform_output(const int m, const int stride, const winograd *v, c
                              const int64_t n[2], int64_t part, const epilogue *e, float *y) {
   const int side = SIDE(m, stride);
   vec t[SIDE_MAX][SIDE_MAX];
-  UNROLL for (int j = 0; j < side; j++) {
+  LINES for (int j = 0; j < side; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
-    UNROLL for (int i = 0; i < side; i++) in[i] = load(slabs + (i * side + j) * v->out_slab);
+    LINES for (int i = 0; i < side; i++) in[i] = load(slabs + (i * side + j) * v->out_slab);
     output_line(m, stride, in, turned);
-    UNROLL for (int i = 0; i < m; i++) t[i][j] = turned[i];
+    LINES for (int i = 0; i < m; i++) t[i][j] = turned[i];
   }
-  UNROLL for (int i = 0; i < m; i++) {
+  LINES for (int i = 0; i < m; i++) {
     vec turned[SIDE_MAX];
     output_line(m, stride, t[i], turned);
-    UNROLL for (int j = 0; j < m; j++) {
+    LINES for (int j = 0; j < m; j++) {
       if (i >= n[0] || j >= n[1]) continue;
       float *out = y + (i * v->out_w + j) * v->o;
       vec sum = turned[j] + bias;
