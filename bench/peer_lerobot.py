@@ -6,15 +6,13 @@ usage: peer_lerobot.py train|infer THREADS SECONDS      (needs lerobot)
 import importlib.metadata
 import json
 import sys
-import time
 
 import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
 
-LONG_MS = 4000  # as in peers.py
-
+from peers import timed
 
 def make(is_training):
     config = ACTConfig(
@@ -46,13 +44,9 @@ def main():
     run = make(what == "train")
     run()
     print(importlib.metadata.version("lerobot"), flush=True)
+    one_round = timed(run, seconds)
     for _ in sys.stdin:
-        times, end = [], time.perf_counter() + seconds
-        while time.perf_counter() < end or (len(times) < 3 and sum(times) < LONG_MS):
-            begin = time.perf_counter()
-            run()
-            times.append((time.perf_counter() - begin) * 1e3)
-        print(json.dumps(times), flush=True)
+        print(json.dumps(one_round()["ms"]), flush=True)
 
 
 main()

@@ -8,7 +8,10 @@ usage: perceive.py MYNAH OUT_FOLDER [detector=FILE] [width=320] [seeds=5] [count
 A cell is one way of seeing with one number of demonstrations and one seed; cells that are done are not done again, so a
 script that was stopped goes on. The report is written anew after each seed of each number, from all cells there are. detector: the boxes
 are this detector's, in demonstrations and tests, on pictures so wide, instead of the simulator's exact ones; at the end the control loop
-runs at LOOP_RATE with detector and policy behind it. One thread."""
+runs at LOOP_RATE with detector and policy behind it. One thread. A detector is made by
+  mynah record sim=follow target=any labels=true state=none width=320 limit=6 every=40 episodes=1000 seed=1 out=D.demos
+  mynah train detector preset=detector-follow data=D.demos out=DIR seed=1
+and measured by `mynah eval DIR/policy.safetensors data=` on another such recording, episodes=200 seed=100000."""
 import os
 import sys
 
@@ -100,7 +103,8 @@ def report(out, counts, o):
              "Written by `bench/perceive.py`: clones of the geometric follower in `sim=follow` (a ball among cones, cars and people, light,",
              "floor and colours drawn anew for each world). Boxes are %s, tracked and put into a slot; the truth is the ceiling." % boxes,
              "Each demonstration lasts 10 s; %d test worlds of 20 s that no demonstration shows, the same for all. Followed: the share of"
-             % o["episodes"], "steps with the target 0.8 … 2.6 m away and within 25 degrees; mean over training seeds with Student's 95 % interval (of two seeds: both).", ""]
+             % o["episodes"], "steps with the target 0.8 … 2.6 m away and within 25 degrees; mean over training seeds with Student's 95 % interval",
+             "(of two seeds: both).", ""]
     for metric, title in (("followed", "Followed"), ("lost_per_minute", "Lost, times a minute")):
         lines += ["## " + title, "", "| sees | " + " | ".join("%d demonstrations" % c for c in counts) + " |", "|---|" + "---|" * len(counts)]
         for name, _, _ in WAYS:

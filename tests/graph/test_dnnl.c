@@ -35,6 +35,8 @@ static const graph_case conv_cases[] = {
     {"dilated", build_conv, {1, 12, 12, 16, 16, 3, 1, 2, 1, 2}, 0},
     {"grouped", build_conv, {2, 8, 8, 32, 32, 3, 1, 1, 2, 1}, 0},
     {"depthwise", build_conv, {2, 8, 8, 16, 16, 3, 1, 1, 16, 1}, 0},
+    {"one tap, 7 channels", build_conv, {2, 5, 6, 5, 7, 1, 1, 0, 1, 1}, 0},
+    {"one tap, groups of 5", build_conv, {2, 5, 6, 6, 10, 1, 1, 0, 2, 1}, 0},
 };
 
 /* Agreement, and at least one step by oneDNN: the others were refused, as its reference is. */
