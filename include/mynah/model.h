@@ -173,9 +173,10 @@ MYNAH_API void mynah_yolo26_anchors(int64_t height, int64_t width, float *out);
 /* ---- the U-Net of diffusion policies ------------------------------------------------------------------------------ */
 
 #define MYNAH_UNET_LEVELS_MAX 8
+#define MYNAH_UNET_LAST_GROUPS 8 /* as in Chi et al.'s and LeRobot's networks, whatever `groups` is */
 typedef struct mynah_unet_config {
   const int64_t *widths; /* of the levels; each but the last halves the length */
-  int n_levels, kernel, groups;
+  int n_levels, kernel, groups; /* groups: of the norms in residual blocks; the one before the end has MYNAH_UNET_LAST_GROUPS */
   bool is_scaled; /* the condition scales and shifts; else it shifts */
   int64_t n_out;  /* channels that come out; 0: as many as went in */
 } mynah_unet_config;

@@ -39,14 +39,14 @@ static mynah_node stretch(mynah_graph *g, const char *prefix, mynah_node x) {
 }
 
 /* Convolution, group norm, mish: PREFIX.block.0, PREFIX.block.1 */
-static mynah_node conv_block(const unet *u, const char *prefix, mynah_node x, int64_t n_out) {
+static mynah_node conv_block(const unet *u, const char *prefix, mynah_node x, int64_t n_out, int groups) {
   mynah_graph *g = u->g;
   char name[MYNAH_NAME_MAX], gamma[MYNAH_NAME_MAX], beta[MYNAH_NAME_MAX];
   if (!mynah__model_name(g, name, prefix, "block.0") || !mynah__model_name(g, gamma, prefix, "block.1.weight") ||
       !mynah__model_name(g, beta, prefix, "block.1.bias"))
     return MYNAH_NO_NODE;
   x = conv(g, name, x, n_out, u->config->kernel, 1);
-  x = mynah_group_norm(g, x, u->config->groups, mynah_weight(g, gamma, MYNAH_SHAPE(n_out), (mynah_init){MYNAH_INIT_CONSTANT, 1}),
+  x = mynah_group_norm(g, x, groups, mynah_weight(g, gamma, MYNAH_SHAPE(n_out), (mynah_init){MYNAH_INIT_CONSTANT, 1}),
                        mynah_weight(g, beta, MYNAH_SHAPE(n_out), (mynah_init){MYNAH_INIT_ZERO, 0}), 1e-5f);
   return mynah_unary(g, "mish", x);
 }
@@ -60,13 +60,14 @@ static mynah_node residual_block(const unet *u, const char *prefix, mynah_node x
       !mynah__model_name(g, film, prefix, "cond_encoder.1") || !mynah__model_name(g, skip, prefix, "residual_conv"))
     return MYNAH_NO_NODE;
   bool is_scaled = u->config->is_scaled;
-  mynah_node h = conv_block(u, first, x, n_out), e = mynah_model_linear(g, film, u->condition, is_scaled ? 2 * n_out : n_out);
+  int groups = u->config->groups;
+  mynah_node h = conv_block(u, first, x, n_out, groups), e = mynah_model_linear(g, film, u->condition, is_scaled ? 2 * n_out : n_out);
   e = mynah_reshape(g, e, MYNAH_SHAPE(s.dims[0], 1, is_scaled ? 2 * n_out : n_out));
   if (is_scaled) {
     h = mynah_mul(g, h, mynah_slice(g, e, -1, 0, n_out));
     e = mynah_slice(g, e, -1, n_out, n_out);
   }
-  h = conv_block(u, second, mynah_add(g, h, e), n_out);
+  h = conv_block(u, second, mynah_add(g, h, e), n_out, groups);
   if (s.dims[2] != n_out) x = conv(g, skip, x, n_out, 1, 1);
   return mynah_add(g, h, x);
 }
@@ -120,6 +121,6 @@ mynah_node mynah_model_unet(mynah_graph *g, const char *prefix, mynah_node x, my
     x = residual_block(&u, part_name(&u, name, prefix, "up_modules", i, 1), x, widths[level]);
     x = stretch(g, part_name(&u, name, prefix, "up_modules", i, 2), x);
   }
-  x = conv_block(&u, part_name(&u, name, prefix, "final_conv", -1, 0), x, widths[0]);
+  x = conv_block(&u, part_name(&u, name, prefix, "final_conv", -1, 0), x, widths[0], MYNAH_UNET_LAST_GROUPS);
   return conv(g, part_name(&u, name, prefix, "final_conv", -1, 1), x, config->n_out ? config->n_out : s.dims[2], 1, 1);
 }

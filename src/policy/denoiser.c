@@ -23,6 +23,8 @@ static mynah_status check_unet(const mynah__denoiser *d, int64_t horizon) {
   for (int i = 0; i < n; i++)
     if (widths[i] < 1 || widths[i] % d->unet_groups)
       return mynah_fail(MYNAH_INVALID, "unet.widths: each must be a multiple of unet.groups=%lld", (long long)d->unet_groups);
+  if (widths[0] % MYNAH_UNET_LAST_GROUPS)
+    return mynah_fail(MYNAH_INVALID, "unet.widths: the first must be a multiple of %d, the groups of the last norm", MYNAH_UNET_LAST_GROUPS);
   if (d->unet_kernel % 2 == 0) return mynah_fail(MYNAH_INVALID, "unet.kernel=%lld must be odd", (long long)d->unet_kernel);
   int64_t unit = (int64_t)1 << (n - 1);
   if (horizon % unit)
@@ -49,10 +51,13 @@ static mynah_node features(const mynah_policy *p, const mynah__encoder *e, mynah
   mynah_node parts[MYNAH_POLICY_INPUTS_MAX];
   int64_t n_obs = p->common.n_obs;
   bool is_by_frame = true;
+  int n_cameras = 0;
   for (int i = 0; i < p->n_inputs; i++) {
     char prefix[32];
-    if (p->inputs[i].is_image && e->picture == MYNAH__PICTURE_RESNET && !e->is_separate) snprintf(prefix, sizeof prefix, "rgb_encoder");
-    else snprintf(prefix, sizeof prefix, e->picture == MYNAH__PICTURE_RESNET ? "rgb_encoder.%d" : "encoder.%d", i);
+    bool is_resnet = p->inputs[i].is_image && e->picture == MYNAH__PICTURE_RESNET;
+    if (is_resnet && !e->is_separate) snprintf(prefix, sizeof prefix, "rgb_encoder");
+    else if (is_resnet) snprintf(prefix, sizeof prefix, "rgb_encoder.%d", n_cameras++);
+    else snprintf(prefix, sizeof prefix, "encoder.%d", i);
     parts[i] = mynah__encode(p, e, g, i, (mynah__encoding){mynah__policy_observe(p, g, i, batch), prefix, batch});
     is_by_frame = is_by_frame && mynah__encodes_frames(p, e, i);
   }

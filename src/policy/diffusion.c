@@ -178,12 +178,13 @@ static void step_back(generation *s, const float *out, float abar, float before,
     else mynah_rng_fill_normal(s->rng, noise, (size_t)s->n);
   }
   for (int64_t i = 0; i < s->n; i++) {
-    float x0 = clipped(s, s->c->target == TARGET_EPSILON ? (s->x[i] - added * out[i]) / kept : out[i]);
+    bool is_noise = s->c->target == TARGET_EPSILON;
+    float eps = is_noise ? out[i] : (s->x[i] - kept * out[i]) / added; /* of the actions before they are clipped, as diffusers has it */
+    float x0 = clipped(s, is_noise ? (s->x[i] - added * out[i]) / kept : out[i]);
     if (is_ddpm) {
       s->x[i] = sqrtf(before) * beta / (1 - abar) * x0 + sqrtf(alpha) * (1 - before) / (1 - abar) * s->x[i];
       if (!is_last) s->x[i] += sqrtf(variance) * noise[i];
     } else {
-      float eps = s->c->target == TARGET_EPSILON ? out[i] : (s->x[i] - kept * x0) / added;
       s->x[i] = sqrtf(before) * x0 + sqrtf(1 - before) * eps;
     }
   }
@@ -207,10 +208,10 @@ void mynah__diffusion_predict(const mynah_policy *p, const mynah_prediction *r, 
   int64_t size = action_size(p), n = horizon_of(p) * size, first = (p->common.n_obs - 1) * size;
   generation s = {.c = c, .state = r->states[GRAPH_DENOISE], .rng = r->rng, .noises = noises, .n = n, .first = first};
   fill_schedule(c, s.abar);
-  float scale[MYNAH__ACTION_MAX], shift[MYNAH__ACTION_MAX];
-  for (int64_t i = 0; i < size; i++) mynah__norm_element(&p->action_norm, p->common.normalize_action, i, &scale[i], &shift[i]);
+  mynah__affine maps[MYNAH__ACTION_MAX];
+  for (int64_t i = 0; i < size; i++) maps[i] = mynah__norm_element(&p->action_norm, p->common.normalize_action, i);
   s.n_fixed = r->n_prefix * size;
-  for (int64_t i = 0; i < s.n_fixed; i++) s.fixed[i] = r->prefix[i] * scale[i % size] + shift[i % size];
+  for (int64_t i = 0; i < s.n_fixed; i++) s.fixed[i] = mynah__affine_to(maps[i % size], r->prefix[i]);
   mynah_state_run(r->states[GRAPH_OBSERVE]);
   const float *condition = mynah_state_output(r->states[GRAPH_OBSERVE], "condition");
   memcpy(mynah_state_input(s.state, "condition"), condition, mynah_state_output_bytes(r->states[GRAPH_OBSERVE], "condition"));
@@ -219,7 +220,7 @@ void mynah__diffusion_predict(const mynah_policy *p, const mynah_prediction *r, 
   memcpy(s.x, s.start, (size_t)n * sizeof *s.x);
   generate(&s);
   for (int64_t i = 0; i < p->common.chunk * size; i++)
-    r->chunk[i] = i < s.n_fixed ? r->prefix[i] : (s.x[first + i] - shift[i % size]) / scale[i % size];
+    r->chunk[i] = i < s.n_fixed ? r->prefix[i] : mynah__affine_from(maps[i % size], s.x[first + i]);
 }
 
 static void predict(const mynah_policy *p, const mynah_prediction *r) { mynah__diffusion_predict(p, r, NULL, NULL); }

@@ -43,7 +43,7 @@ static mynah_node find_points(const mynah__encoder *e, mynah_graph *g, const myn
   snprintf(backbone, sizeof backbone, "%s.backbone", x->prefix);
   snprintf(maps, sizeof maps, "%s.pool.nets", x->prefix);
   snprintf(out, sizeof out, "%s.out", x->prefix);
-  mynah_resnet_config resnet = {.norm = MYNAH_RESNET_GROUP_NORM, .is_numbered = true};
+  mynah_resnet_config resnet = {e->has_group_norm ? MYNAH_RESNET_GROUP_NORM : MYNAH_RESNET_FROZEN_NORM, true};
   mynah_model_conv_config conv = {e->key_points, 1, 1, false};
   mynah_node h = mynah_model_conv(g, maps, mynah_model_resnet18(g, backbone, x->seen, &resnet), &conv);
   h = mynah_reshape(g, mynah_model_spatial_softmax(g, h), MYNAH_SHAPE(-1, 2 * e->key_points));

@@ -169,11 +169,10 @@ static void predict(const mynah_policy *p, const mynah_prediction *r) {
   const flow_config *c = p->config;
   generation s = {.state = r->states[GRAPH_DENOISE], .n = chunk_size(p)};
   int64_t size = action_size(p);
-  float scale[MYNAH__ACTION_MAX], shift[MYNAH__ACTION_MAX];
-  for (int64_t i = 0; i < size; i++)
-    mynah__norm_element(&p->action_norm, p->common.normalize_action, i, &scale[i], &shift[i]);
+  mynah__affine maps[MYNAH__ACTION_MAX];
+  for (int64_t i = 0; i < size; i++) maps[i] = mynah__norm_element(&p->action_norm, p->common.normalize_action, i);
   s.n_fixed = r->n_prefix * size;
-  for (int64_t i = 0; i < s.n_fixed; i++) s.fixed[i] = r->prefix[i] * scale[i % size] + shift[i % size];
+  for (int64_t i = 0; i < s.n_fixed; i++) s.fixed[i] = mynah__affine_to(maps[i % size], r->prefix[i]);
   mynah_state_run(r->states[GRAPH_OBSERVE]);
   memcpy(mynah_state_input(s.state, "condition"), mynah_state_output(r->states[GRAPH_OBSERVE], "condition"),
          mynah_state_output_bytes(r->states[GRAPH_OBSERVE], "condition"));
@@ -187,7 +186,7 @@ static void predict(const mynah_policy *p, const mynah_prediction *r) {
   bool is_clamped = p->common.normalize_action == MYNAH_NORMALIZE_MINMAX;
   for (int64_t i = 0; i < s.n; i++) {
     float x = is_clamped ? fminf(1, fmaxf(-1, s.x[i])) : s.x[i];
-    r->chunk[i] = i < s.n_fixed ? r->prefix[i] : (x - shift[i % size]) / scale[i % size];
+    r->chunk[i] = i < s.n_fixed ? r->prefix[i] : mynah__affine_from(maps[i % size], x);
   }
 }
 

@@ -4,6 +4,7 @@
  * by name: a policy that is read wrongly moves a robot wrongly. */
 #include "lerobot.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,7 +296,15 @@ static void set_element(mynah_norm *n, int64_t i, float centre, float size) {
   n->max[i] = centre + size;
 }
 
-/* Its rules: MEAN_STD (x - mean) / (std + eps); MIN_MAX 2 (x - min) / (max - min) - 1; a type that the mapping does not name
+/* The statistics that a mode maps to -1 and 1, or NULL for one that does not: 2 (x - low) / (high - low) - 1. */
+static const char *const *ends_of(const char *mode) {
+  static const char *const ends[][3] = {{"MIN_MAX", "min", "max"}, {"QUANTILES", "q01", "q99"}, {"QUANTILE10", "q10", "q90"}};
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+    if (strcmp(mode, ends[i][0]) == 0) return &ends[i][1];
+  return NULL;
+}
+
+/* Its rules: MEAN_STD (x - mean) / (std + eps); MIN_MAX and quantiles as in ends_of; a type that the mapping does not name
  * passes as it is. Where ours has the same form the very numbers are kept. */
 static mynah_status read_norm(reading *r, const mynah_feature *f, const char *type, bool is_output, mynah_norm *out) {
   const char *mode = mynah_json_to_string(mynah_json_get(mynah_json_get(r->config, "normalization_mapping"), type), "IDENTITY");
@@ -309,10 +318,13 @@ static mynah_status read_norm(reading *r, const mynah_feature *f, const char *ty
     for (int64_t i = 0; i < n; i++) set_element(out, i, out->mean[i], out->std[i] + MYNAH__LEROBOT_EPSILON);
     return MYNAH_OK;
   }
-  if (strcmp(mode, "MIN_MAX") != 0) return mynah_fail(MYNAH_UNSUPPORTED, "config.json: normalization_mapping: '%s' for %s", mode, type);
-  MYNAH_TRY(read_statistic(r, f->name, is_output, "min", n, out->min));
-  MYNAH_TRY(read_statistic(r, f->name, is_output, "max", n, out->max));
+  const char *const *ends = ends_of(mode);
+  if (!ends) return mynah_fail(MYNAH_UNSUPPORTED, "config.json: normalization_mapping: '%s' for %s", mode, type);
+  MYNAH_TRY(read_statistic(r, f->name, is_output, ends[0], n, out->min));
+  MYNAH_TRY(read_statistic(r, f->name, is_output, ends[1], n, out->max));
   for (int64_t i = 0; i < n; i++) {
+    float next = fmaxf(out->min[i] + MYNAH__LEROBOT_EPSILON, nextafterf(out->min[i], INFINITY)); /* its constants map to -1 */
+    if (out->max[i] <= out->min[i]) out->max[i] = next;
     out->mean[i] = (out->min[i] + out->max[i]) / 2;
     out->std[i] = (out->max[i] - out->min[i]) / 2;
   }
@@ -326,10 +338,9 @@ static const char *type_of(const reading *r, const char *feature) {
 
 static mynah_status read_norms(reading *r) {
   const mynah_json *mapping = mynah_json_get(r->config, "normalization_mapping");
-  bool is_minmax = strcmp(mynah_json_to_string(mynah_json_get(mapping, "STATE"), ""), "MIN_MAX") == 0;
-  bool is_action_minmax = strcmp(mynah_json_to_string(mynah_json_get(mapping, "ACTION"), ""), "MIN_MAX") == 0;
-  MYNAH_TRY(set_key(r, "normalize", is_minmax ? "minmax" : "meanstd"));
-  MYNAH_TRY(set_key(r, "normalize.action", is_action_minmax ? "minmax" : "meanstd"));
+  const char *state = mynah_json_to_string(mynah_json_get(mapping, "STATE"), ""), *action = mynah_json_to_string(mynah_json_get(mapping, "ACTION"), "");
+  MYNAH_TRY(set_key(r, "normalize", ends_of(state) ? "minmax" : "meanstd"));
+  MYNAH_TRY(set_key(r, "normalize.action", ends_of(action) ? "minmax" : "meanstd"));
   for (int i = 0; i < r->p->n_inputs; i++) {
     const mynah_feature *f = &r->p->inputs[i];
     MYNAH_TRY(read_norm(r, f, type_of(r, f->name), false, &r->p->input_norms[i]));
@@ -345,8 +356,8 @@ static bool is_expected(const reading *r, const char *name) {
     if (strncmp(name, old[i], strlen(old[i])) == 0) return !r->state;
   size_t prefix = strlen(r->kind->prefix);
   if (strncmp(name, r->kind->prefix, prefix) != 0) return false;
-  for (const char *const *c = r->kind->computed; *c; c++)
-    if (strcmp(name + prefix, *c) == 0) return true;
+  size_t length = strlen(name), end = strlen(r->kind->computed);
+  if (length >= prefix + end && strcmp(name + length - end, r->kind->computed) == 0) return true;
   const char *dot = strrchr(name, '.');
   return mynah_weights_find(r->w, name + prefix) != NULL || (dot && strcmp(dot, ".num_batches_tracked") == 0);
 }

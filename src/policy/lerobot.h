@@ -26,7 +26,7 @@ typedef struct mynah__lerobot_kind {
   const char *theirs, *ours;      /* "act" */
   const char *prefix;             /* of its tensors: "model." */
   const mynah__lerobot_key *keys; /* ended by theirs NULL */
-  const char *const *computed;    /* tensors it stores and we compute, without the prefix; ended by NULL */
+  const char *computed;           /* how the names of tensors end that it stores and we compute */
 } mynah__lerobot_kind;
 extern const mynah__lerobot_kind mynah__lerobot_kinds[2];
 /* Keys that every kind has; ended by theirs NULL. */

@@ -244,18 +244,18 @@ static mynah_status add_tensor(tensors *t, const char *feature, const char *whic
   return MYNAH_OK;
 }
 
-/* What ours does to an element, said in both of its forms: x scale + shift = (x - mean) / std. */
+/* What ours does to an element, said in both of its forms: (x - offset) scale + shift = (x - mean) / std. */
 static mynah_status add_norm(tensors *t, const mynah_feature *f, const mynah_norm *norm, int64_t kind, mynah_norm *out) {
   int64_t n = f->is_image ? 3 : norm->size;
   MYNAH_TRY(mynah__norm_create(n, out));
   for (int64_t i = 0; i < n; i++) {
-    float scale = 2, shift = -1; /* pictures in [0,1] without statistics go to [-1,1] */
-    if (f->is_image && norm->size == 3) scale = 1 / norm->std[i], shift = -norm->mean[i] / norm->std[i];
-    else if (!f->is_image) mynah__norm_element(norm, kind, i, &scale, &shift);
-    out->mean[i] = -shift / scale;
-    out->std[i] = 1 / scale;
-    out->min[i] = (-1 - shift) / scale;
-    out->max[i] = (1 - shift) / scale;
+    mynah__affine a = {0, 2, -1}; /* pictures in [0,1] without statistics go to [-1,1] */
+    if (f->is_image && norm->size == 3) a = (mynah__affine){norm->mean[i], 1 / norm->std[i], 0};
+    else if (!f->is_image) a = mynah__norm_element(norm, kind, i);
+    out->mean[i] = mynah__affine_from(a, 0);
+    out->std[i] = 1 / a.scale;
+    out->min[i] = mynah__affine_from(a, -1);
+    out->max[i] = mynah__affine_from(a, 1);
   }
   mynah_shape shape = f->is_image ? MYNAH_SHAPE(3, 1, 1) : MYNAH_SHAPE(n);
   MYNAH_TRY(add_tensor(t, f->name, "mean", shape, out->mean));
@@ -317,10 +317,26 @@ static mynah_status computed_tensor(const writing *w, mynah_shape *shape, float 
   return MYNAH_OK;
 }
 
+/* How often it is stored: with an encoder for each camera, in each. */
+static int n_computed(const writing *w) {
+  int n = 0;
+  if (!mynah_json_to_bool(mynah_json_get(w->ours, "resnet.separate"), false)) return 1;
+  for (int i = 0; i < w->p->n_inputs; i++) n += w->p->inputs[i].is_image;
+  return n;
+}
+
+static void name_computed(const writing *w, int camera, char out[MYNAH_NAME_MAX + 16]) {
+  bool is_separate = mynah_json_to_bool(mynah_json_get(w->ours, "resnet.separate"), false);
+  char owner[32] = "";
+  if (is_separate) snprintf(owner, sizeof owner, "rgb_encoder.%d.", camera);
+  else if (w->kind != &mynah__lerobot_kinds[0]) snprintf(owner, sizeof owner, "rgb_encoder.");
+  snprintf(out, MYNAH_NAME_MAX + 16, "%s%s%s", w->kind->prefix, owner, w->kind->computed);
+}
+
 static mynah_status write_model(const writing *w) {
   int n = mynah_weights_n_tensors(w->w);
-  mynah_safetensor *list = mynah_calloc((size_t)n + 1, sizeof *list);
-  char(*names)[MYNAH_NAME_MAX + 16] = mynah_calloc((size_t)n + 1, sizeof *names);
+  mynah_safetensor *list = mynah_calloc((size_t)n + MYNAH_POLICY_INPUTS_MAX, sizeof *list);
+  char(*names)[MYNAH_NAME_MAX + 16] = mynah_calloc((size_t)n + MYNAH_POLICY_INPUTS_MAX, sizeof *names);
   float *computed = NULL;
   mynah_shape shape;
   mynah_status status = list && names ? computed_tensor(w, &shape, &computed) : MYNAH_NO_MEMORY;
@@ -330,11 +346,11 @@ static mynah_status write_model(const writing *w) {
       snprintf(names[i], sizeof names[i], "%s%s", w->kind->prefix, list[i].name);
       list[i].name = names[i];
     }
-    if (computed) {
-      snprintf(names[n], sizeof names[n], "%s%s", w->kind->prefix, w->kind->computed[0]);
+    for (int i = 0, more = computed ? n_computed(w) : 0; i < more; i++, n++) {
+      name_computed(w, i, names[n]);
       list[n] = (mynah_safetensor){names[n], MYNAH_F32, shape, computed, (size_t)mynah_shape_size(shape) * sizeof *computed};
     }
-    status = save_tensors(w, "model.safetensors", list, computed ? n + 1 : n);
+    status = save_tensors(w, "model.safetensors", list, n);
   }
   mynah_free(computed);
   mynah_free(names);

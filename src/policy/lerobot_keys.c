@@ -59,7 +59,7 @@ static const mynah__lerobot_key diffusion_keys[] = {
     MUST("crop_ratio", "1.0"),
     SPECIAL("crop_shape"),
     IGNORE("crop_is_random", "true"),
-    MUST("use_group_norm", "true"),
+    COPY("use_group_norm", "resnet.group_norm"),
     COPY("spatial_softmax_num_keypoints", "resnet.key_points"),
     COPY("use_separate_rgb_encoder_per_camera", "resnet.separate"),
     COPY("down_dims", "unet.widths"),
@@ -88,10 +88,7 @@ static const mynah__lerobot_key diffusion_keys[] = {
     END,
 };
 
-static const char *const act_computed[] = {"vae_encoder_pos_enc", NULL};
-static const char *const diffusion_computed[] = {"rgb_encoder.pool.pos_grid", NULL};
-
 const mynah__lerobot_kind mynah__lerobot_kinds[2] = {
-    {"act", "act", "model.", act_keys, act_computed},
-    {"diffusion", "diffusion", "diffusion.", diffusion_keys, diffusion_computed},
+    {"act", "act", "model.", act_keys, "vae_encoder_pos_enc"},
+    {"diffusion", "diffusion", "diffusion.", diffusion_keys, "pool.pos_grid"},
 };

@@ -5,9 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-/* A range or a deviation below this, in the feature's own units, is a constant. */
-#define CONSTANT_BELOW 1e-6f
-
 mynah_status mynah__norm_create(int64_t size, mynah_norm *out) {
   float *block = mynah_calloc((size_t)size * 4, sizeof(float));
   if (!block) return MYNAH_NO_MEMORY;
@@ -54,23 +51,33 @@ mynah_status mynah__norm_from_json(const mynah_json *j, int64_t size, const char
   return MYNAH_OK;
 }
 
-void mynah__norm_element(const mynah_norm *n, int64_t kind, int64_t i, float *scale, float *shift) {
-  *scale = 1;
-  *shift = 0;
-  if (kind == MYNAH_NORMALIZE_MINMAX) {
-    float range = n->max[i] - n->min[i];
-    *scale = range > CONSTANT_BELOW ? 2 / range : 1;
-    *shift = range > CONSTANT_BELOW ? -1 - n->min[i] * *scale : -n->min[i];
-  } else if (kind == MYNAH_NORMALIZE_MEANSTD) {
-    *scale = n->std[i] > CONSTANT_BELOW ? 1 / n->std[i] : 1;
-    *shift = -n->mean[i] * *scale;
+mynah__affine mynah__norm_element(const mynah_norm *n, int64_t kind, int64_t i) {
+  float range = n->max[i] - n->min[i];
+  switch (kind) {
+    case MYNAH_NORMALIZE_MINMAX: return range > 0 ? (mynah__affine){n->min[i], 2 / range, -1} : (mynah__affine){n->min[i], 1, 0};
+    case MYNAH_NORMALIZE_MEANSTD: return (mynah__affine){n->mean[i], n->std[i] > 0 ? 1 / n->std[i] : 1, 0};
+    default: return (mynah__affine){0, 1, 0};
   }
 }
 
-/* x (…,n) * scale + shift for elements first … first+n-1. */
-static mynah_node scale_shift(mynah_graph *g, mynah_node x, const float *scale, const float *shift, int64_t n) {
-  x = mynah_mul(g, x, mynah_constant(g, MYNAH_SHAPE(n), scale));
-  return mynah_add(g, x, mynah_constant(g, MYNAH_SHAPE(n), shift));
+/* x (…,n) through n affine maps. */
+static mynah_node map_elements(mynah_graph *g, mynah_node x, const mynah__affine *a, int64_t n) {
+  float *rows = mynah_calloc((size_t)n * 3, sizeof *rows);
+  if (!rows) return mynah_graph_fail(g, "policy: out of memory");
+  bool is_moved = false, is_scaled = false, is_shifted = false;
+  for (int64_t i = 0; i < n; i++) {
+    is_moved = is_moved || a[i].offset != 0;
+    is_scaled = is_scaled || a[i].scale != 1;
+    is_shifted = is_shifted || a[i].shift != 0;
+    rows[i] = a[i].offset;
+    rows[n + i] = a[i].scale;
+    rows[2 * n + i] = a[i].shift;
+  }
+  if (is_moved) x = mynah_sub(g, x, mynah_constant(g, MYNAH_SHAPE(n), rows));
+  if (is_scaled) x = mynah_mul(g, x, mynah_constant(g, MYNAH_SHAPE(n), rows + n));
+  if (is_shifted) x = mynah_add(g, x, mynah_constant(g, MYNAH_SHAPE(n), rows + 2 * n));
+  mynah_free(rows);
+  return x;
 }
 
 /* x (B,T,D) -> (B,T,D'): runs of plain elements normalised, then cos, sin of each angle. */
@@ -78,10 +85,9 @@ static mynah_node normalize_vector(const mynah_policy *p, mynah_graph *g, mynah_
   const mynah_feature *f = &p->inputs[index];
   const mynah_norm *norm = &p->input_norms[index];
   int64_t n = norm->size;
-  float *scale = mynah_calloc((size_t)n * 2, sizeof(float));
-  if (!scale) return mynah_graph_fail(g, "policy: out of memory");
-  float *shift = scale + n;
-  for (int64_t i = 0; i < n; i++) mynah__norm_element(norm, p->common.normalize, i, &scale[i], &shift[i]);
+  mynah__affine *maps = mynah_calloc((size_t)n, sizeof *maps);
+  if (!maps) return mynah_graph_fail(g, "policy: out of memory");
+  for (int64_t i = 0; i < n; i++) maps[i] = mynah__norm_element(norm, p->common.normalize, i);
   mynah_node parts[3 * 64];
   int n_parts = 0;
   for (int64_t i = 0; i < n;) {
@@ -90,7 +96,7 @@ static mynah_node normalize_vector(const mynah_policy *p, mynah_graph *g, mynah_
     while (!is_angle && end < n && !(end < 64 && (f->angle_mask >> end & 1))) end++;
     if (!is_angle) {
       mynah_node run = end - i == n ? x : mynah_slice(g, x, -1, i, end - i);
-      parts[n_parts++] = scale_shift(g, run, scale + i, shift + i, end - i);
+      parts[n_parts++] = map_elements(g, run, maps + i, end - i);
     }
     i = end;
   }
@@ -100,7 +106,7 @@ static mynah_node normalize_vector(const mynah_policy *p, mynah_graph *g, mynah_
     parts[n_parts++] = mynah_unary(g, "cos", angle);
     parts[n_parts++] = mynah_unary(g, "sin", angle);
   }
-  mynah_free(scale);
+  mynah_free(maps);
   return n_parts == 1 ? parts[0] : mynah_concat(g, parts, n_parts, -1);
 }
 
@@ -138,16 +144,13 @@ mynah_node mynah__policy_observe_frames(const mynah_policy *p, mynah_graph *g, i
 
 static mynah_node map_action(const mynah_policy *p, mynah_graph *g, mynah_node x, bool is_inverse) {
   int64_t n = p->action_norm.size;
-  float scale[64], shift[64];
+  mynah__affine maps[64];
   if (n > 64) return mynah_graph_fail(g, "policy: an action of %lld elements is over the limit of 64", (long long)n);
   for (int64_t i = 0; i < n; i++) {
-    mynah__norm_element(&p->action_norm, p->common.normalize_action, i, &scale[i], &shift[i]);
-    if (is_inverse) {
-      shift[i] = -shift[i] / scale[i];
-      scale[i] = 1 / scale[i];
-    }
+    mynah__affine a = mynah__norm_element(&p->action_norm, p->common.normalize_action, i);
+    maps[i] = is_inverse ? (mynah__affine){a.shift, 1 / a.scale, a.offset} : a;
   }
-  return scale_shift(g, x, scale, shift, n);
+  return map_elements(g, x, maps, n);
 }
 
 mynah_node mynah__policy_normalize_action(const mynah_policy *p, mynah_graph *g, mynah_node x) {

@@ -113,6 +113,9 @@ static mynah_status choose_inputs(mynah_policy *p, const mynah_dataset *d) {
   return MYNAH_OK;
 }
 
+/* A range or a deviation below this, in the feature's own units, is a constant. */
+#define CONSTANT_BELOW 1e-6f
+
 mynah_status mynah__norm_of_dataset(mynah_dataset *d, const mynah_feature *f, const int64_t *episodes, int64_t n, mynah_norm *out) {
   mynah_stats s;
   MYNAH_TRY(mynah_dataset_stats(d, f->name, episodes, n, 0, &s));
@@ -124,6 +127,8 @@ mynah_status mynah__norm_of_dataset(mynah_dataset *d, const mynah_feature *f, co
       norm.max[i] = (float)s.max[i];
       norm.mean[i] = (float)s.mean[i];
       norm.std[i] = (float)s.std[i];
+      if (norm.max[i] - norm.min[i] <= CONSTANT_BELOW) norm.max[i] = norm.min[i];
+      if (norm.std[i] <= CONSTANT_BELOW) norm.std[i] = 0;
     }
     *out = norm;
   }

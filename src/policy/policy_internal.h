@@ -23,8 +23,14 @@ mynah_status mynah__norm_create(int64_t size, mynah_norm *out);
 void mynah__norm_deinit(mynah_norm *n);
 mynah_json *mynah__norm_to_json(const mynah_norm *n);
 mynah_status mynah__norm_from_json(const mynah_json *j, int64_t size, const char *name, mynah_norm *out);
-/* y = x * scale + shift of element i under a MYNAH_NORMALIZE_ kind. A constant element maps to 0. */
-void mynah__norm_element(const mynah_norm *n, int64_t kind, int64_t i, float *scale, float *shift);
+/* y = (x - offset) * scale + shift: the difference comes first, so that nothing of a small spread around a large value is lost. */
+typedef struct mynah__affine {
+  float offset, scale, shift;
+} mynah__affine;
+static inline float mynah__affine_to(mynah__affine a, float x) { return (x - a.offset) * a.scale + a.shift; }
+static inline float mynah__affine_from(mynah__affine a, float y) { return (y - a.shift) / a.scale + a.offset; }
+/* Of element i under a MYNAH_NORMALIZE_ kind. A constant element maps to 0. */
+mynah__affine mynah__norm_element(const mynah_norm *n, int64_t kind, int64_t i);
 /* The graph input of observation `index`, normalised; noisy while training when obs_noise says so. Vectors come with
  * their angles as cosine and sine after the other elements: (B,n_obs,D'); pictures as floats in [-1,1]:
  * (B*n_obs,H,W,3). */
@@ -42,8 +48,9 @@ mynah_node mynah__policy_mask(const mynah_policy *p, mynah_graph *g, int64_t bat
 #define MYNAH__LAYERS_MAX 16
 #define MYNAH__ENCODER_KEYS(K)                                                                     \
   K(STRING, widths, "encoder.widths", "", 0, 0, "", "layers each vector observation passes first; empty: none") \
-  K(CHOICE, picture, "image.encoder", "cnn", 0, 0, "cnn|resnet", "what pictures pass: plain convolutions, or ResNet-18 with group norm and soft-max key points") \
+  K(CHOICE, picture, "image.encoder", "cnn", 0, 0, "cnn|resnet", "what pictures pass: plain convolutions, or ResNet-18 and soft-max key points") \
   K(INT, key_points, "resnet.key_points", 32, 1, 512, "", "image.encoder=resnet: points a picture becomes") \
+  K(BOOL, has_group_norm, "resnet.group_norm", true, 0, 1, "", "diffusion, flow: group norm in the ResNet; else batch norm with the statistics it came with") \
   K(BOOL, is_separate, "resnet.separate", false, 0, 1, "", "diffusion, flow: a ResNet for each camera instead of one for all") \
   K(STRING, filters, "cnn.filters", "24,36,48,64,64", 0, 0, "", "filters of the picture encoder's layers") \
   K(STRING, kernels, "cnn.kernels", "5,5,5,3,3", 0, 0, "px", "their kernels")                      \

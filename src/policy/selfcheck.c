@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define GOLDEN_SEED 20240229
+#define CONSTANT_BELOW 1e-6 /* of its value: an element that varies by less is shown as it is */
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
 
@@ -20,8 +21,10 @@ typedef struct observer {
 
 static mynah_status draw_vector(const observer *o, int i, mynah_rng *rng, float *out, int64_t n) {
   const mynah_norm *norm = &o->policy->input_norms[i];
-  for (int64_t k = 0; k < n; k++)
-    out[k] = (float)mynah_rng_range(rng, (double)norm->min[k % norm->size], (double)norm->max[k % norm->size]);
+  for (int64_t k = 0; k < n; k++) {
+    double low = (double)norm->min[k % norm->size], high = (double)norm->max[k % norm->size], x = mynah_rng_range(rng, low, high);
+    out[k] = (float)(high - low > CONSTANT_BELOW * fabs(low) ? x : low);
+  }
   mynah_json_set(o->vectors, o->policy->inputs[i].name, mynah_json_floats(out, (size_t)n));
   return MYNAH_OK;
 }

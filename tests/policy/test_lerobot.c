@@ -49,9 +49,8 @@ static void put_row(acting *a, const char *input, const mynah_safetensors *f, co
 static void assert_chunk(const char *what, const mynah_policy *p, const float *ours, const float *theirs, int64_t n, double tolerance) {
   int64_t size = mynah_feature_size(&p->action);
   for (int64_t i = 0; i < n * size; i++) {
-    float scale = 1, shift = 0;
-    mynah__norm_element(&p->action_norm, p->common.normalize_action, i % size, &scale, &shift);
-    double error = ((double)ours[i] - (double)theirs[i]) * (double)scale;
+    double scale = (double)mynah__norm_element(&p->action_norm, p->common.normalize_action, i % size).scale;
+    double error = ((double)ours[i] - (double)theirs[i]) * scale;
     if (!(fabs(error) <= tolerance)) fail_msg("%s: [%lld] is %.9g, LeRobot's %.9g", what, (long long)i, (double)ours[i], (double)theirs[i]);
   }
 }
