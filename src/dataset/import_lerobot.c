@@ -188,11 +188,14 @@ static mynah_status add_feature(import *m, const char *key, const mynah_json *j)
   int at;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if (strcmp(dtype, types[i][0]) == 0) code = types[i][1];
-  if (!code || n < 1 || n > MYNAH_MAX_DIMS || (is_camera(dtype) && (m->config->cameras == CAMERAS_NONE || n != 3)))
-    return MYNAH_OK;
-  for (size_t i = 0; i < n; i++) dims[i] = mynah_json_to_integer(mynah_json_at(shape, i), -1);
-  if (is_camera(dtype) && dims[0] == 3 && dims[2] != 3)
+  if (is_camera(dtype) && m->config->cameras == CAMERAS_NONE) return MYNAH_OK;
+  for (size_t i = 0; i < n && i < MYNAH_MAX_DIMS; i++) dims[i] = mynah_json_to_integer(mynah_json_at(shape, i), -1);
+  if (is_camera(dtype) && n == 3 && dims[0] == 3 && dims[2] != 3)
     dims[0] = dims[1], dims[1] = dims[2], dims[2] = 3; /* channels first */
+  if (!code || n < 1 || n > MYNAH_MAX_DIMS || (is_camera(dtype) && (n != 3 || dims[2] != 3))) {
+    mynah_log(MYNAH_LOG_WARNING, "%s: '%s' is left out: neither numbers nor colour pictures (dtype %s)", m->in->path, key, dtype);
+    return MYNAH_OK;
+  }
   MYNAH_TRY(mynah__item_parse(key, code, &item));
   MYNAH_TRY(mynah__ingest_field(m->in, m->config->map, key, &item, (int)n, dims, &at));
   if (at < 0) return MYNAH_OK;

@@ -56,9 +56,10 @@ struct mynah_onnx {
   mynah_onnx_port *inputs, *outputs;
   mynah__onnx_note *notes;
   mynah_safetensor *weights;
+  char **shared; /* names of weights that have no tensor of their own */
   size_t n_tensors, n_nodes, n_attributes, n_numbers, n_links, n_values, n_table, n_inputs, n_outputs, n_notes,
-      n_weights;
-  size_t cap_tensors, cap_nodes, cap_attributes, cap_numbers, cap_links, cap_values, cap_inputs, cap_outputs, cap_notes;
+      n_weights, n_shared;
+  size_t cap_tensors, cap_nodes, cap_attributes, cap_numbers, cap_links, cap_values, cap_inputs, cap_outputs, cap_notes, cap_shared;
   int64_t opset;
 };
 int mynah__onnx_find(const mynah_onnx *o, const char *name); /* -1: none */

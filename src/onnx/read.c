@@ -6,6 +6,7 @@
 #include "onnx_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TENSORS_MAX 65536
@@ -526,9 +527,54 @@ static void list_copies(mynah_onnx *o) {
   }
 }
 
+/* "/model.23/cv2.1/cv2.1.2/Conv", as PyTorch names the nodes of a module -> "model.23.cv2.1.2": a list's entry is named by list and
+ * number again, so what the next part begins with is left out. Empty: no such name. */
+static void module_of(const char *node, char out[MYNAH_NAME_MAX]) {
+  size_t n = 0, last = 0; /* written; where the last part begins */
+  out[0] = 0;
+  while (*node == '/') {
+    size_t part = strcspn(++node, "/");
+    if (node[part] != '/') return; /* the operation */
+    bool goes_on = n > last && part > n - last && strncmp(node, out + last, n - last) == 0 && node[n - last] == '.';
+    if (goes_on) n = last;
+    else if (n > 0) out[n++] = '.';
+    if (n + part + 2 > MYNAH_NAME_MAX) break;
+    last = n;
+    memcpy(out + n, node, part);
+    n += part;
+    out[n] = 0;
+    node += part;
+  }
+  out[0] = 0;
+}
+
+/* Simplifiers let equal tensors be one: a convolution's weights are also listed under its module's name. */
+static mynah_status list_shared(mynah_onnx *o) {
+  static const char *const parts[] = {NULL, "weight", "bias"};
+  char module[MYNAH_NAME_MAX];
+  for (size_t i = 0; i < o->n_nodes; i++) {
+    const mynah__onnx_node *node = &o->nodes[i];
+    if (!node->op || strcmp(node->op, "Conv") != 0 || !node->name) continue;
+    module_of(node->name, module);
+    for (size_t k = 1; k < 3 && k < node->n_in && module[0]; k++) {
+      int from = o->links[node->first_in + k], maker = from < 0 ? -1 : o->values[from].maker;
+      const mynah__onnx_tensor *t = maker < -1 ? &o->tensors[-2 - maker] : NULL;
+      char name[MYNAH_NAME_MAX];
+      if (!t || !t->floats || t->is_infinite || snprintf(name, sizeof name, "%s.%s", module, parts[k]) >= (int)sizeof name) continue;
+      if (mynah__onnx_find(o, name) >= 0) continue;
+      MYNAH_TRY(mynah_grow((void **)&o->shared, &o->cap_shared, o->n_shared + 1, sizeof *o->shared));
+      char *kept = o->shared[o->n_shared] = mynah_strdup(name);
+      if (!kept) return MYNAH_NO_MEMORY;
+      o->n_shared++;
+      o->weights[o->n_weights++] = (mynah_safetensor){kept, MYNAH_F32, t->shape.n_dims ? t->shape : MYNAH_SHAPE(1), t->floats, (size_t)t->n * sizeof(float)};
+    }
+  }
+  return MYNAH_OK;
+}
+
 /* The list of named weights. */
 static mynah_status list_weights(mynah_onnx *o) {
-  o->weights = mynah_calloc(o->n_tensors + o->n_nodes + 1, sizeof *o->weights);
+  o->weights = mynah_calloc(o->n_tensors + 2 * o->n_nodes + 1, sizeof *o->weights);
   if (!o->weights) return MYNAH_NO_MEMORY;
   for (size_t i = 0; i < o->n_tensors; i++) {
     const mynah__onnx_tensor *t = &o->tensors[i];
@@ -537,7 +583,7 @@ static mynah_status list_weights(mynah_onnx *o) {
     o->weights[o->n_weights++] = (mynah_safetensor){t->name, MYNAH_F32, shape, t->floats, (size_t)t->n * sizeof(float)};
   }
   list_copies(o);
-  return MYNAH_OK;
+  return list_shared(o);
 }
 
 static mynah_status parse(mynah_onnx *o, const void *data, size_t size) {
@@ -592,6 +638,8 @@ void mynah_onnx_destroy(mynah_onnx *o) {
   }
   for (size_t i = 0; i < o->n_inputs; i++) mynah_free((void *)(uintptr_t)o->inputs[i].name);
   for (size_t i = 0; i < o->n_outputs; i++) mynah_free((void *)(uintptr_t)o->outputs[i].name);
+  for (size_t i = 0; i < o->n_shared; i++) mynah_free(o->shared[i]);
+  mynah_free(o->shared);
   mynah_free(o->tensors);
   mynah_free(o->nodes);
   mynah_free(o->attributes);

@@ -135,7 +135,8 @@ static void read_size(const char *text, mynah_detector *d) {
 static mynah_status check_output(const mynah_onnx *o, const mynah_detector *d) {
   const mynah_onnx_port *port = mynah_onnx_output(o, 0);
   mynah_shape s = port ? port->shape : (mynah_shape){0};
-  bool has_rows = s.n_dims == 3 && s.dims[2] == 6, has_classes = s.n_dims == 3 && s.dims[1] == d->network.n_classes + 4;
+  bool has_rows = s.n_dims == 3 && (s.dims[2] == 6 || s.dims[2] < 0); /* -1: an export whose shapes are open */
+  bool has_classes = s.n_dims == 3 && (s.dims[1] == d->network.n_classes + 4 || s.dims[1] < 0);
   if (d->is_one_to_one ? has_rows : has_classes) return MYNAH_OK;
   return mynah_fail(MYNAH_UNSUPPORTED, "onnx: the weights are of YOLO26's %s head, whose output is (1,%s), not (%lld,%lld,%lld)",
                     d->is_one_to_one ? "one-to-one" : "one-to-many", d->is_one_to_one ? "N,6" : "4+classes,A",

@@ -82,6 +82,7 @@ static mynah_status take_classes(const mynah_onnx *o, mynah_detector *d) {
   const char *names = mynah_onnx_note(o, "names");
   if (!out || out->shape.n_dims != 3)
     return mynah_fail(MYNAH_UNSUPPORTED, "onnx: not a detector: its output is not (1,4+classes,A)");
+  if (out->shape.dims[2] == 6) return mynah_fail(MYNAH_UNSUPPORTED, "onnx: boxes that are chosen inside the network (nms=True): export without");
   d->network.n_classes = out->shape.dims[1] - 4;
   if (names) MYNAH_TRY(mynah__names_parse(names, &d->names));
   if (out->shape.dims[1] < 0 && names) d->network.n_classes = d->names.n;

@@ -111,9 +111,45 @@ static void test_large(void **state) {
   mynah_free(floats);
 }
 
+/* A convolution of this name whose filters and bias both are the tensor "one". */
+static mynah_str shared_model(const char *node_name) {
+  static const float floats[4] = {5};
+  mynah_str t = tensor("one", 1, (int64_t[]){4}, 1, floats, sizeof floats), node = {0}, graph = {0}, model = {0};
+  put_bytes(&node, 1, "x", 1);
+  put_bytes(&node, 1, "one", 3);
+  put_bytes(&node, 1, "one", 3);
+  put_bytes(&node, 2, "y", 1);
+  put_bytes(&node, 3, node_name, strlen(node_name));
+  put_bytes(&node, 4, "Conv", 4);
+  put_message(&graph, 1, &node);
+  put_message(&graph, 5, &t);
+  put_message(&model, 7, &graph);
+  return model;
+}
+
+/* Equal tensors that became one are found under the names of the modules that had them. */
+static void test_shared(void **state) {
+  char deep[400] = "";
+  for (int i = 0; i < 98; i++) strcat(deep, "/abc");
+  const struct {
+    const char *node, *name; /* NULL: none */
+  } cases[] = {{"/model.0/conv/Conv", "model.0.conv.bias"}, {"/model.23/cv2.1/cv2.1.2/Conv", "model.23.cv2.1.2.bias"}, {"/a/a.b/a.b.c/Conv", "a.b.c.bias"},
+               {"/a/ab/Conv", "a.ab.bias"}, {"/Conv", NULL}, {"Conv_7", NULL}, {"", NULL}, {"//", NULL}, {deep, NULL}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    mynah_str m = shared_model(cases[i].node);
+    mynah_onnx *o;
+    int n;
+    ok(parse(&m, &o));
+    const mynah_safetensor *w = mynah_onnx_weights(o, &n);
+    assert_int_equal(n, cases[i].name ? 3 : 1);
+    if (cases[i].name) assert_string_equal(w[2].name, cases[i].name);
+    assert_true(*(const float *)w[n - 1].data == 5);
+    mynah_onnx_destroy(o);
+  }
+}
+
 static void test_torture(void **state) {
-  static const float floats[4] = {0};
-  mynah_str t = tensor("f", 1, (int64_t[]){4}, 1, floats, sizeof floats), m = model_of(&t), note = {0};
+  mynah_str m = shared_model("/a/b/Conv"), note = {0};
   put_bytes(&note, 1, "names", 5);
   put_bytes(&note, 2, "{}", 2);
   put_message(&m, 14, &note);
@@ -122,7 +158,7 @@ static void test_torture(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_types), cmocka_unit_test(test_refused), cmocka_unit_test(test_large),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_types), cmocka_unit_test(test_refused), cmocka_unit_test(test_large), cmocka_unit_test(test_shared),
                                      cmocka_unit_test(test_torture)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

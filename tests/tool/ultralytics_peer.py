@@ -12,8 +12,9 @@ import subprocess
 import peer
 
 SIDE = 320
-MODELS = [("yolo11n", {}), ("yolov8n", {}), ("yolo26n", {}), ("yolo26n", {"nms": False})]  # nms=False: end to end
-NEEDED = ["torch", "torchvision", "ultralytics", "onnxruntime", "cv2"]
+MODELS = [("yolo11n", {}), ("yolov8n", {}), ("yolo26n", {}), ("yolo26n", {"nms": False}),  # nms=False: end to end
+          ("yolo26s", {"simplify": True}), ("yolo26m", {"nms": False, "dynamic": True, "simplify": True})]
+NEEDED = ["torch", "torchvision", "ultralytics", "onnxruntime", "onnxslim", "cv2"]
 
 
 def load():
@@ -52,7 +53,7 @@ def export(name, options):
     torch.manual_seed(0)
     yolo = YOLO(name + ".yaml", task="detect")
     spread(yolo.model)
-    return yolo.export(format="onnx", imgsz=SIDE, simplify=False, verbose=False, **options)
+    return yolo.export(format="onnx", imgsz=SIDE, verbose=False, **{"simplify": False, **options})
 
 
 def picture(path, width, height, seed):
@@ -116,7 +117,7 @@ def check(folder):
         pictures.append("picture-%d.png" % i)
         picture(pictures[-1], w, h, i)
     for name, options in MODELS:
-        onnx, detector = export(name, options), "%s-%d.safetensors" % (name, len(options))
+        onnx, detector = export(name, options), "%s-%s.safetensors" % (name, "-".join(options))
         said = json.loads(subprocess.run([program, "import-model", onnx, "out=" + detector, "--json", "--quiet"], check=True, stdout=subprocess.PIPE).stdout)
         subprocess.run([program, "selfcheck", detector, "--quiet"], check=True)
         for path in pictures:
