@@ -23,7 +23,7 @@ MYNAH__REF_KERNELS(MYNAH__DECLARE_REF)
 #undef MYNAH__DECLARE_REF
 
 /* fast/: vectorised, mynah__fast_NAME; a family of its own, so that one can do without it: Winograd's filtering. */
-extern const mynah__kernel mynah__winograd_conv2d, mynah__fast_depthwise;
+extern const mynah__kernel mynah__winograd_conv2d, mynah__winograd_conv2d_grad_x, mynah__winograd_conv2d_grad_w, mynah__fast_depthwise;
 #define MYNAH__FAST_KERNELS(K)                                                                                         \
   K(linear) K(linear_grad_x) K(linear_grad_w) K(matmul) K(conv2d) K(conv2d_grad_x) K(conv2d_grad_w)                    \
   K(unary) K(unary_grad) K(add) K(sub) K(mul) K(div) K(affine) K(clamp) K(clamp_grad) K(from_u8)                       \

@@ -82,6 +82,24 @@ static void test_tile_of_two(void **state) {
   mynah__winograd_force(0);
 }
 
+/* Gradients of x, filters and bias beside the double reference; those of stride 1 are filtered too. */
+static void test_gradients(void **state) {
+  for (const mynah__fast *const *level = mynah__fast_levels(); *level; level++)
+    for (int tile = 2; tile <= 4; tile += 2)
+      for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool is_filtered = cases[i].n[7] < 10;
+        mynah__fast_force(*level);
+        mynah__winograd_force(tile);
+        graph_run run = graph_case_run_at(&cases[i], "winograd,fast,ref", MYNAH_F32, true);
+        assert_int_equal(uses(&run, "winograd:conv2d_grad_w"), is_filtered);
+        assert_int_equal(uses(&run, "winograd:conv2d_grad_x"), is_filtered && cases[i].n[5] <= 2);
+        graph_run_end(&run);
+        graph_case_check_kernels(&cases[i], "winograd,fast,ref", true, 1e-5); /* the loss sums hundreds of outputs */
+      }
+  mynah__winograd_force(0);
+  mynah__fast_force(NULL);
+}
+
 /* As the layers of ResNet-18 on a 224x224 picture: 64 channels get the larger tile, 512 the smaller, whose weights stay
  * in the cache, and so do those of stride 2; few channels and other kernels get none. */
 static void test_choice(void **state) {
@@ -120,6 +138,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_tile_of_four),
       cmocka_unit_test(test_tile_of_two),
+      cmocka_unit_test(test_gradients),
       cmocka_unit_test(test_choice),
       cmocka_unit_test(test_threads),
   };

@@ -13,7 +13,7 @@
   R(unary_grad) R(add) R(sub) R(mul) R(div) R(affine) R(clamp) R(clamp_grad) R(from_u8) R(sum) R(layer_norm)        \
       R(layer_norm_grad) R(softmax) R(softmax_grad) R(log_softmax) R(log_softmax_grad) R(mse) R(mse_grad) R(l1)     \
           R(l1_grad) R(huber) R(huber_grad) R(gmm_nll) R(gmm_nll_grad) R(group_norm) R(group_norm_grad) R(batch_norm) R(batch_norm_grad) R(max_pool) \
-              R(max_pool_grad) R(winograd) R(depthwise)
+              R(max_pool_grad) R(winograd) R(winograd_grad_w) R(depthwise)
 
 /* One pointwise function: y[i] = f(x[i]), and dx[i] = f'(xy[i]) dy[i] with xy as mynah__unary says; parameter as there.
  */
@@ -49,6 +49,7 @@ typedef struct mynah__fast {
   MYNAH__FAST_RUNS(MYNAH__FAST_MEMBER)
 #undef MYNAH__FAST_MEMBER
   void (*winograd_plan)(const mynah__step *step, mynah__plan *plan);
+  void (*winograd_grad_w_plan)(const mynah__step *step, mynah__plan *plan);
   void (*winograd_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed);
   mynah__fast_products f32, bf16;
   /* See graph.h. */

@@ -141,9 +141,9 @@ const mynah__kernel mynah__fast_depthwise = {.name = "fast:depthwise",
 /* Transformed weights beyond this would come from memory instead of the last cache, and weigh on it. */
 #define WINOGRAD_BYTES_MAX ((double)(20 << 20))
 
-static double winograd_cost(const mynah__step *step, int m) {
-  const int64_t *y = step->out[0].shape.dims; /* (batch,out_h,out_w,o) */
-  double c = (double)step->in[0].shape.dims[3], o = (double)y[3], batch = (double)y[0];
+/* x (batch,h,w,c), y (batch,out_h,out_w,o) */
+static double winograd_cost(const mynah__step *step, const int64_t *x, const int64_t *y, int m) {
+  double c = (double)x[3], o = (double)y[3], batch = (double)y[0];
   if (m == 0) return 9 * c * o * (batch * (double)(y[1] * y[2]) + WEIGHT_COST);
   double tiles = batch * (double)((y[1] + m - 1) / m * ((y[2] + m - 1) / m)), n_matrices = (m + 2) * (m + 2);
   double n = step->a.i[0] == 1 ? n_matrices : (2 * m + 1) * (2 * m + 1);
@@ -153,22 +153,37 @@ static double winograd_cost(const mynah__step *step, int m) {
 static int forced_tile;
 void mynah__winograd_force(int tile) { forced_tile = tile; }
 
+/* The gradient of filters, conv2d_grad_w, is the step whose weights do not go in. */
+static bool is_grad_w(const mynah__step *step) { return step->a.i[9] > 0 && !step->is_weight[1]; }
+
 int mynah__winograd_tile(const mynah__step *step) {
-  double channels = (double)(step->in[0].shape.dims[3] * step->out[0].shape.dims[3]), least = winograd_cost(step, 0);
+  const int64_t *x = step->in[0].shape.dims, *y = is_grad_w(step) ? step->in[1].shape.dims : step->out[0].shape.dims;
+  double channels = (double)(x[3] * y[3]), least = winograd_cost(step, x, y, 0);
   int best = forced_tile;
   for (int m = 2; !forced_tile && m <= 4; m += 2) {
-    double cost = winograd_cost(step, m);
+    double cost = winograd_cost(step, x, y, m);
     if (channels * (m + 2) * (m + 2) * (double)sizeof(float) > WINOGRAD_BYTES_MAX || cost >= least) continue;
     best = m, least = cost;
   }
   return best;
 }
 
-/* Kernels of 3x3 that move one step or two at a time, weights that stay, and a gain. */
-static bool accepts_winograd(const mynah__step *step) {
+/* Kernels of 3x3 that move so many steps at a time at most, and a gain. */
+static bool has_gain(const mynah__step *step, int64_t stride_most) {
   const int64_t *w = step->in[1].shape.dims;
-  return is_f32(step) && step->is_frozen && accepts_conv2d(step) && w[2] == 3 && w[3] == 3 && step->a.i[0] <= 2 && step->a.i[0] == step->a.i[1] &&
+  return is_f32(step) && w[2] == 3 && w[3] == 3 && step->a.i[0] <= stride_most && step->a.i[0] == step->a.i[1] && mynah__winograd_tile(step) > 0;
+}
+static bool accepts_winograd(const mynah__step *step) { return accepts_conv2d(step) && has_gain(step, 2); }
+static bool accepts_winograd_grad_x(const mynah__step *step) {
+  return accepts_conv2d_grad_x(step) && has_gain(step, 1) && step->a.i[4] <= 2 && step->a.i[5] <= 2;
+}
+static bool accepts_winograd_grad_w(const mynah__step *step) {
+  return is_f32(step) && is_plain_conv(step) && is_grad_w(step) && step->a.i[9] == 3 && step->a.i[10] == 3 && step->a.i[0] == 1 && step->a.i[1] == 1 &&
          mynah__winograd_tile(step) > 0;
+}
+static mynah_status prepare_winograd_grad_w(const mynah__step *step, mynah__plan *plan) {
+  mynah__fast_get()->winograd_grad_w_plan(step, plan);
+  return MYNAH_OK;
 }
 static mynah_status prepare_winograd(const mynah__step *step, mynah__plan *plan) {
   mynah__fast_get()->winograd_plan(step, plan);
@@ -187,6 +202,20 @@ const mynah__kernel mynah__winograd_conv2d = {.name = "winograd:conv2d",
                                               .pack = pack_winograd,
                                               .packs = 1u << 1 | 1u << 2,
                                               .run = run_winograd};
+/* The gradient of x is a convolution of dy with the filters turned around. */
+const mynah__kernel mynah__winograd_conv2d_grad_x = {.name = "winograd:conv2d_grad_x",
+                                                     .is_rt = true,
+                                                     .takes_post = true,
+                                                     .accepts = accepts_winograd_grad_x,
+                                                     .prepare = prepare_winograd,
+                                                     .pack = pack_winograd,
+                                                     .packs = 1u << 1,
+                                                     .run = run_winograd};
+const mynah__kernel mynah__winograd_conv2d_grad_w = {.name = "winograd:conv2d_grad_w",
+                                                     .is_rt = true,
+                                                     .accepts = accepts_winograd_grad_w,
+                                                     .prepare = prepare_winograd_grad_w,
+                                                     .run = run_winograd_grad_w};
 
 /* ---- pointwise --------------------------------------------------------------------------------------------------- */
 

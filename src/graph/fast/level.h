@@ -24,6 +24,7 @@ MYNAH__FAST_PACKS(MYNAH__DECLARE_PACK)
 #undef MYNAH__DECLARE_PACK
 
 void LEVEL(winograd_plan)(const mynah__step *step, mynah__plan *plan);
+void LEVEL(winograd_grad_w_plan)(const mynah__step *step, mynah__plan *plan);
 void LEVEL(winograd_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed);
 const mynah__fast_function *LEVEL(find_unary)(const char *name);
 void LEVEL(sweep_adam)(const mynah_adam *a, int64_t n, float *w, float *m, float *v, const float *gradient);

@@ -12,6 +12,7 @@ const mynah__fast LEVEL(fast) = {
     .lanes = VL,
     .find_unary = LEVEL(find_unary),
     .winograd_plan = LEVEL(winograd_plan),
+    .winograd_grad_w_plan = LEVEL(winograd_grad_w_plan),
     .winograd_pack = LEVEL(winograd_pack),
 #define MYNAH__RUN_ENTRY(run) .run = LEVEL(run),
     MYNAH__FAST_RUNS(MYNAH__RUN_ENTRY)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Convolutions with a 3x3 kernel by Winograd's minimal filtering. Stride 1: F(2x2,3x3) and F(4x4,3x3) of Lavin and Gray
+/* Convolutions with a 3x3 kernel, and their gradients, by Winograd's minimal filtering. Stride 1: F(2x2,3x3) and F(4x4,3x3) of Lavin and Gray
  * 2015, "Fast Algorithms for Convolutional Neural Networks": 2.25 and 4 times fewer multiplications.
  *
  * Y = A^T [ (G g G^T) * (B^T d B) ] A for each tile of m x m outputs, d its (m+2) x (m+2) inputs; summed over channels,
@@ -37,6 +37,7 @@
 typedef struct winograd {
   int64_t batch, h, w, c, out_h, out_w, o, top, left;
   int m, stride, side;       /* outputs of a tile along an axis, its inputs */
+  bool is_turned;            /* the gradient of x: filters are turned around, and what comes out went in */
   int64_t rows, cols;        /* of tiles in a picture */
   int64_t n_tiles;           /* in all pictures */
   int64_t block;             /* tiles worked on at once */
@@ -46,19 +47,30 @@ typedef struct winograd {
 
 static int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
 
-static winograd winograd_of(const mynah__step *step) {
-  const int64_t *x = step->in[0].shape.dims, *y = step->out[0].shape.dims;
+/* x (batch,h,w,c), y (batch,out_h,out_w,o): of a convolution, or of one whose gradient of w is wanted. */
+static winograd winograd_between(const mynah__step *step, const int64_t *x, const int64_t *y) {
   winograd v = {.batch = x[0], .h = x[1], .w = x[2], .c = x[3], .out_h = y[1], .out_w = y[2], .o = y[3]};
   v.top = step->a.i[4], v.left = step->a.i[5];
   v.m = mynah__winograd_tile(step), v.stride = (int)step->a.i[0], v.side = SIDE(v.m, v.stride);
   v.rows = (v.out_h + v.m - 1) / v.m, v.cols = (v.out_w + v.m - 1) / v.m;
   v.n_tiles = v.batch * v.rows * v.cols;
   v.in_row = whole_vectors(v.c), v.out_row = whole_vectors(v.o);
+  return v;
+}
+
+/* Blocks of about as many tiles each, at most so many. */
+static void divide(winograd *v, int64_t most) {
+  int64_t n_blocks = (v->n_tiles + most - 1) / most;
+  v->block = (v->n_tiles + n_blocks - 1) / n_blocks;
+  v->in_slab = v->block * v->in_row + GAP, v->out_slab = v->block * v->out_row + GAP;
+}
+
+static winograd winograd_of(const mynah__step *step) {
+  winograd v = winograd_between(step, step->in[0].shape.dims, step->out[0].shape.dims);
+  v.is_turned = step->a.i[9] > 0; /* conv2d_grad_x */
+  if (v.is_turned) v.top = 2 - v.top, v.left = 2 - v.left;
   int64_t most = BLOCK_FLOATS / (v.side * v.side * (v.in_row + v.out_row));
-  if (most < BLOCK_LEAST) most = BLOCK_LEAST;
-  int64_t n_blocks = (v.n_tiles + most - 1) / most;
-  v.block = (v.n_tiles + n_blocks - 1) / n_blocks;
-  v.in_slab = v.block * v.in_row + GAP, v.out_slab = v.block * v.out_row + GAP;
+  divide(&v, most > BLOCK_LEAST ? most : BLOCK_LEAST);
   return v;
 }
 
@@ -174,15 +186,15 @@ INLINE void output_line(const int m, const int stride, const vec *s, vec *y) {
 INLINE void transform_filters(const int m, const int stride, const winograd *v, const float *w, int64_t first,
                               int64_t width, float *turned) {
   const int side = m + 2;
-  int64_t slab = width * v->in_row;
+  int64_t slab = width * v->in_row, from_in = v->is_turned ? 9 * v->o : 9, from_out = v->is_turned ? 9 : 9 * v->c;
   for (int64_t o = 0; o < width; o++, turned += v->in_row)
     for (int64_t c = 0; c < v->c; c += VL) {
-      const float *filters = w + ((first + o) * v->c + c) * 9;
+      const float *filters = w + (first + o) * from_out + c * from_in;
       int64_t n = v->c - c < VL ? v->c - c : VL;
       vec g[3][3], t[SIDE_MAX][3];
       for (int k = 0; k < 9; k++) {
         float lanes[VL] = {0};
-        for (int64_t l = 0; l < n; l++) lanes[l] = filters[l * 9 + k];
+        for (int64_t l = 0; l < n; l++) lanes[l] = filters[l * from_in + (v->is_turned ? 8 - k : k)];
         g[k % 3][k / 3] = load(lanes);
       }
       LINES for (int j = 0; j < 3; j++) {
@@ -201,7 +213,7 @@ INLINE void transform_filters(const int m, const int stride, const winograd *v, 
 void FAST(winograd_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
   winograd v = winograd_of(step);
   pack_shape s = shape_of(&v);
-  const float *w = in[1], *b = in[2]; /* (o,c,3,3) (o) */
+  const float *w = in[1], *b = v.is_turned ? NULL : in[2]; /* (o,c,3,3), of the gradient (c,o,3,3); (o) */
   int64_t matrix = FAST(packed_floats)(&s);
   float *bias = (float *)packed + matrices(&v) * matrix, *turned = bias + v.out_row;
   for (int64_t o = 0; o < v.o; o++) bias[o] = b ? b[o] : 0;
@@ -243,28 +255,37 @@ INLINE void transform_input(const int m, const int stride, const float *d, int64
   }
 }
 
-/* The inputs of a tile that hangs over the border, with zeros there: frame (side,side,c). */
-static void copy_border(const winograd *v, const float *x, int64_t row, int64_t col, float *frame) {
-  int64_t from = col < 0 ? -col : 0, to = v->w - col < v->side ? v->w - col : v->side;
-  memset(frame, 0, (size_t)(places(v) * v->c) * sizeof *frame);
-  for (int64_t i = 0; i < v->side; i++)
-    if (row + i >= 0 && row + i < v->h && to > from)
-      memcpy(frame + (i * v->side + from) * v->c, x + ((row + i) * v->w + col + from) * v->c,
-             (size_t)((to - from) * v->c) * sizeof *frame);
+typedef struct picture {
+  const float *pixels; /* (h,w,c) */
+  int64_t h, w, c;
+} picture;
+
+/* The square of side^2 pixels from (row,col) on: where it lies, or, when it hangs over the border, in a frame with zeros there. */
+typedef struct square {
+  const float *pixels;
+  int64_t line; /* floats */
+} square;
+
+static square square_at(const picture *x, int64_t side, int64_t row, int64_t col, float *frame) {
+  if (row >= 0 && col >= 0 && row + side <= x->h && col + side <= x->w) return (square){x->pixels + (row * x->w + col) * x->c, x->w * x->c};
+  int64_t from = col < 0 ? -col : 0, to = x->w - col < side ? x->w - col : side;
+  memset(frame, 0, (size_t)(side * side * x->c) * sizeof *frame);
+  for (int64_t i = 0; i < side; i++)
+    if (row + i >= 0 && row + i < x->h && to > from)
+      memcpy(frame + (i * side + from) * x->c, x->pixels + ((row + i) * x->w + col + from) * x->c, (size_t)((to - from) * x->c) * sizeof *frame);
+  return (square){frame, side * x->c};
 }
 
 /* Tiles first … first + n - 1 of x (batch,h,w,c) -> slabs (side^2, n, in_row) */
 static void transform_inputs(const winograd *v, const float *x, int64_t first, int64_t n, float *frame, float *slabs) {
   for (int64_t i = 0; i < n; i++, slabs += v->in_row) {
     place p = place_of(v, first + i);
-    const float *sample = x + p.sample * v->h * v->w * v->c, *d = frame;
-    int64_t row = p.row * v->stride - v->top, col = p.col * v->stride - v->left, line = v->side * v->c, c = 0;
-    if (row >= 0 && col >= 0 && row + v->side <= v->h && col + v->side <= v->w)
-      d = sample + (row * v->w + col) * v->c, line = v->w * v->c;
-    else copy_border(v, sample, row, col, frame);
+    picture sample = {x + p.sample * v->h * v->w * v->c, v->h, v->w, v->c};
+    square d = square_at(&sample, v->side, p.row * v->stride - v->top, p.col * v->stride - v->left, frame);
+    int64_t c = 0;
     for (; c + VL <= v->c; c += VL)
-      WITH_FORM(v, transform_input, d + c, v->c, line, 0, v->in_slab, slabs + c);
-    if (c < v->c) WITH_FORM(v, transform_input, d + c, v->c, line, v->c - c, v->in_slab, slabs + c);
+      WITH_FORM(v, transform_input, d.pixels + c, v->c, d.line, 0, v->in_slab, slabs + c);
+    if (c < v->c) WITH_FORM(v, transform_input, d.pixels + c, v->c, d.line, v->c - c, v->in_slab, slabs + c);
   }
 }
 
@@ -363,4 +384,151 @@ void FAST(winograd)(const mynah__call *call) {
     transform_outputs(&v, out, bias, first, n, columns_of(&s, panels), &e, y);
     if (post && !is_relu) apply_post(&v, post, (float)step->post_parameters[0], first, n, columns_of(&s, panels), y);
   }
+}
+
+/* ---- the gradient of the filters --------------------------------------------------------------------------------- */
+
+/* All that is linear, turned around: dg = G^T [ sum over tiles of (B^T d B) * (A dy A^T) ] G. The sums are (m+2)^2 products
+ * (o,tiles) x (tiles,c), which run on the tiles of outer.c. Of more tiles at once than forwards: the sums are read and
+ * written once a block. */
+#define BLOCK_W_FLOATS (1024 * 1024)
+
+static winograd winograd_w_of(const mynah__step *step) {
+  winograd v = winograd_between(step, step->in[0].shape.dims, step->in[1].shape.dims);
+  int64_t least = 2 * BLOCK_LEAST, limit = FAST(outer_block)(v.out_row), most = BLOCK_W_FLOATS / (v.side * v.side * (v.in_row + v.out_row));
+  most = most > least ? most : least;
+  divide(&v, most < limit ? most : limit);
+  return v;
+}
+
+/* A y: output_line turned around */
+INLINE void spread_line(const int m, const vec *y, vec *t) {
+  if (m == 2) {
+    t[0] = y[0], t[1] = y[0] + y[1], t[2] = y[0] - y[1], t[3] = y[1];
+    return;
+  }
+  vec even = y[0] + 0.5f * y[2], odd = ROOT_HALF * (y[1] + 0.5f * y[3]), even2 = y[0] + 2.0f * y[2], odd2 = ROOT_TWO * (y[1] + 2.0f * y[3]);
+  t[0] = y[0];
+  t[1] = even + odd, t[2] = even - odd;
+  t[3] = even2 + odd2, t[4] = even2 - odd2;
+  t[5] = y[3];
+}
+
+/* G^T s: filter_line turned around */
+INLINE void gather_line(const int m, const vec *s, vec *g) {
+  if (m == 2) {
+    vec half = 0.5f * (s[1] + s[2]);
+    g[0] = s[0] + half, g[1] = 0.5f * (s[1] - s[2]), g[2] = s[3] + half;
+    return;
+  }
+  vec sum = s[1] + s[2], sum2 = s[3] + s[4];
+  g[0] = s[0] + (1.0f / 6) * sum2 - (2.0f / 3) * sum;
+  g[1] = (1.0f / 6 * ROOT_TWO) * (s[3] - s[4]) - (2.0f / 3 * ROOT_HALF) * (s[1] - s[2]);
+  g[2] = s[5] + (1.0f / 3) * (sum2 - sum);
+}
+
+/* A dy A^T for one vector of channels. */
+INLINE void spread_output(const int m, const square *d, int64_t pixel, int64_t c, int64_t part, int64_t slab, float *out) {
+  const int side = m + 2;
+  vec t[SIDE_MAX][SIDE_MAX];
+  LINES for (int j = 0; j < m; j++) {
+    vec in[SIDE_MAX], turned[SIDE_MAX];
+    LINES for (int i = 0; i < m; i++) in[i] = load_at(d->pixels + i * d->line + j * pixel + c, 0, part);
+    spread_line(m, in, turned);
+    LINES for (int i = 0; i < side; i++) t[i][j] = turned[i];
+  }
+  LINES for (int i = 0; i < side; i++) {
+    vec turned[SIDE_MAX];
+    spread_line(m, t[i], turned);
+    LINES for (int j = 0; j < side; j++) store(out + (i * side + j) * slab + c, turned[j]);
+  }
+}
+
+/* Tiles first … first + n - 1 of dy (batch,out_h,out_w,o) -> slabs (side^2, n, out_row) */
+static void spread_outputs(const winograd *v, const float *dy, int64_t first, int64_t n, float *frame, float *slabs) {
+  for (int64_t i = 0; i < n; i++, slabs += v->out_row) {
+    place p = place_of(v, first + i);
+    picture sample = {dy + p.sample * v->out_h * v->out_w * v->o, v->out_h, v->out_w, v->o};
+    square d = square_at(&sample, v->m, p.row, p.col, frame);
+    for (int64_t c = 0; c < v->o; c += VL) {
+      int64_t part = v->o - c < VL ? v->o - c : 0;
+      if (v->m == 4) spread_output(4, &d, v->o, c, part, v->out_slab, slabs);
+      else spread_output(2, &d, v->o, c, part, v->out_slab, slabs);
+    }
+  }
+}
+
+/* G^T s G for channels c … of one output. sums: slab floats from one place to the next; dw (c,3,3) of that output */
+INLINE void gather_filters(const int m, const float *sums, int64_t slab, int64_t n, float *dw) {
+  const int side = m + 2;
+  vec t[SIDE_MAX][3];
+  LINES for (int i = 0; i < side; i++) {
+    vec line[SIDE_MAX];
+    LINES for (int j = 0; j < side; j++) line[j] = load(sums + (i * side + j) * slab);
+    gather_line(m, line, t[i]);
+  }
+  for (int j = 0; j < 3; j++) {
+    vec line[SIDE_MAX], g[3];
+    LINES for (int i = 0; i < side; i++) line[i] = t[i][j];
+    gather_line(m, line, g);
+    for (int i = 0; i < 3; i++)
+      for (int64_t l = 0; l < n; l++) dw[l * 9 + i * 3 + j] = g[i][l];
+  }
+}
+
+/* scratch: the product's room, row pointers and offsets, the sums, tiles of x and of dy, one tile of the border. */
+typedef struct grad_w_scratch {
+  int64_t columns, sum; /* floats of a row of sums, and from one place to the next */
+  int64_t pointers, offsets, sums, in, out, frame, total;
+} grad_w_scratch;
+
+static grad_w_scratch grad_w_scratch_of(const winograd *v) {
+  int64_t vectors = v->in_row / VL;
+  grad_w_scratch s = {.columns = FAST(outer_columns)(vectors), .pointers = FAST(outer_room)(v->out_row)};
+  s.sum = v->out_row * s.columns;
+  s.offsets = s.pointers + 2 * v->block;
+  s.sums = whole_vectors(s.offsets + 2 * vectors);
+  s.in = s.sums + places(v) * s.sum;
+  s.out = s.in + places(v) * v->in_slab;
+  s.frame = s.out + places(v) * v->out_slab;
+  s.total = s.frame + places(v) * (v->in_row > v->out_row ? v->in_row : v->out_row);
+  return s;
+}
+
+void FAST(winograd_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
+  winograd v = winograd_w_of(step);
+  plan->scratch_bytes = (size_t)grad_w_scratch_of(&v).total * sizeof(float);
+  plan->detail = v.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
+}
+
+void FAST(winograd_grad_w)(const mynah__call *call) {
+  winograd v = winograd_w_of(call->step);
+  grad_w_scratch s = grad_w_scratch_of(&v);
+  const float *x = call->in[0], *dy = call->in[1];
+  float *scratch = call->scratch, *in = scratch + s.in, *out = scratch + s.out, *frame = scratch + s.frame, *dw = call->out[0];
+  const float **pointers = (const float **)(void *)(scratch + s.pointers);
+  int64_t *offsets = (int64_t *)(void *)(scratch + s.offsets), n;
+  outer_job job = {.o = v.out_row, .rows = pointers, .offsets = offsets, .vectors = v.in_row / VL, .room = scratch};
+  for (int64_t j = 0; j < job.vectors; j++) offsets[j] = j * VL;
+  for (int64_t first = 0; first < v.n_tiles; first += n) {
+    n = v.n_tiles - first < v.block ? v.n_tiles - first : v.block;
+    transform_inputs(&v, x, first, n, frame, in);
+    spread_outputs(&v, dy, first, n, frame, out);
+    job.n = n;
+    job.is_first = first == 0;
+    for (int64_t k = 0; k < places(&v); k++) {
+      for (int64_t i = 0; i < n; i++) pointers[i] = in + k * v.in_slab + i * v.in_row;
+      job.a = out + k * v.out_slab;
+      job.c = scratch + s.sums + k * s.sum;
+      FAST(outer_add)(&job);
+    }
+  }
+  for (int64_t o = 0; o < v.o; o++)
+    for (int64_t c = 0; c < v.c; c += VL) {
+      const float *sums = scratch + s.sums + o * s.columns + c;
+      int64_t width = v.c - c < VL ? v.c - c : VL;
+      if (v.m == 4) gather_filters(4, sums, s.sum, width, dw + (o * v.c + c) * 9);
+      else gather_filters(2, sums, s.sum, width, dw + (o * v.c + c) * 9);
+    }
+  if (call->step->n_out > 1) LEVEL(column_sums)(dy, v.batch * v.out_h * v.out_w, v.o, call->out[1]);
 }

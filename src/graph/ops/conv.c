@@ -119,8 +119,8 @@ static void conv2d_grad_x_gradient(mynah_graph *g, mynah_node n, const mynah_nod
   if (needs[1]) dx[1] = mynah__add_node(g, &mynah__op_conv2d_grad_w, &a, (mynah_node[]){dz[0], x}, 2);
 }
 
-static const mynah__kernel *const conv2d_grad_x_kernels[] = {&mynah__fast_conv2d_grad_x, &mynah__dnnl_conv2d_grad_x, &mynah__ref32_conv2d_grad_x,
-                                                             &mynah__ref64_conv2d_grad_x, NULL};
+static const mynah__kernel *const conv2d_grad_x_kernels[] = {&mynah__winograd_conv2d_grad_x, &mynah__fast_conv2d_grad_x,  &mynah__dnnl_conv2d_grad_x,
+                                                             &mynah__ref32_conv2d_grad_x,    &mynah__ref64_conv2d_grad_x, NULL};
 const mynah__op mynah__op_conv2d_grad_x = {.name = "conv2d_grad_x",
                                            .shape = conv2d_grad_x_shape,
                                            .gradient = conv2d_grad_x_gradient,
@@ -148,8 +148,8 @@ static double conv2d_grad_w_flops(const mynah__step *step) {
   return 2.0 * (double)mynah_shape_size(step->in[1].shape) * (double)(w[1] * w[2] * w[3]);
 }
 
-static const mynah__kernel *const conv2d_grad_w_kernels[] = {&mynah__fast_conv2d_grad_w, &mynah__dnnl_conv2d_grad_w, &mynah__ref32_conv2d_grad_w,
-                                                             &mynah__ref64_conv2d_grad_w, NULL};
+static const mynah__kernel *const conv2d_grad_w_kernels[] = {&mynah__winograd_conv2d_grad_w, &mynah__fast_conv2d_grad_w,  &mynah__dnnl_conv2d_grad_w,
+                                                             &mynah__ref32_conv2d_grad_w,    &mynah__ref64_conv2d_grad_w, NULL};
 const mynah__op mynah__op_conv2d_grad_w = {.name = "conv2d_grad_w",
                                            .shape = conv2d_grad_w_shape,
                                            .flops = conv2d_grad_w_flops,
