@@ -114,6 +114,8 @@ static void test_choice(void **state) {
     step.in[0].shape = MYNAH_SHAPE(1, rows[i].stride * rows[i].h, rows[i].stride * rows[i].h, rows[i].c);
     step.out[0].shape = MYNAH_SHAPE(1, rows[i].h, rows[i].h, rows[i].o);
     assert_int_equal(mynah__winograd_tile(&step), rows[i].tile);
+    step.is_training = true;
+    assert_in_range(mynah__winograd_tile(&step), 0, 2);
   }
 }
 

@@ -156,11 +156,15 @@ void mynah__winograd_force(int tile) { forced_tile = tile; }
 /* The gradient of filters, conv2d_grad_w, is the step whose weights do not go in. */
 static bool is_grad_w(const mynah__step *step) { return step->a.i[9] > 0 && !step->is_weight[1]; }
 
+/* Forwards in training only the smaller, whose error is that of the direct sum: the larger one's puts more outputs on the other
+ * side of a relu's kink, which gradients see (LeRobot's ACT: 4e-4 instead of 1e-5 of a tensor's largest). */
+static int largest_tile(const mynah__step *step) { return step->is_training && step->a.i[9] == 0 ? 2 : 4; }
+
 int mynah__winograd_tile(const mynah__step *step) {
   const int64_t *x = step->in[0].shape.dims, *y = is_grad_w(step) ? step->in[1].shape.dims : step->out[0].shape.dims;
   double channels = (double)(x[3] * y[3]), least = winograd_cost(step, x, y, 0);
   int best = forced_tile;
-  for (int m = 2; !forced_tile && m <= 4; m += 2) {
+  for (int m = 2; !forced_tile && m <= largest_tile(step); m += 2) {
     double cost = winograd_cost(step, x, y, m);
     if (channels * (m + 2) * (m + 2) * (double)sizeof(float) > WINOGRAD_BYTES_MAX || cost >= least) continue;
     best = m, least = cost;
