@@ -6,13 +6,15 @@
 #include "src/graph/fast/fast.h"
 #include "src/graph/fast/winograd.h"
 
-/* n: batch, h, w, c, o, pad before, pad after, what follows: 1 relu, 2 silu, 3 a residual and relu, 4 a residual; 10 more: stride 2 */
+/* n: batch, h, w, c, o, pad before, pad after, what follows: 1 relu, 2 silu, 3 a residual and relu, 4 a residual; 10 more: stride 2;
+ * 1: the kernel is 1x5, else 3x3 */
 static mynah_node build(mynah_graph *g, const graph_case *c) {
   const int64_t *n = c->n;
   int stride = 1 + (int)(n[7] / 10), after = (int)(n[7] % 10);
-  mynah_conv cfg = {.stride = {stride, stride}, .pad = {(int)n[5], (int)n[5], (int)n[6], (int)n[6]}};
+  int before = (int)n[5], end = (int)n[6], is_line = (int)n[8];
+  mynah_conv cfg = {.stride = {stride, stride}, .pad = {is_line ? 0 : before, before, is_line ? 0 : end, end}};
   mynah_node x = case_input(g, "x", MYNAH_SHAPE(n[0], n[1], n[2], n[3]));
-  mynah_node w = case_param(g, c, "w", MYNAH_SHAPE(n[4], n[3], 3, 3));
+  mynah_node w = case_param(g, c, "w", MYNAH_SHAPE(n[4], n[3], is_line ? 1 : 3, is_line ? 5 : 3));
   mynah_node y = mynah_conv2d(g, x, w, after == 4 ? MYNAH_NO_NODE : case_param(g, c, "b", MYNAH_SHAPE(n[4])), &cfg);
   if (after >= 3) y = mynah_add(g, y, case_input(g, "residual", mynah_node_shape(g, y)));
   return after == 1 || after == 3 ? mynah_relu(g, y) : after == 2 ? mynah_unary(g, "silu", y) : y;
@@ -27,6 +29,9 @@ static const graph_case cases[] = {
     {"many", build, {5, 6, 6, 15, 17, 1, 0, 4}, 0},         {"deep", build, {1, 9, 10, 130, 68, 1, 1, 3}, 0},
     {"one pixel, by two", build, {1, 1, 1, 3, 2, 1, 1, 10}, 0}, {"odd, by two", build, {2, 7, 9, 3, 5, 1, 1, 14}, 0},
     {"whole, by two", build, {1, 16, 24, 32, 32, 1, 0, 11}, 0}, {"line, by two", build, {1, 1, 19, 8, 24, 1, 1, 12}, 0},
+    {"line", build, {3, 1, 16, 20, 24, 2, 2, 1, 1}, 0},     {"odd line", build, {2, 1, 7, 33, 5, 2, 2, 2, 1}, 0},
+    {"short line", build, {4, 1, 1, 8, 16, 2, 2, 3, 1}, 0}, {"lines", build, {2, 3, 9, 17, 35, 0, 1, 4, 1}, 0},
+    {"many lines", build, {61, 1, 8, 130, 68, 2, 2, 3, 1}, 0}, {"wide line", build, {1, 2, 5, 4, 3, 5, 4, 0, 1}, 0},
     {"blocks, by two", build, {1, 83, 79, 9, 12, 1, 1, 13}, 0}, {"deep, by two", build, {3, 18, 20, 130, 68, 0, 1, 13}, 0},
 };
 
@@ -92,7 +97,7 @@ static void test_gradients(void **state) {
         mynah__winograd_force(tile);
         graph_run run = graph_case_run_at(&cases[i], "winograd,fast,ref", MYNAH_F32, true);
         assert_int_equal(uses(&run, "winograd:conv2d_grad_w"), is_filtered);
-        assert_int_equal(uses(&run, "winograd:conv2d_grad_x"), is_filtered && cases[i].n[5] <= 2);
+        assert_int_equal(uses(&run, "winograd:conv2d_grad_x"), is_filtered && cases[i].n[5] <= (cases[i].n[8] ? 4 : 2));
         graph_run_end(&run);
         graph_case_check_kernels(&cases[i], "winograd,fast,ref", true, 1e-5); /* the loss sums hundreds of outputs */
       }

@@ -144,7 +144,9 @@ const mynah__kernel mynah__fast_depthwise = {.name = "fast:depthwise",
 /* x (batch,h,w,c), y (batch,out_h,out_w,o) */
 static double winograd_cost(const mynah__step *step, const int64_t *x, const int64_t *y, int m) {
   double c = (double)x[3], o = (double)y[3], batch = (double)y[0];
-  if (m == 0) return 9 * c * o * (batch * (double)(y[1] * y[2]) + WEIGHT_COST);
+  bool is_line = mynah__winograd_is_line(step);
+  if (m == 0) return (is_line ? 5 : 9) * c * o * (batch * (double)(y[1] * y[2]) + WEIGHT_COST);
+  if (is_line) return 6 * batch * (double)(y[1] * ((y[2] + 1) / 2)) * (c * o + TRANSFORM_COST * (c + o)) + 6 * WEIGHT_COST * c * o;
   double tiles = batch * (double)((y[1] + m - 1) / m * ((y[2] + m - 1) / m)), n_matrices = (m + 2) * (m + 2);
   double n = step->a.i[0] == 1 ? n_matrices : (2 * m + 1) * (2 * m + 1);
   return n * tiles * (c * o + TRANSFORM_COST * (c + o)) + n_matrices * WEIGHT_COST * c * o;
@@ -160,11 +162,15 @@ static bool is_grad_w(const mynah__step *step) { return step->a.i[9] > 0 && !ste
  * side of a relu's kink, which gradients see (LeRobot's ACT: 4e-4 instead of 1e-5 of a tensor's largest). */
 static int largest_tile(const mynah__step *step) { return step->is_training && step->a.i[9] == 0 ? 2 : 4; }
 
+/* Height and width of the kernel. */
+static const int64_t *kernel_of(const mynah__step *step) { return is_grad_w(step) ? &step->a.i[9] : &step->in[1].shape.dims[2]; }
+bool mynah__winograd_is_line(const mynah__step *step) { return kernel_of(step)[0] == 1 && kernel_of(step)[1] == 5; }
+
 int mynah__winograd_tile(const mynah__step *step) {
   const int64_t *x = step->in[0].shape.dims, *y = is_grad_w(step) ? step->in[1].shape.dims : step->out[0].shape.dims;
   double channels = (double)(x[3] * y[3]), least = winograd_cost(step, x, y, 0);
-  int best = forced_tile;
-  for (int m = 2; !forced_tile && m <= largest_tile(step); m += 2) {
+  int best = forced_tile > 2 && mynah__winograd_is_line(step) ? 2 : forced_tile;
+  for (int m = 2; !forced_tile && m <= (mynah__winograd_is_line(step) ? 2 : largest_tile(step)); m += 2) {
     double cost = winograd_cost(step, x, y, m);
     if (channels * (m + 2) * (m + 2) * (double)sizeof(float) > WINOGRAD_BYTES_MAX || cost >= least) continue;
     best = m, least = cost;
@@ -172,18 +178,18 @@ int mynah__winograd_tile(const mynah__step *step) {
   return best;
 }
 
-/* Kernels of 3x3 that move so many steps at a time at most, and a gain. */
+/* A kernel of 3x3 that moves so many steps at a time at most, or one of 1x5 that moves one, and a gain. */
 static bool has_gain(const mynah__step *step, int64_t stride_most) {
-  const int64_t *w = step->in[1].shape.dims;
-  return is_f32(step) && w[2] == 3 && w[3] == 3 && step->a.i[0] <= stride_most && step->a.i[0] == step->a.i[1] && mynah__winograd_tile(step) > 0;
+  const int64_t *k = kernel_of(step), *stride = step->a.i;
+  bool is_line = mynah__winograd_is_line(step), is_square = k[0] == 3 && k[1] == 3;
+  return is_f32(step) && (is_line || is_square) && stride[0] <= (is_line ? 1 : stride_most) && stride[0] == stride[1] && mynah__winograd_tile(step) > 0;
 }
 static bool accepts_winograd(const mynah__step *step) { return accepts_conv2d(step) && has_gain(step, 2); }
 static bool accepts_winograd_grad_x(const mynah__step *step) {
-  return accepts_conv2d_grad_x(step) && has_gain(step, 1) && step->a.i[4] <= 2 && step->a.i[5] <= 2;
+  return accepts_conv2d_grad_x(step) && has_gain(step, 1) && step->a.i[4] < kernel_of(step)[0] && step->a.i[5] < kernel_of(step)[1];
 }
 static bool accepts_winograd_grad_w(const mynah__step *step) {
-  return is_f32(step) && is_plain_conv(step) && is_grad_w(step) && step->a.i[9] == 3 && step->a.i[10] == 3 && step->a.i[0] == 1 && step->a.i[1] == 1 &&
-         mynah__winograd_tile(step) > 0;
+  return is_plain_conv(step) && is_grad_w(step) && has_gain(step, 1);
 }
 static mynah_status prepare_winograd_grad_w(const mynah__step *step, mynah__plan *plan) {
   mynah__fast_get()->winograd_grad_w_plan(step, plan);

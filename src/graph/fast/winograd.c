@@ -10,7 +10,9 @@
  *
  * Stride 2: along each axis the outer taps meet only every other input, so they are F(m,2), interpolated at 0, 1 and
  * infinity or at +-a, +-b and infinity, over the even inputs of a tile of 2m+1; the middle tap multiplies the m odd inputs as
- * they are, all by the same matrix. 1.44 and 1.78 times fewer multiplications, again (m+2)^2 matrices. */
+ * they are, all by the same matrix. 1.44 and 1.78 times fewer multiplications, again (m+2)^2 matrices.
+ *
+ * Sequences, kernel 1x5: F(2,5) along the line, with the six points of F(4,3) and so its B; 1.67 times fewer multiplications. */
 #include "winograd.h"
 
 #include "tile.h"
@@ -18,6 +20,8 @@
 #define ROOT_HALF 0.70710678118654752f
 #define ROOT_TWO 1.41421356237309505f
 #define SIDE_MAX 9
+#define LINE 0 /* in place of a stride: F(2,5) along a line */
+#define LINE_SIDE 6
 #define SIDE(m, stride) ((stride) == 1 ? (m) + 2 : 2 * (m) + 1) /* inputs of a tile along an axis */
 /* What the tiles of a block take, transformed, of the second-level cache; and fewest tiles, so that weights are not
  * read too often. */
@@ -36,7 +40,9 @@
 
 typedef struct winograd {
   int64_t batch, h, w, c, out_h, out_w, o, top, left;
-  int m, stride, side;       /* outputs of a tile along an axis, its inputs */
+  int m, stride, side;       /* outputs of a tile along a row, its inputs; LINE */
+  int m_rows, side_rows;     /* the same along a column */
+  int taps;
   bool is_turned;            /* the gradient of x: filters are turned around, and what comes out went in */
   int64_t rows, cols;        /* of tiles in a picture */
   int64_t n_tiles;           /* in all pictures */
@@ -51,8 +57,10 @@ static int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
 static winograd winograd_between(const mynah__step *step, const int64_t *x, const int64_t *y) {
   winograd v = {.batch = x[0], .h = x[1], .w = x[2], .c = x[3], .out_h = y[1], .out_w = y[2], .o = y[3]};
   v.top = step->a.i[4], v.left = step->a.i[5];
-  v.m = mynah__winograd_tile(step), v.stride = (int)step->a.i[0], v.side = SIDE(v.m, v.stride);
-  v.rows = (v.out_h + v.m - 1) / v.m, v.cols = (v.out_w + v.m - 1) / v.m;
+  v.m = mynah__winograd_tile(step);
+  if (mynah__winograd_is_line(step)) v.stride = LINE, v.side = LINE_SIDE, v.taps = 5, v.m_rows = v.side_rows = 1;
+  else v.stride = (int)step->a.i[0], v.side = v.side_rows = SIDE(v.m, v.stride), v.taps = 9, v.m_rows = v.m;
+  v.rows = (v.out_h + v.m_rows - 1) / v.m_rows, v.cols = (v.out_w + v.m - 1) / v.m;
   v.n_tiles = v.batch * v.rows * v.cols;
   v.in_row = whole_vectors(v.c), v.out_row = whole_vectors(v.o);
   return v;
@@ -65,28 +73,37 @@ static void divide(winograd *v, int64_t most) {
   v->in_slab = v->block * v->in_row + GAP, v->out_slab = v->block * v->out_row + GAP;
 }
 
+static int64_t places(const winograd *v) { return v->side_rows * v->side; }
+
 static winograd winograd_of(const mynah__step *step) {
   winograd v = winograd_between(step, step->in[0].shape.dims, step->out[0].shape.dims);
   v.is_turned = step->a.i[9] > 0; /* conv2d_grad_x */
-  if (v.is_turned) v.top = 2 - v.top, v.left = 2 - v.left;
-  int64_t most = BLOCK_FLOATS / (v.side * v.side * (v.in_row + v.out_row));
+  if (v.is_turned) v.top = step->in[1].shape.dims[2] - 1 - v.top, v.left = step->in[1].shape.dims[3] - 1 - v.left;
+  int64_t most = BLOCK_FLOATS / (places(&v) * (v.in_row + v.out_row));
   divide(&v, most > BLOCK_LEAST ? most : BLOCK_LEAST);
   return v;
 }
 
 static pack_shape shape_of(const winograd *v) { return (pack_shape){v->o, 1, v->c}; }
-static int64_t places(const winograd *v) { return v->side * v->side; }
-static int64_t matrices(const winograd *v) { return (v->m + 2) * (v->m + 2); }
+static int64_t matrices(const winograd *v) { return v->stride == LINE ? LINE_SIDE : (v->m + 2) * (v->m + 2); }
 /* That of place (i,j): the odd inputs of stride 2 share the last of a line. */
 static int64_t matrix_of(const winograd *v, int64_t i, int64_t j) {
   int64_t last = v->m + 1;
+  if (v->stride == LINE) return j;
   return (i < last ? i : last) * (v->m + 2) + (j < last ? j : last);
 }
 
 /* CALL(m, stride, ...) with constants, for the loops to unroll. */
 #define WITH_FORM(v, CALL, ...)                                                    \
-  ((v)->stride == 1 ? ((v)->m == 4 ? CALL(4, 1, __VA_ARGS__) : CALL(2, 1, __VA_ARGS__)) \
-                    : ((v)->m == 4 ? CALL(4, 2, __VA_ARGS__) : CALL(2, 2, __VA_ARGS__)))
+  ((v)->stride == LINE ? CALL(2, LINE, __VA_ARGS__)                                 \
+   : (v)->stride == 1  ? ((v)->m == 4 ? CALL(4, 1, __VA_ARGS__) : CALL(2, 1, __VA_ARGS__)) \
+                       : ((v)->m == 4 ? CALL(4, 2, __VA_ARGS__) : CALL(2, 2, __VA_ARGS__)))
+
+static const char *name_of(const winograd *v) {
+  if (v->stride == LINE) return "F(2,5)";
+  if (v->stride == 2) return v->m == 4 ? "F(4x4,3x3/2)" : "F(2x2,3x3/2)";
+  return v->m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
+}
 
 /* packed: the matrices, the bias, room for packing a panel. scratch: tiles going in, coming out, one tile of the
  * border. */
@@ -97,7 +114,7 @@ void FAST(winograd_plan)(const mynah__step *step, mynah__plan *plan) {
   plan->packing_bytes = (size_t)turned_floats(&v) * sizeof(float);
   plan->packed_bytes = (size_t)(matrices(&v) * FAST(packed_floats)(&s) + v.out_row) * sizeof(float) + plan->packing_bytes;
   plan->scratch_bytes = (size_t)(places(&v) * (v.in_slab + v.out_slab + v.in_row)) * sizeof(float);
-  plan->detail = v.stride == 2 ? (v.m == 4 ? "F(4x4,3x3/2)" : "F(2x2,3x3/2)") : v.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
+  plan->detail = name_of(&v);
 }
 
 /* ---- the three transforms along one axis ------------------------------------------------------------------------- */
@@ -180,23 +197,45 @@ INLINE void output_line(const int m, const int stride, const vec *s, vec *y) {
   y[3] = 0.5f * ROOT_HALF * difference + 2.0f * ROOT_TWO * difference2 + s[5];
 }
 
+/* G g, A^T s of F(2,5); B^T is that of F(4,3) */
+INLINE void filter_five(const vec *g, vec *t) {
+  vec even = (g[0] + 0.5f * g[2] + 0.25f * g[4]) * (-2.0f / 3), odd = (g[1] + 0.5f * g[3]) * (-2.0f / 3 * ROOT_HALF);
+  vec even2 = (g[0] + 2.0f * g[2] + 4.0f * g[4]) * (1.0f / 6), odd2 = (g[1] + 2.0f * g[3]) * (1.0f / 6 * ROOT_TWO);
+  t[0] = g[0];
+  t[1] = even + odd, t[2] = even - odd;
+  t[3] = even2 + odd2, t[4] = even2 - odd2;
+  t[5] = g[4];
+}
+INLINE void output_five(const vec *s, vec *y) {
+  y[0] = s[0] + (s[1] + s[2]) + (s[3] + s[4]);
+  y[1] = ROOT_HALF * (s[1] - s[2]) + ROOT_TWO * (s[3] - s[4]) + s[5];
+}
+
 /* ---- weights ----------------------------------------------------------------------------------------------------- */
 
 /* The columns `first` … of filters w (o,c,3,3), transformed: turned ((m+2)^2, width, in_row). */
 INLINE void transform_filters(const int m, const int stride, const winograd *v, const float *w, int64_t first,
                               int64_t width, float *turned) {
   const int side = m + 2;
-  int64_t slab = width * v->in_row, from_in = v->is_turned ? 9 * v->o : 9, from_out = v->is_turned ? 9 : 9 * v->c;
+  const int n_taps = stride == LINE ? 5 : 9;
+  int64_t slab = width * v->in_row, from_in = v->is_turned ? n_taps * v->o : n_taps, from_out = v->is_turned ? n_taps : n_taps * v->c;
   for (int64_t o = 0; o < width; o++, turned += v->in_row)
     for (int64_t c = 0; c < v->c; c += VL) {
       const float *filters = w + (first + o) * from_out + c * from_in;
       int64_t n = v->c - c < VL ? v->c - c : VL;
-      vec g[3][3], t[SIDE_MAX][3];
-      for (int k = 0; k < 9; k++) {
+      vec taps[9], g[3][3], t[SIDE_MAX][3];
+      for (int k = 0; k < n_taps; k++) {
         float lanes[VL] = {0};
-        for (int64_t l = 0; l < n; l++) lanes[l] = filters[l * from_in + (v->is_turned ? 8 - k : k)];
-        g[k % 3][k / 3] = load(lanes);
+        for (int64_t l = 0; l < n; l++) lanes[l] = filters[l * from_in + (v->is_turned ? n_taps - 1 - k : k)];
+        taps[k] = load(lanes);
       }
+      if (stride == LINE) {
+        vec line[LINE_SIDE];
+        filter_five(taps, line);
+        LINES for (int j = 0; j < LINE_SIDE; j++) store(turned + j * slab + c, line[j]);
+        continue;
+      }
+      UNROLL for (int k = 0; k < 9; k++) g[k % 3][k / 3] = taps[k];
       LINES for (int j = 0; j < 3; j++) {
         vec line[SIDE_MAX];
         filter_line(m, stride, g[j], line);
@@ -213,7 +252,7 @@ INLINE void transform_filters(const int m, const int stride, const winograd *v, 
 void FAST(winograd_pack)(const mynah__step *step, const void *plan, const void *const *in, void *packed) {
   winograd v = winograd_of(step);
   pack_shape s = shape_of(&v);
-  const float *w = in[1], *b = v.is_turned ? NULL : in[2]; /* (o,c,3,3), of the gradient (c,o,3,3); (o) */
+  const float *w = in[1], *b = v.is_turned ? NULL : in[2]; /* (o,c,taps), of the gradient (c,o,taps); (o) */
   int64_t matrix = FAST(packed_floats)(&s);
   float *bias = (float *)packed + matrices(&v) * matrix, *turned = bias + v.out_row;
   for (int64_t o = 0; o < v.o; o++) bias[o] = b ? b[o] : 0;
@@ -234,7 +273,7 @@ typedef struct place {
 
 static place place_of(const winograd *v, int64_t tile) {
   int64_t in_sample = tile % (v->rows * v->cols);
-  return (place){tile / (v->rows * v->cols), in_sample / v->cols * v->m, in_sample % v->cols * v->m};
+  return (place){tile / (v->rows * v->cols), in_sample / v->cols * v->m_rows, in_sample % v->cols * v->m};
 }
 
 /* B^T d B for channels c …: pixels of d are v->c apart, its lines `line`. */
@@ -242,6 +281,13 @@ INLINE void transform_input(const int m, const int stride, const float *d, int64
                             int64_t slab, float *out) {
   const int side = SIDE(m, stride);
   vec t[SIDE_MAX][SIDE_MAX];
+  if (stride == LINE) {
+    vec in[LINE_SIDE], turned[LINE_SIDE];
+    LINES for (int j = 0; j < LINE_SIDE; j++) in[j] = load_at(d + j * pixel, 0, part);
+    input_line(4, 1, in, turned);
+    LINES for (int j = 0; j < LINE_SIDE; j++) store(out + j * slab, turned[j]);
+    return;
+  }
   LINES for (int j = 0; j < side; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
     LINES for (int i = 0; i < side; i++) in[i] = load_at(d + i * line + j * pixel, 0, part);
@@ -260,20 +306,21 @@ typedef struct picture {
   int64_t h, w, c;
 } picture;
 
-/* The square of side^2 pixels from (row,col) on: where it lies, or, when it hangs over the border, in a frame with zeros there. */
+/* The rows x cols pixels from (row,col) on: where it lies, or, when it hangs over the border, in a frame with zeros there. */
 typedef struct square {
   const float *pixels;
   int64_t line; /* floats */
 } square;
 
-static square square_at(const picture *x, int64_t side, int64_t row, int64_t col, float *frame) {
-  if (row >= 0 && col >= 0 && row + side <= x->h && col + side <= x->w) return (square){x->pixels + (row * x->w + col) * x->c, x->w * x->c};
-  int64_t from = col < 0 ? -col : 0, to = x->w - col < side ? x->w - col : side;
-  memset(frame, 0, (size_t)(side * side * x->c) * sizeof *frame);
-  for (int64_t i = 0; i < side; i++)
-    if (row + i >= 0 && row + i < x->h && to > from)
-      memcpy(frame + (i * side + from) * x->c, x->pixels + ((row + i) * x->w + col + from) * x->c, (size_t)((to - from) * x->c) * sizeof *frame);
-  return (square){frame, side * x->c};
+static square square_at(const picture *x, place p, int64_t rows, int64_t cols, float *frame) {
+  if (p.row >= 0 && p.col >= 0 && p.row + rows <= x->h && p.col + cols <= x->w)
+    return (square){x->pixels + (p.row * x->w + p.col) * x->c, x->w * x->c};
+  int64_t from = p.col < 0 ? -p.col : 0, to = x->w - p.col < cols ? x->w - p.col : cols;
+  memset(frame, 0, (size_t)(rows * cols * x->c) * sizeof *frame);
+  for (int64_t i = 0; i < rows; i++)
+    if (p.row + i >= 0 && p.row + i < x->h && to > from)
+      memcpy(frame + (i * cols + from) * x->c, x->pixels + ((p.row + i) * x->w + p.col + from) * x->c, (size_t)((to - from) * x->c) * sizeof *frame);
+  return (square){frame, cols * x->c};
 }
 
 /* Tiles first … first + n - 1 of x (batch,h,w,c) -> slabs (side^2, n, in_row) */
@@ -281,7 +328,9 @@ static void transform_inputs(const winograd *v, const float *x, int64_t first, i
   for (int64_t i = 0; i < n; i++, slabs += v->in_row) {
     place p = place_of(v, first + i);
     picture sample = {x + p.sample * v->h * v->w * v->c, v->h, v->w, v->c};
-    square d = square_at(&sample, v->side, p.row * v->stride - v->top, p.col * v->stride - v->left, frame);
+    int64_t step = v->stride == LINE ? 1 : v->stride;
+    place from = {p.sample, p.row * step - v->top, p.col * step - v->left};
+    square d = square_at(&sample, from, v->side_rows, v->side, frame);
     int64_t c = 0;
     for (; c + VL <= v->c; c += VL)
       WITH_FORM(v, transform_input, d.pixels + c, v->c, d.line, 0, v->in_slab, slabs + c);
@@ -309,11 +358,25 @@ static void multiply_slabs(const winograd *v, const float *packed, int64_t n, my
     }
 }
 
+/* y = post(sum + residual) of the output at `out`. */
+INLINE void finish_output(const epilogue *e, vec sum, float *out, int64_t part) {
+  if (e->residual) sum += load_at(e->residual + (out - e->out), 0, part);
+  if (e->is_relu) sum = choose(sum < (vec){0}, (vec){0}, sum);
+  store_at(out, 0, part, sum);
+}
+
 /* A^T s A for one vector of channels, and what follows. y: the tile's first output, of n_rows x n_cols that exist. */
 INLINE void transform_output(const int m, const int stride, const winograd *v, const float *slabs, vec bias,
                              const int64_t n[2], int64_t part, const epilogue *e, float *y) {
   const int side = SIDE(m, stride);
   vec t[SIDE_MAX][SIDE_MAX];
+  if (stride == LINE) {
+    vec in[LINE_SIDE], turned[2];
+    LINES for (int j = 0; j < LINE_SIDE; j++) in[j] = load(slabs + j * v->out_slab);
+    output_five(in, turned);
+    LINES for (int j = 0; j < 2; j++) if (j < n[1]) finish_output(e, turned[j] + bias, y + j * v->o, part);
+    return;
+  }
   LINES for (int j = 0; j < side; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
     LINES for (int i = 0; i < side; i++) in[i] = load(slabs + (i * side + j) * v->out_slab);
@@ -324,12 +387,7 @@ INLINE void transform_output(const int m, const int stride, const winograd *v, c
     vec turned[SIDE_MAX];
     output_line(m, stride, t[i], turned);
     LINES for (int j = 0; j < m; j++) {
-      if (i >= n[0] || j >= n[1]) continue;
-      float *out = y + (i * v->out_w + j) * v->o;
-      vec sum = turned[j] + bias;
-      if (e->residual) sum += load_at(e->residual + (out - e->out), 0, part);
-      if (e->is_relu) sum = choose(sum < (vec){0}, (vec){0}, sum);
-      store_at(out, 0, part, sum);
+      if (i < n[0] && j < n[1]) finish_output(e, turned[j] + bias, y + (i * v->out_w + j) * v->o, part);
     }
   }
 }
@@ -353,7 +411,7 @@ static void apply_post(const winograd *v, const mynah__fast_function *post, floa
                        mynah__share columns, float *y) {
   for (int64_t i = 0; i < n; i++) {
     place p = place_of(v, first + i);
-    for (int64_t r = p.row; r < p.row + v->m && r < v->out_h; r++) {
+    for (int64_t r = p.row; r < p.row + v->m_rows && r < v->out_h; r++) {
       int64_t cols = v->out_w - p.col < v->m ? v->out_w - p.col : v->m;
       LEVEL(apply_columns)
       (post, parameter, cols, v->o, columns, y + ((p.sample * v->out_h + r) * v->out_w + p.col) * v->o);
@@ -395,14 +453,19 @@ void FAST(winograd)(const mynah__call *call) {
 
 static winograd winograd_w_of(const mynah__step *step) {
   winograd v = winograd_between(step, step->in[0].shape.dims, step->in[1].shape.dims);
-  int64_t least = 2 * BLOCK_LEAST, limit = FAST(outer_block)(v.out_row), most = BLOCK_W_FLOATS / (v.side * v.side * (v.in_row + v.out_row));
+  int64_t least = 2 * BLOCK_LEAST, limit = FAST(outer_block)(v.out_row), most = BLOCK_W_FLOATS / (places(&v) * (v.in_row + v.out_row));
   most = most > least ? most : least;
   divide(&v, most < limit ? most : limit);
   return v;
 }
 
-/* A y: output_line turned around */
-INLINE void spread_line(const int m, const vec *y, vec *t) {
+/* A y: output_line, or output_five, turned around */
+INLINE void spread_line(const int m, const int stride, const vec *y, vec *t) {
+  if (stride == LINE) {
+    vec odd = ROOT_HALF * y[1], odd2 = ROOT_TWO * y[1];
+    t[0] = y[0], t[1] = y[0] + odd, t[2] = y[0] - odd, t[3] = y[0] + odd2, t[4] = y[0] - odd2, t[5] = y[1];
+    return;
+  }
   if (m == 2) {
     t[0] = y[0], t[1] = y[0] + y[1], t[2] = y[0] - y[1], t[3] = y[1];
     return;
@@ -414,7 +477,15 @@ INLINE void spread_line(const int m, const vec *y, vec *t) {
   t[5] = y[3];
 }
 
-/* G^T s: filter_line turned around */
+/* G^T s: filter_line, or filter_five, turned around */
+INLINE void gather_five(const vec *s, vec *g) {
+  vec sum = s[1] + s[2], sum2 = s[3] + s[4], odd = (-2.0f / 3 * ROOT_HALF) * (s[1] - s[2]), odd2 = (1.0f / 6 * ROOT_TWO) * (s[3] - s[4]);
+  g[0] = s[0] + (1.0f / 6) * sum2 - (2.0f / 3) * sum;
+  g[1] = odd2 + odd;
+  g[2] = (1.0f / 3) * (sum2 - sum);
+  g[3] = 2.0f * odd2 + 0.5f * odd;
+  g[4] = s[5] + (2.0f / 3) * sum2 - (1.0f / 6) * sum;
+}
 INLINE void gather_line(const int m, const vec *s, vec *g) {
   if (m == 2) {
     vec half = 0.5f * (s[1] + s[2]);
@@ -428,18 +499,25 @@ INLINE void gather_line(const int m, const vec *s, vec *g) {
 }
 
 /* A dy A^T for one vector of channels. */
-INLINE void spread_output(const int m, const square *d, int64_t pixel, int64_t c, int64_t part, int64_t slab, float *out) {
+INLINE void spread_output(const int m, const int stride, const square *d, int64_t pixel, int64_t c, int64_t part, int64_t slab, float *out) {
   const int side = m + 2;
   vec t[SIDE_MAX][SIDE_MAX];
+  if (stride == LINE) {
+    vec in[2], turned[LINE_SIDE];
+    LINES for (int j = 0; j < 2; j++) in[j] = load_at(d->pixels + j * pixel + c, 0, part);
+    spread_line(2, LINE, in, turned);
+    LINES for (int j = 0; j < LINE_SIDE; j++) store(out + j * slab + c, turned[j]);
+    return;
+  }
   LINES for (int j = 0; j < m; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
     LINES for (int i = 0; i < m; i++) in[i] = load_at(d->pixels + i * d->line + j * pixel + c, 0, part);
-    spread_line(m, in, turned);
+    spread_line(m, stride, in, turned);
     LINES for (int i = 0; i < side; i++) t[i][j] = turned[i];
   }
   LINES for (int i = 0; i < side; i++) {
     vec turned[SIDE_MAX];
-    spread_line(m, t[i], turned);
+    spread_line(m, stride, t[i], turned);
     LINES for (int j = 0; j < side; j++) store(out + (i * side + j) * slab + c, turned[j]);
   }
 }
@@ -449,19 +527,28 @@ static void spread_outputs(const winograd *v, const float *dy, int64_t first, in
   for (int64_t i = 0; i < n; i++, slabs += v->out_row) {
     place p = place_of(v, first + i);
     picture sample = {dy + p.sample * v->out_h * v->out_w * v->o, v->out_h, v->out_w, v->o};
-    square d = square_at(&sample, v->m, p.row, p.col, frame);
+    square d = square_at(&sample, p, v->m_rows, v->m, frame);
     for (int64_t c = 0; c < v->o; c += VL) {
       int64_t part = v->o - c < VL ? v->o - c : 0;
-      if (v->m == 4) spread_output(4, &d, v->o, c, part, v->out_slab, slabs);
-      else spread_output(2, &d, v->o, c, part, v->out_slab, slabs);
+      if (v->stride == LINE) spread_output(2, LINE, &d, v->o, c, part, v->out_slab, slabs);
+      else if (v->m == 4) spread_output(4, 1, &d, v->o, c, part, v->out_slab, slabs);
+      else spread_output(2, 1, &d, v->o, c, part, v->out_slab, slabs);
     }
   }
 }
 
-/* G^T s G for channels c … of one output. sums: slab floats from one place to the next; dw (c,3,3) of that output */
-INLINE void gather_filters(const int m, const float *sums, int64_t slab, int64_t n, float *dw) {
+/* G^T s G for n channels of one output. sums: slab floats from one place to the next; dw (n,taps) */
+INLINE void gather_filters(const int m, const int stride, const float *sums, int64_t slab, int64_t n, float *dw) {
   const int side = m + 2;
   vec t[SIDE_MAX][3];
+  if (stride == LINE) {
+    vec line[LINE_SIDE], g[5];
+    LINES for (int j = 0; j < LINE_SIDE; j++) line[j] = load(sums + j * slab);
+    gather_five(line, g);
+    for (int j = 0; j < 5; j++)
+      for (int64_t l = 0; l < n; l++) dw[l * 5 + j] = g[j][l];
+    return;
+  }
   LINES for (int i = 0; i < side; i++) {
     vec line[SIDE_MAX];
     LINES for (int j = 0; j < side; j++) line[j] = load(sums + (i * side + j) * slab);
@@ -498,7 +585,7 @@ static grad_w_scratch grad_w_scratch_of(const winograd *v) {
 void FAST(winograd_grad_w_plan)(const mynah__step *step, mynah__plan *plan) {
   winograd v = winograd_w_of(step);
   plan->scratch_bytes = (size_t)grad_w_scratch_of(&v).total * sizeof(float);
-  plan->detail = v.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
+  plan->detail = name_of(&v);
 }
 
 void FAST(winograd_grad_w)(const mynah__call *call) {
@@ -527,8 +614,10 @@ void FAST(winograd_grad_w)(const mynah__call *call) {
     for (int64_t c = 0; c < v.c; c += VL) {
       const float *sums = scratch + s.sums + o * s.columns + c;
       int64_t width = v.c - c < VL ? v.c - c : VL;
-      if (v.m == 4) gather_filters(4, sums, s.sum, width, dw + (o * v.c + c) * 9);
-      else gather_filters(2, sums, s.sum, width, dw + (o * v.c + c) * 9);
+      float *filters = dw + (o * v.c + c) * v.taps;
+      if (v.stride == LINE) gather_filters(2, LINE, sums, s.sum, width, filters);
+      else if (v.m == 4) gather_filters(4, 1, sums, s.sum, width, filters);
+      else gather_filters(2, 1, sums, s.sum, width, filters);
     }
   if (call->step->n_out > 1) LEVEL(column_sums)(dy, v.batch * v.out_h * v.out_w, v.o, call->out[1]);
 }
