@@ -138,7 +138,7 @@ const mynah__kernel mynah__fast_depthwise = {.name = "fast:depthwise",
  * transformed picture; reading a weight, once a run. */
 #define TRANSFORM_COST 10
 #define WEIGHT_COST 9
-/* Transformed weights beyond this would come from memory instead of the last cache, and weigh on it. */
+/* Of what transformed weights are larger than those given: more would come from memory instead of the last cache, and weigh on it. */
 #define WINOGRAD_BYTES_MAX ((double)(20 << 20))
 
 /* x (batch,h,w,c), y (batch,out_h,out_w,o) */
@@ -172,7 +172,8 @@ int mynah__winograd_tile(const mynah__step *step) {
   int best = forced_tile > 2 && mynah__winograd_is_line(step) ? 2 : forced_tile;
   for (int m = 2; !forced_tile && m <= (mynah__winograd_is_line(step) ? 2 : largest_tile(step)); m += 2) {
     double cost = winograd_cost(step, x, y, m);
-    if (channels * (m + 2) * (m + 2) * (double)sizeof(float) > WINOGRAD_BYTES_MAX || cost >= least) continue;
+    double more = mynah__winograd_is_line(step) ? 6 - 5 : (m + 2) * (m + 2) - 9;
+    if (channels * more * (double)sizeof(float) > WINOGRAD_BYTES_MAX || cost >= least) continue;
     best = m, least = cost;
   }
   return best;

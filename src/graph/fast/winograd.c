@@ -26,7 +26,7 @@
 /* What the tiles of a block take, transformed, of the second-level cache; and fewest tiles, so that weights are not
  * read too often. */
 #define BLOCK_FLOATS (128 * 1024)
-#define BLOCK_LEAST 24
+#define BLOCK_LEAST 64
 /* Lines are unrolled, but not with the instruments of sanitizers in them, which would be compiled for minutes. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
