@@ -16,26 +16,14 @@
 #include "winograd.h"
 
 #include "tile.h"
+#include "winograd_lines.h"
 
-#define ROOT_HALF 0.70710678118654752f
-#define ROOT_TWO 1.41421356237309505f
 #define SIDE_MAX 9
-#define LINE 0 /* in place of a stride: F(2,5) along a line */
-#define LINE_SIDE 6
 #define SIDE(m, stride) ((stride) == 1 ? (m) + 2 : 2 * (m) + 1) /* inputs of a tile along an axis */
 /* What the tiles of a block take, transformed, of the second-level cache; and fewest tiles, so that weights are not
  * read too often. */
 #define BLOCK_FLOATS (128 * 1024)
 #define BLOCK_LEAST 64
-/* Lines are unrolled, but not with the instruments of sanitizers in them, which would be compiled for minutes. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LINES _Pragma("clang loop unroll(disable)")
-#endif
-#endif
-#ifndef LINES
-#define LINES UNROLL
-#endif
 #define GAP 16 /* floats between slabs, which would otherwise share cache sets */
 
 typedef struct winograd {
@@ -117,100 +105,6 @@ void FAST(winograd_plan)(const mynah__step *step, mynah__plan *plan) {
   plan->detail = name_of(&v);
 }
 
-/* ---- the three transforms along one axis ------------------------------------------------------------------------- */
-
-/* B^T d */
-INLINE void input_line(const int m, const int stride, const vec *d, vec *t) {
-  if (stride == 2) {
-    LINES for (int i = 0; i < m; i++) t[m + 1 + i] = d[2 * i + 1];
-    if (m == 2) {
-      t[0] = d[0] - d[2], t[1] = d[2], t[2] = d[4] - d[2];
-      return;
-    }
-    vec high = d[6] - 2.0f * d[2], low = ROOT_HALF * d[4] - ROOT_TWO * d[0]; /* a (d4 - b^2 d0) */
-    vec high2 = d[6] - 0.5f * d[2], low2 = ROOT_TWO * d[4] - ROOT_HALF * d[0];
-    t[0] = high + low, t[1] = high - low;
-    t[2] = high2 + low2, t[3] = high2 - low2;
-    t[4] = d[0] - 2.5f * d[4] + d[8];
-    return;
-  }
-  if (m == 2) {
-    t[0] = d[0] - d[2], t[1] = d[1] + d[2], t[2] = d[2] - d[1], t[3] = d[3] - d[1];
-    return;
-  }
-  vec even = d[4] - 2.0f * d[2], odd = ROOT_HALF * d[3] - ROOT_TWO * d[1]; /* a (d3 - b^2 d1) */
-  vec even2 = d[4] - 0.5f * d[2], odd2 = ROOT_TWO * d[3] - ROOT_HALF * d[1];
-  t[0] = d[0] - 2.5f * d[2] + d[4];
-  t[1] = even + odd, t[2] = even - odd;
-  t[3] = even2 + odd2, t[4] = even2 - odd2;
-  t[5] = d[1] - 2.5f * d[3] + d[5];
-}
-
-/* G g, without the repetitions of the middle tap */
-INLINE void filter_line(const int m, const int stride, const vec *g, vec *t) {
-  if (stride == 2) {
-    t[m] = g[2], t[m + 1] = g[1];
-    if (m == 2) {
-      t[0] = g[0], t[1] = g[0] + g[2];
-      return;
-    }
-    vec third = g[2] * (1.0f / 3), first = g[0] * (1.0f / 3 * ROOT_TWO), first2 = g[0] * (1.0f / 3 * ROOT_HALF);
-    t[0] = -first - third, t[1] = first - third;
-    t[2] = third + first2, t[3] = third - first2;
-    return;
-  }
-  if (m == 2) {
-    vec half = 0.5f * (g[0] + g[2]);
-    t[0] = g[0], t[1] = half + 0.5f * g[1], t[2] = half - 0.5f * g[1], t[3] = g[2];
-    return;
-  }
-  vec even = (g[0] + 0.5f * g[2]) * (-2.0f / 3), odd = g[1] * (-2.0f / 3 * ROOT_HALF);
-  vec even2 = (g[0] + 2.0f * g[2]) * (1.0f / 6), odd2 = g[1] * (1.0f / 6 * ROOT_TWO);
-  t[0] = g[0];
-  t[1] = even + odd, t[2] = even - odd;
-  t[3] = even2 + odd2, t[4] = even2 - odd2;
-  t[5] = g[2];
-}
-
-/* A^T s */
-INLINE void output_line(const int m, const int stride, const vec *s, vec *y) {
-  if (stride == 2) {
-    if (m == 2) {
-      y[0] = s[0] + s[1] + s[3], y[1] = s[1] + s[2] + s[4];
-      return;
-    }
-    vec sum = s[0] + s[1], sum2 = s[2] + s[3], difference = s[0] - s[1], difference2 = s[2] - s[3];
-    y[0] = sum + sum2 + s[5];
-    y[1] = ROOT_HALF * difference + ROOT_TWO * difference2 + s[6];
-    y[2] = 0.5f * sum + 2.0f * sum2 + s[7];
-    y[3] = 0.5f * ROOT_HALF * difference + 2.0f * ROOT_TWO * difference2 + s[4] + s[8];
-    return;
-  }
-  if (m == 2) {
-    y[0] = s[0] + s[1] + s[2], y[1] = s[1] - s[2] + s[3];
-    return;
-  }
-  vec sum = s[1] + s[2], sum2 = s[3] + s[4], difference = s[1] - s[2], difference2 = s[3] - s[4];
-  y[0] = s[0] + sum + sum2;
-  y[1] = ROOT_HALF * difference + ROOT_TWO * difference2;
-  y[2] = 0.5f * sum + 2.0f * sum2;
-  y[3] = 0.5f * ROOT_HALF * difference + 2.0f * ROOT_TWO * difference2 + s[5];
-}
-
-/* G g, A^T s of F(2,5); B^T is that of F(4,3) */
-INLINE void filter_five(const vec *g, vec *t) {
-  vec even = (g[0] + 0.5f * g[2] + 0.25f * g[4]) * (-2.0f / 3), odd = (g[1] + 0.5f * g[3]) * (-2.0f / 3 * ROOT_HALF);
-  vec even2 = (g[0] + 2.0f * g[2] + 4.0f * g[4]) * (1.0f / 6), odd2 = (g[1] + 2.0f * g[3]) * (1.0f / 6 * ROOT_TWO);
-  t[0] = g[0];
-  t[1] = even + odd, t[2] = even - odd;
-  t[3] = even2 + odd2, t[4] = even2 - odd2;
-  t[5] = g[4];
-}
-INLINE void output_five(const vec *s, vec *y) {
-  y[0] = s[0] + (s[1] + s[2]) + (s[3] + s[4]);
-  y[1] = ROOT_HALF * (s[1] - s[2]) + ROOT_TWO * (s[3] - s[4]) + s[5];
-}
-
 /* ---- weights ----------------------------------------------------------------------------------------------------- */
 
 /* The columns `first` … of filters w (o,c,3,3), transformed: turned ((m+2)^2, width, in_row). */
@@ -232,19 +126,19 @@ INLINE void transform_filters(const int m, const int stride, const winograd *v, 
       if (stride == LINE) {
         vec line[LINE_SIDE];
         filter_five(taps, line);
-        LINES for (int j = 0; j < LINE_SIDE; j++) store(turned + j * slab + c, line[j]);
+        UNROLLED for (int j = 0; j < LINE_SIDE; j++) store(turned + j * slab + c, line[j]);
         continue;
       }
       UNROLL for (int k = 0; k < 9; k++) g[k % 3][k / 3] = taps[k];
-      LINES for (int j = 0; j < 3; j++) {
+      UNROLLED for (int j = 0; j < 3; j++) {
         vec line[SIDE_MAX];
         filter_line(m, stride, g[j], line);
-        LINES for (int i = 0; i < side; i++) t[i][j] = line[i];
+        UNROLLED for (int i = 0; i < side; i++) t[i][j] = line[i];
       }
-      LINES for (int i = 0; i < side; i++) {
+      UNROLLED for (int i = 0; i < side; i++) {
         vec line[SIDE_MAX];
         filter_line(m, stride, t[i], line);
-        LINES for (int j = 0; j < side; j++) store(turned + (i * side + j) * slab + c, line[j]);
+        UNROLLED for (int j = 0; j < side; j++) store(turned + (i * side + j) * slab + c, line[j]);
       }
     }
 }
@@ -283,21 +177,21 @@ INLINE void transform_input(const int m, const int stride, const float *d, int64
   vec t[SIDE_MAX][SIDE_MAX];
   if (stride == LINE) {
     vec in[LINE_SIDE], turned[LINE_SIDE];
-    LINES for (int j = 0; j < LINE_SIDE; j++) in[j] = load_at(d + j * pixel, 0, part);
+    UNROLLED for (int j = 0; j < LINE_SIDE; j++) in[j] = load_at(d + j * pixel, 0, part);
     input_line(4, 1, in, turned);
-    LINES for (int j = 0; j < LINE_SIDE; j++) store(out + j * slab, turned[j]);
+    UNROLLED for (int j = 0; j < LINE_SIDE; j++) store(out + j * slab, turned[j]);
     return;
   }
-  LINES for (int j = 0; j < side; j++) {
+  UNROLLED for (int j = 0; j < side; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
-    LINES for (int i = 0; i < side; i++) in[i] = load_at(d + i * line + j * pixel, 0, part);
+    UNROLLED for (int i = 0; i < side; i++) in[i] = load_at(d + i * line + j * pixel, 0, part);
     input_line(m, stride, in, turned);
-    LINES for (int i = 0; i < side; i++) t[i][j] = turned[i];
+    UNROLLED for (int i = 0; i < side; i++) t[i][j] = turned[i];
   }
-  LINES for (int i = 0; i < side; i++) {
+  UNROLLED for (int i = 0; i < side; i++) {
     vec turned[SIDE_MAX];
     input_line(m, stride, t[i], turned);
-    LINES for (int j = 0; j < side; j++) store(out + (i * side + j) * slab, turned[j]);
+    UNROLLED for (int j = 0; j < side; j++) store(out + (i * side + j) * slab, turned[j]);
   }
 }
 
@@ -372,21 +266,21 @@ INLINE void transform_output(const int m, const int stride, const winograd *v, c
   vec t[SIDE_MAX][SIDE_MAX];
   if (stride == LINE) {
     vec in[LINE_SIDE], turned[2];
-    LINES for (int j = 0; j < LINE_SIDE; j++) in[j] = load(slabs + j * v->out_slab);
+    UNROLLED for (int j = 0; j < LINE_SIDE; j++) in[j] = load(slabs + j * v->out_slab);
     output_five(in, turned);
-    LINES for (int j = 0; j < 2; j++) if (j < n[1]) finish_output(e, turned[j] + bias, y + j * v->o, part);
+    UNROLLED for (int j = 0; j < 2; j++) if (j < n[1]) finish_output(e, turned[j] + bias, y + j * v->o, part);
     return;
   }
-  LINES for (int j = 0; j < side; j++) {
+  UNROLLED for (int j = 0; j < side; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
-    LINES for (int i = 0; i < side; i++) in[i] = load(slabs + (i * side + j) * v->out_slab);
+    UNROLLED for (int i = 0; i < side; i++) in[i] = load(slabs + (i * side + j) * v->out_slab);
     output_line(m, stride, in, turned);
-    LINES for (int i = 0; i < m; i++) t[i][j] = turned[i];
+    UNROLLED for (int i = 0; i < m; i++) t[i][j] = turned[i];
   }
-  LINES for (int i = 0; i < m; i++) {
+  UNROLLED for (int i = 0; i < m; i++) {
     vec turned[SIDE_MAX];
     output_line(m, stride, t[i], turned);
-    LINES for (int j = 0; j < m; j++) {
+    UNROLLED for (int j = 0; j < m; j++) {
       if (i < n[0] && j < n[1]) finish_output(e, turned[j] + bias, y + (i * v->out_w + j) * v->o, part);
     }
   }
@@ -459,66 +353,27 @@ static winograd winograd_w_of(const mynah__step *step) {
   return v;
 }
 
-/* A y: output_line, or output_five, turned around */
-INLINE void spread_line(const int m, const int stride, const vec *y, vec *t) {
-  if (stride == LINE) {
-    vec odd = ROOT_HALF * y[1], odd2 = ROOT_TWO * y[1];
-    t[0] = y[0], t[1] = y[0] + odd, t[2] = y[0] - odd, t[3] = y[0] + odd2, t[4] = y[0] - odd2, t[5] = y[1];
-    return;
-  }
-  if (m == 2) {
-    t[0] = y[0], t[1] = y[0] + y[1], t[2] = y[0] - y[1], t[3] = y[1];
-    return;
-  }
-  vec even = y[0] + 0.5f * y[2], odd = ROOT_HALF * (y[1] + 0.5f * y[3]), even2 = y[0] + 2.0f * y[2], odd2 = ROOT_TWO * (y[1] + 2.0f * y[3]);
-  t[0] = y[0];
-  t[1] = even + odd, t[2] = even - odd;
-  t[3] = even2 + odd2, t[4] = even2 - odd2;
-  t[5] = y[3];
-}
-
-/* G^T s: filter_line, or filter_five, turned around */
-INLINE void gather_five(const vec *s, vec *g) {
-  vec sum = s[1] + s[2], sum2 = s[3] + s[4], odd = (-2.0f / 3 * ROOT_HALF) * (s[1] - s[2]), odd2 = (1.0f / 6 * ROOT_TWO) * (s[3] - s[4]);
-  g[0] = s[0] + (1.0f / 6) * sum2 - (2.0f / 3) * sum;
-  g[1] = odd2 + odd;
-  g[2] = (1.0f / 3) * (sum2 - sum);
-  g[3] = 2.0f * odd2 + 0.5f * odd;
-  g[4] = s[5] + (2.0f / 3) * sum2 - (1.0f / 6) * sum;
-}
-INLINE void gather_line(const int m, const vec *s, vec *g) {
-  if (m == 2) {
-    vec half = 0.5f * (s[1] + s[2]);
-    g[0] = s[0] + half, g[1] = 0.5f * (s[1] - s[2]), g[2] = s[3] + half;
-    return;
-  }
-  vec sum = s[1] + s[2], sum2 = s[3] + s[4];
-  g[0] = s[0] + (1.0f / 6) * sum2 - (2.0f / 3) * sum;
-  g[1] = (1.0f / 6 * ROOT_TWO) * (s[3] - s[4]) - (2.0f / 3 * ROOT_HALF) * (s[1] - s[2]);
-  g[2] = s[5] + (1.0f / 3) * (sum2 - sum);
-}
-
 /* A dy A^T for one vector of channels. */
 INLINE void spread_output(const int m, const int stride, const square *d, int64_t pixel, int64_t c, int64_t part, int64_t slab, float *out) {
   const int side = m + 2;
   vec t[SIDE_MAX][SIDE_MAX];
   if (stride == LINE) {
     vec in[2], turned[LINE_SIDE];
-    LINES for (int j = 0; j < 2; j++) in[j] = load_at(d->pixels + j * pixel + c, 0, part);
+    UNROLLED for (int j = 0; j < 2; j++) in[j] = load_at(d->pixels + j * pixel + c, 0, part);
     spread_line(2, LINE, in, turned);
-    LINES for (int j = 0; j < LINE_SIDE; j++) store(out + j * slab + c, turned[j]);
+    UNROLLED for (int j = 0; j < LINE_SIDE; j++) store(out + j * slab + c, turned[j]);
     return;
   }
-  LINES for (int j = 0; j < m; j++) {
+  UNROLLED for (int j = 0; j < m; j++) {
     vec in[SIDE_MAX], turned[SIDE_MAX];
-    LINES for (int i = 0; i < m; i++) in[i] = load_at(d->pixels + i * d->line + j * pixel + c, 0, part);
+    UNROLLED for (int i = 0; i < m; i++) in[i] = load_at(d->pixels + i * d->line + j * pixel + c, 0, part);
     spread_line(m, stride, in, turned);
-    LINES for (int i = 0; i < side; i++) t[i][j] = turned[i];
+    UNROLLED for (int i = 0; i < side; i++) t[i][j] = turned[i];
   }
-  LINES for (int i = 0; i < side; i++) {
+  UNROLLED for (int i = 0; i < side; i++) {
     vec turned[SIDE_MAX];
     spread_line(m, stride, t[i], turned);
-    LINES for (int j = 0; j < side; j++) store(out + (i * side + j) * slab + c, turned[j]);
+    UNROLLED for (int j = 0; j < side; j++) store(out + (i * side + j) * slab + c, turned[j]);
   }
 }
 
@@ -543,20 +398,20 @@ INLINE void gather_filters(const int m, const int stride, const float *sums, int
   vec t[SIDE_MAX][3];
   if (stride == LINE) {
     vec line[LINE_SIDE], g[5];
-    LINES for (int j = 0; j < LINE_SIDE; j++) line[j] = load(sums + j * slab);
+    UNROLLED for (int j = 0; j < LINE_SIDE; j++) line[j] = load(sums + j * slab);
     gather_five(line, g);
     for (int j = 0; j < 5; j++)
       for (int64_t l = 0; l < n; l++) dw[l * 5 + j] = g[j][l];
     return;
   }
-  LINES for (int i = 0; i < side; i++) {
+  UNROLLED for (int i = 0; i < side; i++) {
     vec line[SIDE_MAX];
-    LINES for (int j = 0; j < side; j++) line[j] = load(sums + (i * side + j) * slab);
+    UNROLLED for (int j = 0; j < side; j++) line[j] = load(sums + (i * side + j) * slab);
     gather_line(m, line, t[i]);
   }
   for (int j = 0; j < 3; j++) {
     vec line[SIDE_MAX], g[3];
-    LINES for (int i = 0; i < side; i++) line[i] = t[i][j];
+    UNROLLED for (int i = 0; i < side; i++) line[i] = t[i][j];
     gather_line(m, line, g);
     for (int i = 0; i < 3; i++)
       for (int64_t l = 0; l < n; l++) dw[l * 9 + i * 3 + j] = g[i][l];
