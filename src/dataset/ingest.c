@@ -218,8 +218,10 @@ mynah_status mynah__map_name(const char *map, const char *theirs, bool is_image,
   char name[2 * MYNAH_NAME_MAX];
   const char *rest = theirs;
   if (!find_in_map(map, theirs, name, sizeof name)) {
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-      if (strcmp(theirs, known[i][0]) == 0) return mynah_copy_text(out, MYNAH_NAME_MAX, known[i][1]);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+      bool is_picture = is_image && strcmp(known[i][1], "observation.state") == 0; /* all that is seen is a picture */
+      if (strcmp(theirs, known[i][0]) == 0) return mynah_copy_text(out, MYNAH_NAME_MAX, is_picture ? "observation.images.main" : known[i][1]);
+    }
     if (starts(theirs, "next_obs/") || starts(theirs, "infos/")) return out[0] = 0, MYNAH_OK;
     bool is_ours = starts(theirs, "observation.") || starts(theirs, "action.") || starts(theirs, "next.");
     static const char *const heads[] = {"obs/", "observations/", "images/"};
