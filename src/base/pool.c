@@ -3,11 +3,15 @@
 #include <mynah/base.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
 #define MAX_THREADS 1024
-#define SPIN_NS 30000 /* how long an idle thread looks before it sleeps: covers the gap between training steps */
+/* How long an idle thread looks before it sleeps, and how long of that without giving way to others: the gap between training
+ * steps, and that of the longest step of a prediction that one thread does alone. Waking takes about as long as such a step. */
+#define LOOK_NS 300000
+#define SPIN_NS 30000
 #define TASK_MASK 0xffffffffu
 #define CLOSED TASK_MASK /* no task to take */
 
@@ -37,12 +41,19 @@ struct mynah_pool {
 static _Thread_local mynah_pool *current_pool; /* whose task this thread is in */
 static _Thread_local int current_worker;
 
-static void relax(void) {
+static void pause_briefly(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
 #endif
+}
+
+/* Between two looks; false: it is time to sleep. */
+static bool look_again(int64_t begin_ns) {
+  int64_t waited = mynah_now_ns() - begin_ns;
+  if (waited > SPIN_NS) sched_yield();
+  return waited < LOOK_NS;
 }
 
 /* Takes and runs tasks of the present job until none is left. */
@@ -69,13 +80,13 @@ static bool has_new_job(mynah_pool *pool, uint32_t seen) {
 
 /* Waits for a job newer than `seen` (or the end): looking first, then asleep. */
 static void wait_for_job(mynah_pool *pool, uint32_t seen) {
-  int64_t end_ns = mynah_now_ns() + SPIN_NS;
+  int64_t begin_ns = mynah_now_ns();
   do {
     for (int i = 0; i < 16; i++) {
       if (has_new_job(pool, seen)) return;
-      relax();
+      pause_briefly();
     }
-  } while (mynah_now_ns() < end_ns);
+  } while (look_again(begin_ns));
   pthread_mutex_lock(&pool->mutex);
   atomic_fetch_add(&pool->n_sleeping, 1);
   while (!atomic_load(&pool->is_stopping) && !has_new_job(pool, seen)) pthread_cond_wait(&pool->work, &pool->mutex);
@@ -169,13 +180,13 @@ static void open_job(mynah_pool *pool, int n_tasks, mynah_task_fn fn, void *cont
 }
 
 static void wait_for_rest(mynah_pool *pool) {
-  int64_t end_ns = mynah_now_ns() + SPIN_NS;
+  int64_t begin_ns = mynah_now_ns();
   do {
     for (int i = 0; i < 16; i++) {
       if (atomic_load(&pool->n_left) == 0) return;
-      relax();
+      pause_briefly();
     }
-  } while (mynah_now_ns() < end_ns);
+  } while (look_again(begin_ns));
   pthread_mutex_lock(&pool->mutex);
   atomic_store(&pool->is_waiting, true);
   while (atomic_load(&pool->n_left) > 0) pthread_cond_wait(&pool->done, &pool->mutex);

@@ -150,8 +150,14 @@ void FAST(conv2d_pack)(const mynah__step *step, const void *plan, const void *co
   FAST(pack_panels)(&s, turned, (int64_t[]){v.kw * v.c * v.o, v.o, 1}, in[2], packed);
 }
 
-/* y = post(sum_{i,j,c} x[oh sh + i - top, ow sw + j - left, c] w[o,c,i,j] + b + residual). Parts share the strips; where
- * there are too few, the panels. */
+/* Parts share out the lines; where a part would have too few pixels to be worth reading all weights, the panels. */
+#define SHARED_PIXELS 256
+static bool shares_panels(const conv *v, int64_t n_panels, int n_parts) {
+  bool is_even = n_panels % n_parts == 0, is_small = v->batch * v->out_h * v->out_w < SHARED_PIXELS * n_parts;
+  return n_parts > 1 && ((is_even && is_small) || v->batch * v->out_h < n_parts);
+}
+
+/* y = post(sum_{i,j,c} x[oh sh + i - top, ow sw + j - left, c] w[o,c,i,j] + b + residual) */
 void FAST(conv2d)(const mynah__call *call) {
   const mynah__step *step = call->step;
   conv v = forward_of(step);
@@ -162,17 +168,17 @@ void FAST(conv2d)(const mynah__call *call) {
   const mynah__fast_function *post = step->post ? LEVEL(find_unary)(step->post->name) : NULL;
   bool is_relu = post && !strcmp(post->name, "relu");
   epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y, v.batch * v.out_h * v.out_w == 1};
-  int64_t lines = strip_lines(&v), line = v.out_w * v.o;
-  if (is_copied(&v)) zero(frame, strip_height(&v, lines) * v.pw * v.c);
-  int64_t in_sample = (v.out_h + lines - 1) / lines;
-  mynah__share strips = {0, v.batch * in_sample}, panels = {0, panel_count(&s)};
-  if (strips.last >= 2 * call->n_parts) strips = mynah__share_of(strips.last, call);
-  else panels = mynah__share_of(panels.last, call);
-  for (int64_t i = strips.first; i < strips.last; i++) {
-    int64_t first = i % in_sample * lines, n = v.out_h - first < lines ? v.out_h - first : lines;
-    const float *sample = x + i / in_sample * v.h * v.w * v.c, *lines_in = sample + first * v.sh * v.w * v.c;
+  int64_t strip = strip_lines(&v), line = v.out_w * v.o, n;
+  if (is_copied(&v)) zero(frame, strip_height(&v, strip) * v.pw * v.c);
+  mynah__share lines = {0, v.batch * v.out_h}, panels = {0, panel_count(&s)};
+  if (shares_panels(&v, panels.last, call->n_parts)) panels = mynah__share_of(panels.last, call);
+  else lines = mynah__share_of(lines.last, call);
+  for (int64_t at = lines.first; at < lines.last; at += n) {
+    int64_t first = at % v.out_h, most = v.out_h - first < strip ? v.out_h - first : strip;
+    n = lines.last - at < most ? lines.last - at : most;
+    const float *sample = x + at / v.out_h * v.h * v.w * v.c, *lines_in = sample + first * v.sh * v.w * v.c;
     const operand *a = is_copied(&v) ? frame : (const operand *)(const void *)lines_in;
-    float *out = y + (i / in_sample * v.out_h + first) * line;
+    float *out = y + at * line;
     if (is_copied(&v)) frame_strip(&v, sample, first, n, frame);
     raster r = {n, v.out_w, a, out, v.sh * v.pw * v.c, v.sw * v.c, line, v.o, v.pw * v.c};
     raster_some(&s, panels, s.n_segments, 0, call->packed, &r, &e);

@@ -24,6 +24,7 @@
  * read too often. */
 #define BLOCK_FLOATS (128 * 1024)
 #define BLOCK_LEAST 64
+#define SHARED_LEAST 8 /* tiles of a part: with fewer, parts share out channels, and each transforms all tiles */
 #define GAP 16 /* floats between slabs, which would otherwise share cache sets */
 
 typedef struct winograd {
@@ -313,10 +314,20 @@ static void apply_post(const winograd *v, const mynah__fast_function *post, floa
   }
 }
 
-/* y = post(x * w + b + residual). Parts share out the blocks of tiles; where there are too few, the panels. */
+/* Parts share out the tiles, in blocks of about as many; where there are too few, the panels. A tile's numbers are the same in any block. */
+static bool shares_tiles(winograd *v, int n_parts) {
+  int64_t each = (v->n_tiles + n_parts - 1) / n_parts;
+  if (n_parts > 1 && each < SHARED_LEAST) return false;
+  int64_t n_blocks = (each + v->block - 1) / v->block;
+  divide(v, (each + n_blocks - 1) / n_blocks);
+  return true;
+}
+
+/* y = post(x * w + b + residual) */
 void FAST(winograd)(const mynah__call *call) {
   const mynah__step *step = call->step;
   winograd v = winograd_of(step);
+  bool has_blocks = shares_tiles(&v, call->n_parts);
   pack_shape s = shape_of(&v);
   float *in = call->scratch, *out = in + places(&v) * v.in_slab, *frame = out + places(&v) * v.out_slab;
   float *y = call->out[0];
@@ -326,7 +337,7 @@ void FAST(winograd)(const mynah__call *call) {
   epilogue e = {is_relu, step->residual >= 0 ? call->in[step->residual] : NULL, y, false};
   int64_t n_blocks = (v.n_tiles + v.block - 1) / v.block;
   mynah__share blocks = {0, n_blocks}, panels = {0, panel_count(&s)};
-  if (n_blocks >= 2 * call->n_parts) blocks = mynah__share_of(n_blocks, call);
+  if (has_blocks) blocks = mynah__share_of(n_blocks, call);
   else panels = mynah__share_of(panel_count(&s), call);
   if (panels.first == panels.last) return;
   for (int64_t b = blocks.first; b < blocks.last; b++) {
