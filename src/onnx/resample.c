@@ -80,7 +80,7 @@ static mynah_status resize_target(mynah__lowering *l, const mynah__value *v, int
   if (by && mynah__count(by->shape) != n) return mynah_fail(MYNAH_CORRUPT, "the scales do not fit");
   if (!by && sizes && mynah__count(sizes->shape) != n) return mynah_fail(MYNAH_CORRUPT, "the sizes do not fit");
   if (by || sizes) MYNAH_TRY(mynah__known(l, by ? by : sizes, &numbers));
-  else numbers = l->o->numbers + a->first;
+  else numbers = n > 0 ? l->o->numbers + a->first : NULL;
   for (int k = 0; k < n; k++) {
     double in = (double)v->shape.dims[k], out = by || !sizes ? floor(in * numbers[k]) : numbers[k];
     if (!(out >= 1 && out <= 1 << 20)) return mynah_fail(MYNAH_CORRUPT, "a size of %g", out);

@@ -70,7 +70,7 @@ static int64_t as_whole(double v) {
 mynah_status mynah__whole_list(mynah__lowering *l, const char *name, int k, int64_t *out, int max, int *n) {
   const mynah__onnx_attribute *a = mynah__attribute(l, name);
   mynah__value *v = k >= 0 ? mynah__in(l, (size_t)k) : NULL;
-  const double *numbers = a ? l->o->numbers + a->first : NULL;
+  const double *numbers = a && a->n > 0 ? l->o->numbers + a->first : NULL;
   int64_t count = a ? (int64_t)a->n : -1;
   if (v) {
     MYNAH_TRY(mynah__known(l, v, &numbers));

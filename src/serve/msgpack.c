@@ -326,7 +326,7 @@ void mynah__pack_again(mynah_str *s, const mynah__message *m, const mynah__pack 
     case MYNAH__PACK_ARRAY: mynah__pack_array(s, v->dtype, v->shape, v->n_dims, v->data); return;
     case MYNAH__PACK_LIST: mynah__pack_list(s, (size_t)v->n); break;
     case MYNAH__PACK_MAP:
-    case MYNAH__PACK_SCALAR: mynah__pack_map(s, v->kind == MYNAH__PACK_SCALAR ? 3 : (size_t)v->n); break;
+    case MYNAH__PACK_SCALAR: mynah__pack_map(s, (size_t)v->n); break;
   }
   for (int k = v->first; k >= 0; k = m->nodes[k].next) mynah__pack_again(s, m, &m->nodes[k]);
 }
