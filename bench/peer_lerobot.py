@@ -14,6 +14,7 @@ from lerobot.policies.act.modeling_act import ACTPolicy
 
 from peers import timed
 
+
 def make(is_training):
     config = ACTConfig(
         input_features={"observation.images.top": PolicyFeature(FeatureType.VISUAL, (3, 480, 640)),

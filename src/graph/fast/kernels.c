@@ -159,7 +159,7 @@ void mynah__winograd_force(int tile) { forced_tile = tile; }
 static bool is_grad_w(const mynah__step *step) { return step->a.i[9] > 0 && !step->is_weight[1]; }
 
 /* Forwards in training only the smaller, whose error is that of the direct sum: the larger one's puts more outputs on the other
- * side of a relu's kink, which gradients see (LeRobot's ACT: 4e-4 instead of 1e-5 of a tensor's largest). */
+ * side of a relu's kink, which gradients see (tests/policy/test_lerobot.c: a filter of ACT's first layer is then off by over 1e-4 of the largest). */
 static int largest_tile(const mynah__step *step) { return step->is_training && step->a.i[9] == 0 ? 2 : 4; }
 
 /* Height and width of the kernel. */

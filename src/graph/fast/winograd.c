@@ -37,7 +37,7 @@ typedef struct winograd {
   int64_t n_tiles;           /* in all pictures */
   int64_t block;             /* tiles worked on at once */
   int64_t in_row, out_row;   /* floats of a tile in a slab: c and o, rounded up to vectors */
-  int64_t in_slab, out_slab; /* floats from one of the side^2 places to the next */
+  int64_t in_slab, out_slab; /* floats from one of the places to the next */
 } winograd;
 
 static int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
@@ -218,7 +218,7 @@ static square square_at(const picture *x, place p, int64_t rows, int64_t cols, f
   return (square){frame, cols * x->c};
 }
 
-/* Tiles first … first + n - 1 of x (batch,h,w,c) -> slabs (side^2, n, in_row) */
+/* Tiles first … first + n - 1 of x (batch,h,w,c) -> slabs (places, n, in_row) */
 static void transform_inputs(const winograd *v, const float *x, int64_t first, int64_t n, float *frame, float *slabs) {
   for (int64_t i = 0; i < n; i++, slabs += v->in_row) {
     place p = place_of(v, first + i);
@@ -233,7 +233,7 @@ static void transform_inputs(const winograd *v, const float *x, int64_t first, i
   }
 }
 
-/* Of all products these panels: in (side^2, n, in_row) B -> out (side^2, n, out_row) */
+/* Of all products these panels: in (places, n, in_row) B -> out (places, n, out_row) */
 static void multiply_slabs(const winograd *v, const float *packed, int64_t n, mynah__share panels, const float *in,
                            float *out) {
   pack_shape s = shape_of(v);
@@ -287,7 +287,7 @@ INLINE void transform_output(const int m, const int stride, const winograd *v, c
   }
 }
 
-/* Slabs (side^2, n, out_row) -> these channels of tiles first … of y (batch,out_h,out_w,o) */
+/* Slabs (places, n, out_row) -> these channels of tiles first … of y (batch,out_h,out_w,o) */
 static void transform_outputs(const winograd *v, const float *slabs, const float *bias, int64_t first, int64_t n,
                               mynah__share columns, const epilogue *e, float *y) {
   for (int64_t i = 0; i < n; i++, slabs += v->out_row) {
@@ -388,7 +388,7 @@ INLINE void spread_output(const int m, const int stride, const square *d, int64_
   }
 }
 
-/* Tiles first … first + n - 1 of dy (batch,out_h,out_w,o) -> slabs (side^2, n, out_row) */
+/* Tiles first … first + n - 1 of dy (batch,out_h,out_w,o) -> slabs (places, n, out_row) */
 static void spread_outputs(const winograd *v, const float *dy, int64_t first, int64_t n, float *frame, float *slabs) {
   for (int64_t i = 0; i < n; i++, slabs += v->out_row) {
     place p = place_of(v, first + i);
