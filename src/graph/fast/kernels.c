@@ -158,19 +158,25 @@ void mynah__winograd_force(int tile) { forced_tile = tile; }
 /* The gradient of filters, conv2d_grad_w, is the step whose weights do not go in. */
 static bool is_grad_w(const mynah__step *step) { return step->a.i[9] > 0 && !step->is_weight[1]; }
 
-/* Forwards in training only the smaller, whose error is that of the direct sum: the larger one's puts more outputs on the other
- * side of a relu's kink, which gradients see (tests/policy/test_lerobot.c: a filter of ACT's first layer is then off by over 1e-4 of the largest). */
-static int largest_tile(const mynah__step *step) { return step->is_training && step->a.i[9] == 0 ? 2 : 4; }
-
 /* Height and width of the kernel. */
 static const int64_t *kernel_of(const mynah__step *step) { return is_grad_w(step) ? &step->a.i[9] : &step->in[1].shape.dims[2]; }
 bool mynah__winograd_is_line(const mynah__step *step) { return kernel_of(step)[0] == 1 && kernel_of(step)[1] == 5; }
+
+/* Forwards in training: F(4x4)'s error puts more outputs on the other side of a relu's kink, which gradients see; F(2x2)'s is that of
+ * the direct sum, and it is taken where it gains much. (tests/policy/test_lerobot.c has a kink in ResNet's first stage, 64 channels,
+ * that lies within a float's usual error: on its other side a filter of the first layer is off by over 1e-4 of the largest.) */
+#define TRAINING_CHANNELS 64
+static int largest_tile(const mynah__step *step) {
+  if (mynah__winograd_is_line(step)) return 2;
+  if (step->is_training && step->a.i[9] == 0) return step->in[0].shape.dims[3] > TRAINING_CHANNELS ? 2 : 0;
+  return 4;
+}
 
 int mynah__winograd_tile(const mynah__step *step) {
   const int64_t *x = step->in[0].shape.dims, *y = is_grad_w(step) ? step->in[1].shape.dims : step->out[0].shape.dims;
   double channels = (double)(x[3] * y[3]), least = winograd_cost(step, x, y, 0);
   int best = forced_tile > 2 && mynah__winograd_is_line(step) ? 2 : forced_tile;
-  for (int m = 2; !forced_tile && m <= (mynah__winograd_is_line(step) ? 2 : largest_tile(step)); m += 2) {
+  for (int m = 2; !forced_tile && m <= largest_tile(step); m += 2) {
     double cost = winograd_cost(step, x, y, m);
     double more = mynah__winograd_is_line(step) ? 6 - 5 : (m + 2) * (m + 2) - 9;
     if (channels * more * (double)sizeof(float) > WINOGRAD_BYTES_MAX || cost >= least) continue;
