@@ -234,8 +234,8 @@ MYNAH_API extern const mynah_config_table mynah_record_table;
 typedef enum mynah_gate {
   MYNAH_GATE_MIX,      /* the expert drives a frame with probability expert_share; every frame is kept
                         * (DAgger: Ross, Gordon, Bagnell 2011, algorithm 3.1) */
-  MYNAH_GATE_HANDOVER, /* the expert takes over when they disagree by more than threshold and hands back when by less
-                        * than half of it; the frames it drives are kept (HG-DAgger: Kelly et al. 2019, gated by a rule) */
+  MYNAH_GATE_HANDOVER, /* the expert takes over when they disagree by more than threshold and hands back when by less than half
+                        * of it, but not before hold_steps; the frames it drives are kept (HG-DAgger: Kelly et al. 2019, gated by a rule) */
   MYNAH_GATE_SAFE      /* the expert drives the frames on which they disagree by more than threshold; these are kept
                         * (SafeDAgger: Zhang and Cho 2017) */
 } mynah_gate;
@@ -248,6 +248,7 @@ typedef struct mynah_record_options {
   const mynah_clone *driver; /* not NULL: this clone is at the wheel and the gate rules */
   mynah_gate gate;
   double expert_share, threshold;
+  int64_t hold_steps;
   const double *noise_factor; /* not NULL: a lower triangle L; the slow noise on what is executed has the covariance L L'
                                * instead of the config's */
   mynah_script *script;        /* not NULL: acts instead of the expert, and ends episodes and the recording */

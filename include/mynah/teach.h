@@ -31,6 +31,7 @@ extern "C" {
   K(INT, episodes, "round.episodes", 4, 1, 100000, "episodes", "that a round's frames are spread over") \
   K(FLOAT, beta, "beta", 0.5, 0, 1, "", "method=dagger: in round i the expert drives a frame with probability beta^i") \
   K(FLOAT, threshold, "threshold", 0.1, 0, 10, "", "method=hg-dagger, safe: disagreement, as a share of the demonstrated range, at which the expert takes over") \
+  K(INT, hold_steps, "hold.steps", 0, 0, 1.0e6, "steps", "method=hg-dagger: that the expert drives at least once it took over; for chunk=K more than K, so that its chunks are whole") \
   K(FLOAT, dart_scale, "dart.scale", 4, 0, 1000, "", "method=dart: standard deviations of the noise over those of the clone's held-out error: above 1, as it errs more where it drives itself") \
   K(INT, eval_episodes, "eval.episodes", 50, 1, 1.0e6, "episodes", "of the closed-loop evaluation after each round") \
   K(INT, eval_every, "eval.every", 1, 0, 1000, "rounds", "from one evaluation to the next; the last round is always evaluated; 0: it alone") \

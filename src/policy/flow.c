@@ -192,7 +192,7 @@ static void predict(const mynah_policy *p, const mynah_prediction *r) {
 
 const mynah_policy_type mynah__policy_flow = {
     .name = "flow",
-    .summary = "chunks of actions by rectified flow matching, a residual MLP as the denoiser",
+    .summary = "chunks of actions by rectified flow matching, denoised by a residual MLP, a transformer or a U-Net",
     .config = &flow_table,
     .check = check,
     .build_train = build_train,

@@ -27,6 +27,7 @@ typedef struct recording {
   bool is_over; /* the script has ended */
   bool is_open, is_expert; /* an episode of the dataset; who drove the last frame */
   int64_t n_frames, n_before, n_sealed, n_driven, n_episodes; /* kept; before the open episode; safe; driven */
+  int64_t n_held; /* frames that the expert has driven on since it took over */
 } recording;
 
 static mynah_status open_dataset(recording *r, const char *path) {
@@ -86,6 +87,8 @@ static bool decide(recording *r, mynah_rng *rng, const float *clean, const float
   if (o->gate == MYNAH_GATE_MIX) return mynah_rng_uniform(rng) < o->expert_share;
   double apart = disagreement(mynah_clone_policy(o->driver), clean, own);
   bool holds_on = o->gate == MYNAH_GATE_HANDOVER && r->is_expert;
+  r->n_held = holds_on ? r->n_held + 1 : 0;
+  if (holds_on && r->n_held < o->hold_steps) return true;
   return apart > (holds_on ? 0.5 * o->threshold : o->threshold);
 }
 

@@ -75,6 +75,7 @@ static mynah_status choose_driver(teaching *t, int64_t round, mynah_record_optio
   o->driver = t->clone;
   o->gate = gates[c->method];
   o->threshold = c->threshold;
+  o->hold_steps = c->hold_steps;
   o->expert_share = 1;
   for (int64_t i = 0; i < round; i++) o->expert_share *= c->beta;
   if (o->gate == MYNAH_GATE_MIX) mynah_json_set(j, "beta", mynah_json_number(o->expert_share));

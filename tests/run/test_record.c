@@ -161,6 +161,7 @@ typedef struct gated {
   char path[128];
   mynah_record_report report;
   mynah_dataset *dataset;
+  int64_t hold_steps;
 } gated;
 
 static void gated_open(gated *g) {
@@ -181,7 +182,7 @@ static void gated_drive(gated *g, mynah_gate gate, double share, double threshol
   mynah_dataset_close(g->dataset);
   g->dataset = NULL;
   assert_int_equal(mynah_file_remove(g->path), MYNAH_OK);
-  mynah_record_options o = {.driver = g->clone, .gate = gate, .expert_share = share, .threshold = threshold};
+  mynah_record_options o = {.driver = g->clone, .gate = gate, .expert_share = share, .threshold = threshold, .hold_steps = g->hold_steps};
   assert_int_equal(fake_device.open(NULL, &d), MYNAH_OK);
   assert_int_equal(mynah_record_expert(d, &c, g->path, &o, &g->report), MYNAH_OK);
   fake_device.close(d);
@@ -316,6 +317,31 @@ static void gates_of_disagreement_keep_what_the_expert_drives(void **state) {
   gated_close(&g);
 }
 
+/* Stretches shorter than n that the episode's end did not cut. */
+static int count_shorter(const gated *g, int64_t n) {
+  int n_shorter = 0;
+  for (int64_t i = 0; i < g->report.n_episodes; i++) {
+    stretch s = read_stretch(g, i);
+    n_shorter += s.n < n && !s.is_cut;
+  }
+  return n_shorter;
+}
+
+static void an_expert_that_took_over_stays_as_long_as_asked(void **state) {
+  (void)state;
+  gated g;
+  gated_open(&g);
+  gated_drive(&g, MYNAH_GATE_HANDOVER, 0, 0.2, 0);
+  stretch first = read_stretch(&g, 0);
+  assert_false(first.is_cut);
+  g.hold_steps = first.n + 3;
+  assert_true(count_shorter(&g, g.hold_steps) > 0);
+  gated_drive(&g, MYNAH_GATE_HANDOVER, 0, 0.2, 0);
+  assert_int_equal(count_shorter(&g, g.hold_steps), 0);
+  assert_int_equal(read_stretch(&g, 0).n, g.hold_steps); /* and no longer: they agreed before */
+  gated_close(&g);
+}
+
 static void drivers_must_fit_the_device(void **state) {
   (void)state;
   gated g;
@@ -342,6 +368,8 @@ int main(void) {
                                      cmocka_unit_test_setup_teardown(mixture_keeps_all_and_shares_the_wheel,
                                                                      policy_case_set_up, policy_case_tear_down),
                                      cmocka_unit_test_setup_teardown(gates_of_disagreement_keep_what_the_expert_drives,
+                                                                     policy_case_set_up, policy_case_tear_down),
+                                     cmocka_unit_test_setup_teardown(an_expert_that_took_over_stays_as_long_as_asked,
                                                                      policy_case_set_up, policy_case_tear_down),
                                      cmocka_unit_test_setup_teardown(drivers_must_fit_the_device, policy_case_set_up,
                                                                      policy_case_tear_down)};
