@@ -144,7 +144,7 @@ static mynah_node build_act(mynah_graph *g, int64_t batch, bool is_training) {
     latent = act_latent(g, state, actions, &layer, &kl);
   }
   float scale = 1.0f / 127.5f, shift = -1;
-  mynah_node map = mynah_model_resnet18(g, "backbone", mynah_from_u8(g, picture, &scale, &shift, 1), &(mynah_resnet_config){0});
+  mynah_node map = mynah_model_resnet(g, "backbone", mynah_from_u8(g, picture, &scale, &shift, 1), &(mynah_resnet_config){.layers = 18});
   map = mynah_model_conv(g, "map", map, &(mynah_model_conv_config){ACT_WIDTH, 1, 1, false});
   mynah_node tokens[3] = {act_token(g, "latent", latent), act_token(g, "state", state), mynah_reshape(g, map, MYNAH_SHAPE(batch, 300, ACT_WIDTH))};
   mynah_node places[2] = {act_table(g, "places", 2), mynah_model_positions_2d(g, 15, 20, ACT_WIDTH)};
@@ -164,7 +164,7 @@ static mynah_node picture_input(mynah_graph *g, int64_t batch, int64_t size, flo
 /* ResNet-18 on 224x224 RGB, and the 1000 classes it was made for */
 static mynah_node build_resnet18(mynah_graph *g, int64_t batch, bool is_training) {
   mynah_node x = picture_input(g, batch, 224, 1.0f / 127.5f, -1);
-  x = mynah_model_resnet18(g, "resnet", x, &(mynah_resnet_config){0});
+  x = mynah_model_resnet(g, "resnet", x, &(mynah_resnet_config){.layers = 18});
   x = mynah_reshape(g, mynah_adaptive_avg_pool(g, x, 1, 1), MYNAH_SHAPE(batch, 512));
   mynah_node y = mynah_model_linear(g, "fc", x, 1000);
   if (!is_training) return y;

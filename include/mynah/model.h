@@ -123,11 +123,12 @@ typedef enum mynah_resnet_norm {
   MYNAH_RESNET_GROUP_NORM   /* 16 channels a group, trained */
 } mynah_resnet_norm;
 typedef struct mynah_resnet_config {
+  int layers; /* 18, 34 or 50 */
   mynah_resnet_norm norm;
   bool is_numbered; /* PREFIX.0, PREFIX.1, PREFIX.4 … instead of PREFIX.conv1, PREFIX.bn1, PREFIX.layer1 … */
 } mynah_resnet_config;
-/* ResNet-18 up to its last feature map. x (B,H,W,3) -> (B,H/32,W/32,512), sizes rounded up */
-MYNAH_API mynah_node mynah_model_resnet18(mynah_graph *g, const char *prefix, mynah_node x, const mynah_resnet_config *config);
+/* ResNet up to its last feature map. x (B,H,W,3) -> (B,H/32,W/32,C), sizes rounded up, C = 512, of 50 layers 2048 */
+MYNAH_API mynah_node mynah_model_resnet(mynah_graph *g, const char *prefix, mynah_node x, const mynah_resnet_config *config);
 /* One of its blocks. x (B,H,W,C) -> (B,H/stride,W/stride,n_out) */
 MYNAH_API mynah_node mynah_model_basic_block(mynah_graph *g, const char *prefix, mynah_node x, int64_t n_out, int stride,
                                              const mynah_resnet_config *config);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* ResNet-18 without its classifier (He et al. 2016, "Deep Residual Learning for Image Recognition", table 1), with frozen batch
- * norm folded into the filters or group norm in its place, and the spatial soft-max that turns its features into points.
- * Names of weights are torchvision's. */
+/* ResNets without their classifier (He et al. 2016, "Deep Residual Learning for Image Recognition", table 1), with frozen batch
+ * norm folded into the filters or group norm in its place, and the spatial soft-max that turns features into points.
+ * Names of weights, and the place of a bottleneck's stride, are torchvision's. */
 #include "model_internal.h"
 
 #include <math.h>
@@ -70,19 +70,45 @@ static mynah_node basic_block(const net *n, const char *prefix, mynah_node x, in
   return mynah_relu(n->g, mynah_add(n->g, h, x));
 }
 
-mynah_node mynah_model_resnet18(mynah_graph *g, const char *prefix, mynah_node x, const mynah_resnet_config *config) {
+/* 1x1, 3x3 that strides, 1x1 to four times as many. */
+static mynah_node bottleneck(const net *n, const char *prefix, mynah_node x, int64_t n_mid, int stride) {
+  static const char *const names[4][2] = {{"conv1", "bn1"}, {"conv2", "bn2"}, {"conv3", "bn3"}, {"downsample.0", "downsample.1"}};
+  mynah_shape s = mynah_node_shape(n->g, x);
+  mynah_node h = mynah_relu(n->g, conv_norm(n, prefix, names[0], x, (conv_shape){n_mid, 1, 1}));
+  h = mynah_relu(n->g, conv_norm(n, prefix, names[1], h, (conv_shape){n_mid, 3, stride}));
+  h = conv_norm(n, prefix, names[2], h, (conv_shape){4 * n_mid, 1, 1});
+  if (s.n_dims == 4 && (stride != 1 || s.dims[3] != 4 * n_mid))
+    x = conv_norm(n, prefix, names[3], x, (conv_shape){4 * n_mid, 1, stride});
+  return mynah_relu(n->g, mynah_add(n->g, h, x));
+}
+
+typedef struct depth {
+  int layers, n_blocks[STAGES];
+  mynah_node (*block)(const net *n, const char *prefix, mynah_node x, int64_t width, int stride);
+} depth;
+
+static const depth *find_depth(int layers) {
+  static const depth depths[] = {{18, {2, 2, 2, 2}, basic_block}, {34, {3, 4, 6, 3}, basic_block}, {50, {3, 4, 6, 3}, bottleneck}};
+  for (size_t i = 0; i < sizeof depths / sizeof *depths; i++)
+    if (depths[i].layers == layers) return &depths[i];
+  return NULL;
+}
+
+mynah_node mynah_model_resnet(mynah_graph *g, const char *prefix, mynah_node x, const mynah_resnet_config *config) {
   static const char *const named[] = {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4"};
   static const char *const numbered[] = {"0", "1", "4", "5", "6", "7"};
   const char *const *names = config->is_numbered ? numbered : named;
+  const depth *d = find_depth(config->layers);
   net n = {g, config->norm};
+  if (!d) return mynah_graph_fail(g, "ResNet-%d: 18, 34 and 50 layers are known", config->layers);
   x = mynah_relu(g, conv_norm(&n, prefix, names, x, (conv_shape){64, 7, 2}));
   x = mynah_max_pool(g, x, &(mynah_pool2d){.kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}});
   for (int stage = 0; stage < STAGES; stage++)
-    for (int block = 0; block < 2; block++) {
+    for (int block = 0; block < d->n_blocks[stage]; block++) {
       char name[MYNAH_NAME_MAX], tail[32];
       snprintf(tail, sizeof tail, "%s.%d", names[2 + stage], block);
       if (!mynah__model_name(g, name, prefix, tail)) return MYNAH_NO_NODE;
-      x = basic_block(&n, name, x, (int64_t)64 << stage, stage > 0 && block == 0 ? 2 : 1);
+      x = d->block(&n, name, x, (int64_t)64 << stage, stage > 0 && block == 0 ? 2 : 1);
     }
   return x;
 }

@@ -12,6 +12,7 @@
 
 #define MAX_LAYERS 64
 #define ACT_KEYS(K)                                                                                \
+  MYNAH__RESNET_KEY(K, "the network that sees the pictures: ResNet of so many layers")             \
   K(INT, width, "dim", 512, 4, 16384, "", "width of the tokens")                                   \
   K(INT, heads, "heads", 8, 1, 256, "", "attention heads")                                         \
   K(INT, feed_forward, "feed_forward", 3200, 1, 65536, "", "width inside the feed-forward parts")  \
@@ -125,7 +126,8 @@ static mynah_node encode_actions(const act *a, mynah_node actions, mynah_node ma
 static mynah_node look(const act *a, int input, mynah_node *position) {
   mynah_graph *g = a->g;
   int64_t width = a->c->width, n_obs = a->p->common.n_obs;
-  mynah_node x = mynah_model_resnet18(g, "backbone", mynah__policy_observe(a->p, g, input, a->batch), &(mynah_resnet_config){0});
+  mynah_resnet_config resnet = {.layers = mynah__resnet_layers(a->c->resnet)};
+  mynah_node x = mynah_model_resnet(g, "backbone", mynah__policy_observe(a->p, g, input, a->batch), &resnet);
   mynah_model_conv_config conv = {width, 1, 1, false};
   x = mynah_model_conv(g, "encoder_img_feat_input_proj", x, &conv);
   mynah_shape s = mynah_node_shape(g, x);

@@ -36,6 +36,11 @@ static mynah_node stack_frames(mynah_graph *g, mynah_node x, int64_t n_obs, int6
   return mynah_concat(g, frames, (int)n_obs, -1);
 }
 
+int mynah__resnet_layers(int64_t choice) {
+  static const int layers[] = {18, 34, 50};
+  return layers[choice];
+}
+
 /* ResNet, 1x1 convolution to key_points maps, their soft-max points, a layer and relu (Chi et al. 2023, sec. IV-B).
  * -> (B*n_obs, 2*key_points) */
 static mynah_node find_points(const mynah__encoder *e, mynah_graph *g, const mynah__encoding *x) {
@@ -43,9 +48,9 @@ static mynah_node find_points(const mynah__encoder *e, mynah_graph *g, const myn
   snprintf(backbone, sizeof backbone, "%s.backbone", x->prefix);
   snprintf(maps, sizeof maps, "%s.pool.nets", x->prefix);
   snprintf(out, sizeof out, "%s.out", x->prefix);
-  mynah_resnet_config resnet = {e->has_group_norm ? MYNAH_RESNET_GROUP_NORM : MYNAH_RESNET_FROZEN_NORM, true};
+  mynah_resnet_config resnet = {mynah__resnet_layers(e->resnet), e->has_group_norm ? MYNAH_RESNET_GROUP_NORM : MYNAH_RESNET_FROZEN_NORM, true};
   mynah_model_conv_config conv = {e->key_points, 1, 1, false};
-  mynah_node h = mynah_model_conv(g, maps, mynah_model_resnet18(g, backbone, x->seen, &resnet), &conv);
+  mynah_node h = mynah_model_conv(g, maps, mynah_model_resnet(g, backbone, x->seen, &resnet), &conv);
   h = mynah_reshape(g, mynah_model_spatial_softmax(g, h), MYNAH_SHAPE(-1, 2 * e->key_points));
   return mynah_relu(g, mynah_model_linear(g, out, h, 2 * e->key_points));
 }

@@ -23,7 +23,7 @@ const mynah__lerobot_key mynah__lerobot_common[] = {
     IGNORE("tags", "null"),
     IGNORE("license", "null"),
     IGNORE("pretrained_path", "null"),
-    MUST("vision_backbone", "\"resnet18\""),
+    CHOICE("vision_backbone", "resnet.layers", "resnet18=18,resnet34=34,resnet50=50"),
     IGNORE("pretrained_backbone_weights", "null"),
     COPY("n_obs_steps", "n_obs"),
     COPY("n_action_steps", "execute.steps"),

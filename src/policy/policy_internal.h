@@ -46,9 +46,13 @@ mynah_node mynah__policy_mask(const mynah_policy *p, mynah_graph *g, int64_t bat
 /* ---- encoder.c: what every policy does to its observations first ---- */
 
 #define MYNAH__LAYERS_MAX 16
+#define MYNAH__RESNET_KEY(K, help) K(CHOICE, resnet, "resnet.layers", "18", 0, 0, "18|34|50", help)
+/* How many layers the choice of that key is. */
+int mynah__resnet_layers(int64_t choice);
 #define MYNAH__ENCODER_KEYS(K)                                                                     \
   K(STRING, widths, "encoder.widths", "", 0, 0, "", "layers each vector observation passes first; empty: none") \
-  K(CHOICE, picture, "image.encoder", "cnn", 0, 0, "cnn|resnet", "what pictures pass: plain convolutions, or ResNet-18 and soft-max key points") \
+  K(CHOICE, picture, "image.encoder", "cnn", 0, 0, "cnn|resnet", "what pictures pass: plain convolutions, or a ResNet and soft-max key points") \
+  MYNAH__RESNET_KEY(K, "image.encoder=resnet: its layers")                                         \
   K(INT, key_points, "resnet.key_points", 32, 1, 512, "", "image.encoder=resnet: points a picture becomes") \
   K(BOOL, has_group_norm, "resnet.group_norm", true, 0, 1, "", "diffusion, flow: group norm in the ResNet; else batch norm with the statistics it came with") \
   K(BOOL, is_separate, "resnet.separate", false, 0, 1, "", "diffusion, flow: a ResNet for each camera instead of one for all") \

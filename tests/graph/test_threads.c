@@ -70,7 +70,7 @@ static void test_same_bits(void **state) {
 
 /* n: size of the picture; frozen batch norm is folded into the filters, and so is what follows from weights alone */
 static mynah_node build_resnet(mynah_graph *g, const graph_case *c) {
-  return mynah_model_resnet18(g, "resnet", case_input(g, "x", MYNAH_SHAPE(1, c->n[0], c->n[0], 3)), &(mynah_resnet_config){0});
+  return mynah_model_resnet(g, "resnet", case_input(g, "x", MYNAH_SHAPE(1, c->n[0], c->n[0], 3)), &(mynah_resnet_config){.layers = 18});
 }
 static const graph_case folded_case = {"folded", build_resnet, {32}, 0};
 

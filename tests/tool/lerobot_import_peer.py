@@ -18,6 +18,8 @@ DIFFUSION = dict(down_dims=(16, 32), diffusion_step_embed_dim=16, num_inference_
 CASES = [
     ("act", ["top"], {}),
     ("act", ["top", "wrist"], {"pre_norm": True, "n_decoder_layers": 2, "norms": "MIN_MAX"}),
+    ("act", ["top"], {"vision_backbone": "resnet34"}),
+    ("act", ["top"], {"vision_backbone": "resnet50"}),
     ("act", [], {"use_vae": False, "feedforward_activation": "gelu", "norms": "QUANTILES"}),
     ("act", [], {"temporal_ensemble_coeff": 0.01, "n_action_steps": 1, "norms": "QUANTILE10"}),
     ("diffusion", [], {}),
@@ -28,6 +30,7 @@ CASES = [
     ("diffusion", ["top"], {"crop_shape": (84, 100)}),
     ("diffusion", ["top", "side"], {"use_separate_rgb_encoder_per_camera": True}),
     ("diffusion", ["top", "side"], {"use_group_norm": False}),
+    ("diffusion", ["top"], {"vision_backbone": "resnet50"}),
 ]
 
 

@@ -321,7 +321,7 @@ static void lerobot_and_back(void **state) {
                {"sed -i 's/\"dim_model\": 16/\"dim_model\": 24/' config.json", "model.vae_encoder_cls_embed.weight"},
                {"sed -i 's/\"dim_model\"/\"dim_modle\"/' config.json", "dim_modle"},
                {"sed -i 's/to_batch_processor/to_space_processor/' policy_preprocessor.json", "to_space_processor"},
-               {"sed -i 's/resnet18/resnet50/' config.json", "vision_backbone"},
+               {"sed -i 's/resnet18/resnet101/' config.json", "vision_backbone"},
                {"sed -i 's/\"n_encoder_layers\": 1/\"n_encoder_layers\": 2/' config.json", "lacks 'model.encoder.layers.1."},
                {"sed -i 's/\"use_vae\": true/\"use_vae\": false/' config.json", "has no place in the policy"},
                {"head -c 3000 model.safetensors > m && mv m model.safetensors", "model.safetensors"},
