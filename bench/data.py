@@ -125,7 +125,7 @@ def write_record(folder, report):
         f.write("# Recording under load\n\nFour cameras at 60 Hz that give JPEG of 60 kB, and a state of 14 joints at 1 kHz, into one file: frames at 1 kHz, each "
                 "picture stored once. Episodes of 20 s. Written by `bench/data.py write` from `load` (`bench/record`).\n\n"
                 + table(["s", "frames offered", "dropped", "late", "commits", "commit p50 / p99 / p99.9 / max, ms", "log into the file, max ms", "seal, max ms", "MB"], rows)
-                + "\n\nA commit is made ten times a second. Beside commits the writer moves the log into the file after every 64 MB, which syncs the disk, and an "
+                + "\n\nA commit is made twenty times a second. Beside commits the writer moves the log into the file after every 64 MB, which syncs the disk, and an "
                 "episode is sealed by the same and a sync; the ring of three seconds takes what comes meanwhile.\n")
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Writing episodes: vectors gathered into blocks, pictures one by one, a commit ten times a second, the seal at the end. */
+/* Writing episodes: vectors gathered into blocks, pictures one by one, a commit twenty times a second, the seal at the end. */
 #include "store.h"
 
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* An episode does not live in memory: what is older than this is in the log. */
-#define COMMIT_NS 100000000
+#define COMMIT_NS 50000000
 /* So much in the log is moved into the file while an episode goes on, so that sealing a long one does not take long and the log does
  * not become as large as the file. */
 #define LOG_BYTES ((int64_t)64 << 20)
