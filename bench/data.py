@@ -114,13 +114,12 @@ def write_data(folder, report):
 
 def write_record(folder, report):
     rows = []
-    for name in sorted(os.listdir(folder)):
-        if name.startswith("load-"):
-            r = results.load(os.path.join(folder, name))
-            c = r["commit_ms"]
-            rows.append(["%g" % r["seconds"], "%d" % r["offered"], "%d" % r["dropped"], "%d" % r["late"], "%d" % r["commits"],
-                         "%.1f / %.1f / **%.1f** / %.1f" % (c["p50"], c["p99"], c["p99.9"], c["max"]), "%d" % r["move_ms"]["max"],
-                         "%d" % r["seal_ms"]["max"], "%.0f" % r["megabytes"]])
+    loads = [results.load(os.path.join(folder, name)) for name in os.listdir(folder) if name.startswith("load-")]
+    for r in sorted(loads, key=lambda r: r["seconds"]):
+        c = r["commit_ms"]
+        rows.append(["%g" % r["seconds"], "%d" % r["offered"], "%d" % r["dropped"], "%d" % r["late"], "%d" % r["commits"],
+                     "%.1f / %.1f / **%.1f** / %.1f" % (c["p50"], c["p99"], c["p99.9"], c["max"]), "%d" % r["move_ms"]["max"],
+                     "%d" % r["seal_ms"]["max"], "%.0f" % r["megabytes"]])
     with open(os.path.join(report, "record.md"), "w") as f:
         f.write("# Recording under load\n\nFour cameras at 60 Hz that give JPEG of 60 kB, and a state of 14 joints at 1 kHz, into one file: frames at 1 kHz, each "
                 "picture stored once. Episodes of 20 s. Written by `bench/data.py write` from `load` (`bench/record`).\n\n"
